@@ -1,0 +1,21 @@
+"""Neural networks whose sparse layers are bipartite graphs: graph models generate them, training rewires them."""
+
+from netsci_nn import generators, rewiring
+from netsci_nn.errors import CheckpointError, ConfigError, DataError, TopologyError
+from netsci_nn.layers import SparseLinear
+from netsci_nn.models import SparseMLP, dense_mlp, network_graph
+from netsci_nn.topology import BipartiteTopology
+
+__all__ = [
+    "BipartiteTopology",
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "SparseLinear",
+    "SparseMLP",
+    "TopologyError",
+    "dense_mlp",
+    "generators",
+    "network_graph",
+    "rewiring",
+]

@@ -1,0 +1,97 @@
+"""Input-weighted: sources receive edges in proportion to a statistic of the data, such as the mean intensity of a pixel."""
+
+import numpy as np
+import numpy.typing as npt
+
+from netsci_nn.errors import TopologyError
+from netsci_nn.generators.budget import GENERATORS, check_real, resolve_n_edges
+from netsci_nn.sampling import Rng, as_generator, distinct_per_row
+from netsci_nn.topology import BipartiteTopology, Int64Array
+
+Float64Array = npt.NDArray[np.float64]
+
+
+@GENERATORS.register("input_weighted")
+def input_weighted(
+    n_in: int,
+    n_out: int,
+    *,
+    weights: npt.ArrayLike,
+    n_edges: int | None = None,
+    density: float | None = None,
+    smoothing: float = 0.0,
+    rng: Rng,
+) -> BipartiteTopology:
+    """Give source i a share of the edges proportional to weights[i] + smoothing, and each edge a uniform free target.
+
+    The out-degrees are the largest-remainder rounding of n_edges * (w_i + s) / sum(w + s), each at most n_out; what a
+    full source cannot take goes to the others in the same proportion. Only the targets are random. With smoothing 0 a
+    source of weight 0 gets no edge. The degrees follow the law of the weights: heterogeneous, not scale-free by itself.
+
+    Args:
+        n_in: number of sources, at least 1.
+        n_out: number of targets, at least 1.
+        weights: `[n_in]`, finite, >= 0, not all zero (with smoothing 0); computed on training data only.
+        n_edges: exact number of edges, 0 to n_out times the number of sources with weight + smoothing > 0; or
+        density: share of the possible edges in (0, 1], meaning round(density * n_in * n_out) edges.
+        smoothing: s >= 0, added to every weight, in the weights' unit.
+        rng: int seed or numpy Generator.
+
+    Raises:
+        TopologyError: when a size, the budget or a weight is out of range.
+
+    Source: the rule SC_Input of the brain-inspired LeNet-300-100 study (edges of the first layer drawn with a
+    probability that grows with the mean input pixel); the rounding and the cap are this toolkit's.
+    """
+    count = resolve_n_edges(n_in, n_out, n_edges, density)
+    smoothing = check_real("smoothing", smoothing, lambda value: value >= 0, ">= 0")
+    shares = _check_weights(weights, n_in) + smoothing
+    feasible = n_out * int((shares > 0).sum())
+    if feasible == 0:
+        raise TopologyError("weights are all zero; at least one must be positive where smoothing is 0")
+    if count > feasible:
+        raise TopologyError(
+            f"n_edges is {count}; with {feasible // n_out} sources of positive weight it must be from 0 to {feasible}"
+        )
+    generator = as_generator(rng)
+    cells = distinct_per_row(largest_remainder(count, shares, n_out, generator), n_out, generator)
+    return BipartiteTopology.from_keys((cells % n_out) * n_in + cells // n_out, n_in, n_out)
+
+
+def largest_remainder(count: int, shares: Float64Array, cap: int, rng: np.random.Generator) -> Int64Array:
+    """Split `count` into integers proportional to `shares`, none above `cap`; ties of remainders are broken at random.
+
+    Capped entries keep `cap` and the rest is split again among the others, until nothing exceeds the cap.
+    """
+    quota = np.zeros(len(shares))
+    open_ = shares > 0
+    scaled = shares / shares.max()
+    while open_.any():
+        remaining = count - cap * int((quota == cap).sum())
+        weight = scaled[open_] if scaled[open_].any() else np.ones(int(open_.sum()))  # what underflowed shares evenly
+        quota[open_] = remaining * (weight / weight.sum())
+        over = open_ & (quota >= cap)
+        if not over.any():
+            break
+        quota[over] = cap
+        open_ &= ~over
+    result = np.floor(quota).astype(np.int64)
+    remainder = np.where(open_, quota - result, -1.0)
+    tie_break = rng.random(len(shares))
+    order = np.lexsort((tie_break, -remainder))
+    result[order[: count - int(result.sum())]] += 1
+    return result
+
+
+def _check_weights(weights: npt.ArrayLike, n_in: int) -> Float64Array:
+    try:
+        array = np.asarray(weights, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TopologyError(f"weights is {weights!r}; it must be an array of n_in = {n_in} numbers") from None
+    if array.shape != (n_in,):
+        raise TopologyError(f"weights has shape {array.shape}; it must be [n_in] = [{n_in}]")
+    bad = ~(np.isfinite(array) & (array >= 0))
+    if bad.any():
+        position = int(bad.argmax())
+        raise TopologyError(f"weights[{position}] is {array[position]}; every weight must be finite and >= 0")
+    return array

@@ -1,0 +1,12 @@
+"""Products with a sparse weight matrix on stored edges: y = W x, y = W^T x, and the gradient to the values.
+
+Arrays are feature-major (`[n, batch]`), so that an edge is one axpy over a contiguous batch. Kernels know tensors and index
+arrays, no modules. A new backend is one file with three functions, entered into `BACKENDS` and imported below.
+"""
+
+from netsci_nn.kernels import csr, dense, torch_sparse_backend  # noqa: F401  (each registers its backend)
+from netsci_nn.kernels.autograd import sparse_product
+from netsci_nn.kernels.backend import BACKENDS, Backend
+from netsci_nn.kernels.index import EdgeIndex, edge_index
+
+__all__ = ["BACKENDS", "Backend", "EdgeIndex", "edge_index", "sparse_product"]

@@ -1,0 +1,77 @@
+"""Derivatives of the sparse product, of any order, from a backend's three products.
+
+The gradients of W x are W^T g and the sampled product of x and g; those of the sampled product are again W x and W^T g with
+other values. So two `Function`s that call each other in `backward` can be differentiated as often as wanted.
+"""
+
+from typing import Any
+
+import torch
+from torch.autograd import Function
+from torch.autograd.function import FunctionCtx
+
+from netsci_nn.kernels.backend import Backend
+from netsci_nn.kernels.index import EdgeIndex
+
+
+def sparse_product(values: torch.Tensor, x: torch.Tensor, index: EdgeIndex, backend: Backend) -> torch.Tensor:
+    """Return y = W x, differentiable in `values` and `x`.
+
+    Args:
+        values: `[n_edges]`, the weight of each edge of `index`.
+        x: `[n_in, batch]`, of the same dtype and device.
+        index: the edges.
+        backend: who computes.
+
+    Returns:
+        y `[n_out, batch]`, y[j] = sum of values[k] * x[src[k]] over the edges k with dst[k] = j.
+    """
+    return _Product.apply(values, x, index, backend, False)  # type: ignore[no-any-return]
+
+
+class _Product(Function):
+    """(values, x) -> W x, or W^T x where `transposed`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, values: torch.Tensor, x: torch.Tensor, index: EdgeIndex, backend: Backend, transposed: bool
+    ) -> torch.Tensor:
+        ctx.save_for_backward(values, x)
+        ctx.setting = index, backend, transposed
+        if len(values) == 0 or x.shape[1] == 0:
+            return x.new_zeros(index.n_in if transposed else index.n_out, x.shape[1])
+        return (backend.transposed_product if transposed else backend.product)(values, x, index)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
+        values, x = ctx.saved_tensors
+        index, backend, transposed = ctx.setting
+        (gradient,) = gradients
+        values_gradient = x_gradient = None
+        if ctx.needs_input_grad[0]:
+            at_source, at_target = (gradient, x) if transposed else (x, gradient)
+            values_gradient = _SampledProduct.apply(at_source, at_target, index, backend)
+        if ctx.needs_input_grad[1]:
+            x_gradient = _Product.apply(values, gradient, index, backend, not transposed)
+        return values_gradient, x_gradient, None, None, None
+
+
+class _SampledProduct(Function):
+    """(x, y) -> the sum over the batch of x[src[k]] * y[dst[k]], for every edge k."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: torch.Tensor, y: torch.Tensor, index: EdgeIndex, backend: Backend) -> torch.Tensor:
+        ctx.save_for_backward(x, y)
+        ctx.setting = index, backend  # type: ignore[attr-defined]
+        if len(index.src) == 0 or x.shape[1] == 0:
+            return x.new_zeros(len(index.src))
+        return backend.sampled_product(x, y, index)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
+        x, y = ctx.saved_tensors
+        index, backend = ctx.setting
+        (gradient,) = gradients
+        x_gradient = _Product.apply(gradient, y, index, backend, True) if ctx.needs_input_grad[0] else None
+        y_gradient = _Product.apply(gradient, x, index, backend, False) if ctx.needs_input_grad[1] else None
+        return x_gradient, y_gradient, None, None

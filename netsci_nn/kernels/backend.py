@@ -1,0 +1,24 @@
+"""What a backend is: three products, and whether they can run here."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+
+from netsci_nn.kernels.index import EdgeIndex
+from netsci_nn.registry import Registry
+
+
+class Backend(NamedTuple):
+    """Three pure functions; none of them needs to support autograd, which `kernels.autograd` builds from all three.
+
+    Values are `[n_edges]`, x `[n_in, batch]`, y `[n_out, batch]`, all of one floating dtype and on the index's device.
+    """
+
+    product: Callable[[torch.Tensor, torch.Tensor, EdgeIndex], torch.Tensor]  # (values, x) -> W x
+    transposed_product: Callable[[torch.Tensor, torch.Tensor, EdgeIndex], torch.Tensor]  # (values, y) -> W^T y
+    sampled_product: Callable[[torch.Tensor, torch.Tensor, EdgeIndex], torch.Tensor]  # (x, y) -> sum_b x[src] y[dst]
+    unavailable_because: Callable[[], str | None] = lambda: None  # a reason, or None where the backend can run
+
+
+BACKENDS: Registry[Backend] = Registry("backend")

@@ -1,0 +1,6 @@
+"""Stacks of layers, and the graph of a whole network."""
+
+from netsci_nn.models.mlp import SparseMLP, dense_mlp
+from netsci_nn.models.network import network_graph, sparse_layers
+
+__all__ = ["SparseMLP", "dense_mlp", "network_graph", "sparse_layers"]

@@ -1,0 +1,115 @@
+"""Multilayer perceptrons: every layer on a graph of its own, and the dense one to compare with."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from netsci_nn.errors import ConfigError
+from netsci_nn.generators import GENERATORS, Generator
+from netsci_nn.generators.budget import check_density
+from netsci_nn.layers import ACTIVATIONS, SparseLinear
+from netsci_nn.sampling import Rng, as_generator
+from netsci_nn.topology import neuron_count
+
+GeneratorChoice = str | Generator
+
+
+class SparseMLP(nn.Module):
+    """A multilayer perceptron of `SparseLinear` layers with an activation between them.
+
+    Args:
+        layer_sizes: neurons of the input, the hidden layers and the output, at least two numbers.
+        density: of every layer, in (0, 1]; one number for all layers or one a layer. A layer has exactly
+            round(density * n_in * n_out) edges.
+        generator: a name in `netsci_nn.generators.GENERATORS` or a function with the same signature, for all layers or
+            one a layer; `functools.partial` binds a model's own parameters.
+        activation: a name in `netsci_nn.layers.ACTIVATIONS`.
+        bias: whether layers have biases.
+        backend: of every layer (see `SparseLinear`).
+        rng: int seed or numpy Generator, for topologies and initial weights; torch's global generator is left as it was.
+
+    Shapes: x `(..., layer_sizes[0])` to logits `(..., layer_sizes[-1])`, contiguous.
+
+    Raises:
+        ConfigError, TopologyError: naming the argument that is not allowed.
+    """
+
+    def __init__(
+        self,
+        layer_sizes: Sequence[int],
+        *,
+        density: float | Sequence[float],
+        generator: GeneratorChoice | Sequence[GeneratorChoice] = "erdos_renyi",
+        activation: str = "relu",
+        bias: bool = True,
+        backend: str = "auto",
+        rng: Rng,
+    ) -> None:
+        super().__init__()
+        sizes = _check_layer_sizes(layer_sizes)
+        n_layers = len(sizes) - 1
+        densities = [check_density("density", value) for value in _one_a_layer("density", density, n_layers)]
+        models = [_resolve(choice) for choice in _one_a_layer("generator", generator, n_layers)]
+        random = as_generator(rng)
+        self.layers = nn.ModuleList()
+        with seeded_torch(random):
+            for (n_in, n_out), value, model in zip(pairwise(sizes), densities, models, strict=True):
+                topology = model(n_in, n_out, density=value, rng=random)
+                self.layers.append(SparseLinear(topology, bias, backend))
+        self.activation = ACTIVATIONS[activation]()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map `(..., layer_sizes[0])` to logits `(..., layer_sizes[-1])`."""
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = self.activation(layer(x))
+        return last(x).contiguous()  # type: ignore[no-any-return]
+
+
+def dense_mlp(layer_sizes: Sequence[int], *, activation: str = "relu", bias: bool = True, rng: Rng) -> nn.Sequential:
+    """Build the dense counterpart of `SparseMLP`: `nn.Linear` layers with the same initialisation.
+
+    Weights are N(0, 2 / n_in), biases 0; arguments as in `SparseMLP`.
+    """
+    sizes = _check_layer_sizes(layer_sizes)
+    modules: list[nn.Module] = []
+    with seeded_torch(as_generator(rng)):
+        for n_in, n_out in pairwise(sizes):
+            linear = nn.Linear(n_in, n_out, bias=bias)
+            nn.init.kaiming_normal_(linear.weight)
+            if bias:
+                nn.init.zeros_(linear.bias)
+            modules += [linear, ACTIVATIONS[activation]()]
+    return nn.Sequential(*modules[:-1])
+
+
+@contextmanager
+def seeded_torch(rng: np.random.Generator) -> Iterator[None]:
+    """Seed torch's CPU generator from `rng` within a `with` block, and put it back afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(rng.integers(2**63)))
+        yield
+
+
+def _check_layer_sizes(layer_sizes: Sequence[int]) -> list[int]:
+    sizes = [neuron_count(f"layer_sizes[{i}]", size) for i, size in enumerate(layer_sizes)]
+    if len(sizes) < 2:
+        raise ConfigError(f"layer_sizes is {list(layer_sizes)!r}; it must have at least an input and an output size")
+    return sizes
+
+
+def _one_a_layer(name: str, value: Any, n_layers: int) -> list[Any]:
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+        return [value] * n_layers
+    if len(value) != n_layers:
+        raise ConfigError(f"{name} is {list(value)!r}; it must be one value or one for each of the {n_layers} layers")
+    return list(value)
+
+
+def _resolve(choice: GeneratorChoice) -> Generator:
+    return GENERATORS[choice] if isinstance(choice, str) else choice

@@ -1,0 +1,56 @@
+"""Names for things that can be chosen by name: one `Registry` a kind (generators, backends, rewirers, datasets, ...)."""
+
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Generic, TypeVar
+
+from netsci_nn.errors import ConfigError
+
+T = TypeVar("T")
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """A read-only mapping from name to factory that grows only by `register`.
+
+    Args:
+        kind: what the names stand for, used in error messages (for example `"generator"`).
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Return a decorator that enters its argument under `name`.
+
+        Raises:
+            ConfigError: when `name` is taken.
+        """
+
+        def enter(entry: T) -> T:
+            if name in self._entries:
+                raise ConfigError(f"{self.kind} {name!r} is already registered")
+            self._entries[name] = entry
+            return entry
+
+        return enter
+
+    def __getitem__(self, name: str) -> T:
+        """Return the entry called `name`; an unknown name raises a `ConfigError` that lists the choices."""
+        try:
+            return self._entries[name]
+        except (KeyError, TypeError):
+            close = get_close_matches(str(name), self._entries, n=1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            raise ConfigError(
+                f"unknown {self.kind} {name!r}{hint}; allowed are: {', '.join(sorted(self._entries))}"
+            ) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)

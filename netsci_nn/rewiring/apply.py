@@ -1,0 +1,108 @@
+"""`apply_delta`: change a layer's edges together with its gradient and its optimiser's state."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from netsci_nn.errors import ConfigError, TopologyError
+from netsci_nn.layers import SparseLinear
+from netsci_nn.rewiring.delta import EdgeDelta
+from netsci_nn.topology import BipartiteTopology, Int64Array
+
+# The value that an optimiser gives to its own per-edge state before the first step, where it is not zero.
+INITIAL_STATE: dict[tuple[str, str], Callable[[dict[str, Any]], float]] = {
+    ("Rprop", "step_size"): lambda group: float(group["lr"]),
+    ("Adagrad", "sum"): lambda group: float(group["initial_accumulator_value"]),
+}
+
+
+def apply_delta(
+    layer: SparseLinear, delta: EdgeDelta, optimizer: torch.optim.Optimizer | None = None, *, step: int | None = None
+) -> None:
+    """Carry out `delta`: survivors keep their weight, gradient, optimiser state and birth, new edges start afresh.
+
+    The layer's `Parameter` object stays the same, so the optimiser goes on training it. Every tensor of its state whose
+    first dimension is n_edges is remapped; new edges get the optimiser's own initial value and gradient 0. New edges merge
+    into the sorted order in O(n_edges), without a sort. Everything is checked before anything is changed.
+
+    Args:
+        layer: whose edges change.
+        delta: positions into the layer's current edges, and the new edges.
+        optimizer: the optimiser that trains `layer.values`; None only while there is none.
+        step: birth step of the new edges, by default the layer's new topology version.
+
+    Raises:
+        TopologyError: when `delta` names an edge that does not exist, is out of range, or would duplicate an edge.
+        ConfigError: when `optimizer` does not train the layer, or keeps state that cannot be remapped (LBFGS).
+    """
+    origin, topology = _merge(layer.topology, delta)
+    group = None if optimizer is None else _parameter_group(layer, optimizer)
+    device = layer.values.device
+    survivors = torch.from_numpy(np.flatnonzero(origin >= 0)).to(device)
+    kept = torch.from_numpy(origin[origin >= 0]).to(device)
+    new = torch.from_numpy(np.flatnonzero(origin < 0)).to(device)
+
+    def remap(old: torch.Tensor, fill: float | torch.Tensor) -> torch.Tensor:
+        result = old.new_empty((topology.n_edges, *old.shape[1:]))
+        result[survivors] = old[kept]
+        result[new] = torch.as_tensor(fill, dtype=old.dtype, device=old.device)
+        return result
+
+    by_key = np.lexsort((delta.grown_src, delta.grown_dst))
+    gradient = layer.values.grad
+    n_edges = layer.n_edges
+    values = remap(layer.values.detach(), torch.from_numpy(np.array(delta.grown_values[by_key])))
+    birth = remap(layer.birth, layer.topology_version + 1 if step is None else step)
+    layer.set_structure(topology, values, birth)
+    if gradient is not None:
+        layer.values.grad = remap(gradient, 0.0)
+    if optimizer is not None and group is not None:
+        state = optimizer.state.get(layer.values, {})
+        for name, tensor in state.items():
+            if isinstance(tensor, torch.Tensor) and tensor.dim() > 0 and tensor.shape[0] == n_edges:
+                initial = INITIAL_STATE.get((type(optimizer).__name__, name), lambda _: 0.0)
+                state[name] = remap(tensor, initial(group))
+
+
+def _merge(topology: BipartiteTopology, delta: EdgeDelta) -> tuple[Int64Array, BipartiteTopology]:
+    """Return, for every new edge position, the old position (-1 for a grown edge), and the new topology."""
+    n_edges, n_in, n_out = topology.n_edges, topology.n_in, topology.n_out
+    if len(delta.dropped) and not (delta.dropped[0] >= 0 and delta.dropped[-1] < n_edges):
+        raise TopologyError(
+            f"dropped reaches from {delta.dropped[0]} to {delta.dropped[-1]}; positions must be from 0 to {n_edges - 1}"
+        )
+    for name, ends, size in (("grown_src", delta.grown_src, n_in), ("grown_dst", delta.grown_dst, n_out)):
+        if len(ends) and not (ends.min() >= 0 and ends.max() < size):
+            raise TopologyError(f"{name} reaches from {ends.min()} to {ends.max()}; it must be from 0 to {size - 1}")
+    is_kept = np.ones(n_edges, dtype=np.bool_)
+    is_kept[delta.dropped] = False
+    kept = np.flatnonzero(is_kept)
+    kept_keys = topology.keys()[kept]
+    grown_keys = np.sort(delta.grown_dst * n_in + delta.grown_src)
+    place = np.searchsorted(kept_keys, grown_keys)
+    repeated = (np.diff(grown_keys) == 0).any()
+    existing = (kept_keys[np.minimum(place, len(kept) - 1)] == grown_keys).any() if len(kept) else False
+    if repeated or existing:
+        raise TopologyError("delta grows an edge that exists already or grows one twice; every edge must be unique")
+    origin = np.insert(kept, place, -1)
+    keys = np.insert(kept_keys, place, grown_keys)
+    return origin, BipartiteTopology(n_in, n_out, keys % n_in, keys // n_in)
+
+
+def _parameter_group(layer: SparseLinear, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    for group in optimizer.param_groups:
+        if any(parameter is layer.values for parameter in group["params"]):
+            break
+    else:
+        raise ConfigError("optimizer does not train layer.values; it must be the one that holds this layer's parameters")
+    remappable = (torch.Tensor, int, float, bool, str, type(None))
+    state = optimizer.state.get(layer.values, {})
+    strange = [name for name, value in state.items() if not isinstance(value, remappable)]
+    if isinstance(optimizer, torch.optim.LBFGS) or strange:
+        raise ConfigError(
+            f"optimizer is {type(optimizer).__name__}, whose state cannot be remapped; "
+            "it must be one that keeps a tensor per parameter (SGD, Adam, RMSprop, Rprop, ...)"
+        )
+    return group

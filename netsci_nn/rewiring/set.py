@@ -1,0 +1,78 @@
+"""SET, sparse evolutionary training: drop the weights nearest to zero, grow as many at random."""
+
+import numpy as np
+import numpy.typing as npt
+
+from netsci_nn.errors import ConfigError, TopologyError
+from netsci_nn.layers import SparseLinear
+from netsci_nn.rewiring.delta import EdgeDelta
+from netsci_nn.rewiring.rule import REWIRERS, RewiringStatistics
+from netsci_nn.sampling import Rng, as_generator, distinct_cells
+from netsci_nn.topology import Int64Array
+
+
+@REWIRERS.register("set")
+class SparseEvolution:
+    """SET: after each epoch drop a fraction of the smallest positive and of the largest negative weights, regrow at random.
+
+    Both signs are treated separately, so this is not magnitude pruning; exact zeros are always dropped besides. As many
+    edges are grown as were dropped, uniformly over all pairs that are then free (a pair just dropped included). On the
+    last call (`statistics.is_last`) edges are dropped and none grown.
+
+    Args:
+        fraction: zeta, in (0, 1): the share of each sign's weights that is dropped.
+        initial_value: standard deviation of the new weights' normal distribution, >= 0; 0 starts them at zero.
+
+    Raises:
+        ConfigError: when an argument is out of range.
+
+    Source: Mocanu et al. 2018, "Scalable training of artificial neural networks with adaptive sparse connectivity
+    inspired by network science", with the thresholds of the authors' code: of the sorted weights v, with i0 the position
+    of the one nearest zero and j0 one past its last repetition, keep v < v[int((1 - zeta) i0)] and
+    v > v[min(n - 1, int(j0 + zeta (n - j0)))].
+    """
+
+    def __init__(self, fraction: float = 0.3, initial_value: float = 0.0) -> None:
+        if isinstance(fraction, bool) or not isinstance(fraction, (int, float)) or not 0 < fraction < 1:
+            raise ConfigError(f"fraction is {fraction!r}; it must be a number in (0, 1)")
+        if isinstance(initial_value, bool) or not isinstance(initial_value, (int, float)) or not 0 <= initial_value < np.inf:
+            raise ConfigError(f"initial_value is {initial_value!r}; it must be a finite number >= 0")
+        self.fraction = float(fraction)
+        self.initial_value = float(initial_value)
+
+    def propose(
+        self, layer: SparseLinear, *, rng: Rng, statistics: RewiringStatistics | None = None
+    ) -> EdgeDelta:
+        """Return the change for `layer` in O(n_edges log n_edges); `rng` is an int seed or numpy Generator."""
+        random = as_generator(rng)
+        values = layer.values.detach().cpu().numpy()
+        dropped = dropped_by_sign(values, self.fraction)
+        if statistics is not None and statistics.is_last:
+            empty = np.empty(0, dtype=np.int64)
+            return EdgeDelta(dropped, empty, empty, np.empty(0, dtype=values.dtype))
+        topology = layer.topology
+        remaining = np.delete(topology.keys(), dropped)
+        grown = distinct_cells(topology.n_in * topology.n_out, len(dropped), random, occupied=remaining)
+        new_values = (self.initial_value * random.standard_normal(len(grown))).astype(values.dtype)
+        return EdgeDelta(dropped, grown % topology.n_in, grown // topology.n_in, new_values)
+
+
+def dropped_by_sign(values: npt.NDArray[np.floating], fraction: float) -> Int64Array:
+    """Return the positions of the weights that SET drops, in increasing order.
+
+    Args:
+        values: `[n_edges]`, finite.
+        fraction: zeta in (0, 1).
+    """
+    if not np.isfinite(values).all():
+        position = int((~np.isfinite(values)).argmax())
+        raise TopologyError(f"the weight of edge {position} is {values[position]}; SET needs finite weights")
+    if len(values) == 0:
+        return np.empty(0, dtype=np.int64)
+    ordered = np.sort(values)
+    n, nearest = len(ordered), np.abs(ordered).min()
+    at_zero = np.flatnonzero(np.abs(ordered) == nearest)
+    first, end = at_zero[0], at_zero[-1] + 1
+    negative_threshold = ordered[int((1 - fraction) * first)]
+    positive_threshold = ordered[min(n - 1, int(end + fraction * (n - end)))]
+    return np.flatnonzero((values >= negative_threshold) & (values <= positive_threshold))
