@@ -121,7 +121,7 @@ def from_scipy(matrix: scipy.sparse.sparray | scipy.sparse.spmatrix) -> Weighted
     """
     if not scipy.sparse.issparse(matrix):
         raise TopologyError(f"matrix is a {type(matrix).__name__}; it must be a scipy sparse matrix [n_out, n_in]")
-    coo = matrix.tocoo()
+    coo: Any = matrix.tocoo()  # type: ignore[union-attr]
     n_out, n_in = coo.shape
     return _sorted(coo.col, coo.row, n_in, n_out, coo.data)
 
@@ -168,9 +168,7 @@ def _from_ends(ends: Int64Array, is_target: npt.NDArray[np.bool_], weights: Floa
     return _sorted(number[source], number[target], len(is_target) - n_out, n_out, weights)
 
 
-def _sorted(
-    src: npt.NDArray[Any], dst: npt.NDArray[Any], n_in: int, n_out: int, weights: ArrayLike | None
-) -> WeightedTopology:
+def _sorted(src: npt.NDArray[Any], dst: npt.NDArray[Any], n_in: int, n_out: int, weights: ArrayLike | None) -> WeightedTopology:
     order = np.lexsort((src, dst))
     topology = BipartiteTopology(n_in, n_out, src[order], dst[order])
     return WeightedTopology(topology, None if weights is None else _weights(weights, len(order))[order])
@@ -196,7 +194,7 @@ def _array(values: ArrayLike) -> npt.NDArray[Any]:
     if hasattr(values, "detach"):
         return values.detach().cpu().numpy()
     if isinstance(values, Iterable) and not hasattr(values, "__array__") and not isinstance(values, (str, bytes)):
-        values = list(values)
+        return np.asarray(list(values))
     return np.asarray(values)
 
 
@@ -221,9 +219,7 @@ def stack_to_igraph(
     Vertices carry `layer` 0..len(topologies), edges `layer` 0..len(topologies) - 1 and `weight`; edges come layer by layer.
     """
     first = np.concatenate([[0], np.cumsum(layer_sizes)])
-    ends = [
-        np.stack([t.src + first[layer], t.dst + first[layer + 1]], axis=1) for layer, t in enumerate(topologies)
-    ]
+    ends = [np.stack([t.src + first[layer], t.dst + first[layer + 1]], axis=1) for layer, t in enumerate(topologies)]
     graph = igraph.Graph(n=int(first[-1]), edges=np.concatenate(ends))
     graph.vs["layer"] = np.repeat(np.arange(len(layer_sizes)), layer_sizes).tolist()
     graph.es["layer"] = np.repeat(np.arange(len(topologies)), [t.n_edges for t in topologies]).tolist()

@@ -6,7 +6,7 @@ A loaded file is data: nothing in it can run code, and a damaged file is reporte
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -82,6 +82,44 @@ def load_topology(path: Path_) -> BipartiteTopology:
         raise CheckpointError(f"file {str(path)!r} does not hold a topology: {error}") from error
 
 
+def save_network(topologies: Sequence[BipartiteTopology], path: Path_, values: Sequence[np.ndarray] | None = None) -> None:
+    """Write the layers of a network to one safetensors file, atomically.
+
+    Args:
+        topologies: one a layer, from the input on.
+        path: ends in .safetensors.
+        values: the weights of every layer's edges, if they are to be kept.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    for layer, topology in enumerate(topologies):
+        arrays |= {f"layers.{layer}.{name}": array for name, array in _arrays(topology).items()}
+        if values is not None:
+            arrays[f"layers.{layer}.values"] = np.ascontiguousarray(values[layer])
+    with atomic_write(path) as temporary:
+        save_file(arrays, temporary, metadata={"n_layers": str(len(topologies))})
+
+
+def load_network(path: Path_) -> list[bridge.WeightedTopology]:
+    """Read what `save_network` wrote, with the weights where it wrote them.
+
+    Raises:
+        CheckpointError: when the file is missing, damaged or holds something else.
+    """
+    try:
+        arrays = load_file(path)
+        n_layers = len({name.split(".")[1] for name in arrays})
+        layers = [
+            bridge.WeightedTopology(
+                _from_arrays({name: arrays[f"layers.{layer}.{name}"] for name in ("shape", "src", "dst")}),
+                arrays.get(f"layers.{layer}.values"),
+            )
+            for layer in range(n_layers)
+        ]
+    except (SafetensorError, OSError, KeyError, IndexError, ValueError) as error:
+        raise CheckpointError(f"file {str(path)!r} does not hold a network: {error}") from error
+    return layers
+
+
 def _format(path: Path_) -> "_Format":
     ending = Path(path).suffix.lower()
     if ending not in _FORMATS:
@@ -101,7 +139,7 @@ def _from_arrays(arrays: dict[str, np.ndarray]) -> BipartiteTopology:
 
 def _write_npz(topology: BipartiteTopology, path: Path) -> None:
     with path.open("wb") as file:
-        np.savez_compressed(file, **_arrays(topology))
+        np.savez_compressed(file, allow_pickle=False, **_arrays(topology))
 
 
 def _read_npz(path: Path) -> BipartiteTopology:

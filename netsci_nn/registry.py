@@ -42,9 +42,7 @@ class Registry(Mapping[str, T], Generic[T]):
         except (KeyError, TypeError):
             close = get_close_matches(str(name), self._entries, n=1)
             hint = f" (did you mean {close[0]!r}?)" if close else ""
-            raise ConfigError(
-                f"unknown {self.kind} {name!r}{hint}; allowed are: {', '.join(sorted(self._entries))}"
-            ) from None
+            raise ConfigError(f"unknown {self.kind} {name!r}{hint}; allowed are: {', '.join(sorted(self._entries))}") from None
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries

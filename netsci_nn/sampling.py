@@ -25,9 +25,7 @@ def as_generator(rng: Rng) -> np.random.Generator:
     raise ConfigError(f"rng is {rng!r}; it must be an integer seed >= 0 or a numpy.random.Generator")
 
 
-def distinct_cells(
-    n_cells: int, count: int, rng: np.random.Generator, occupied: Int64Array | None = None
-) -> Int64Array:
+def distinct_cells(n_cells: int, count: int, rng: np.random.Generator, occupied: Int64Array | None = None) -> Int64Array:
     """Draw `count` distinct free cells, every set of that size equally likely.
 
     Args:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from netsci_nn.bridge import ArrayLike
 
 Int32Array = npt.NDArray[np.int32]
+IntArray = npt.NDArray[np.integer]
 Int64Array = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.floating]
 
@@ -49,8 +50,8 @@ class BipartiteTopology:
 
     n_in: int
     n_out: int
-    src: Int32Array
-    dst: Int32Array
+    src: IntArray
+    dst: IntArray
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n_in", neuron_count("n_in", self.n_in))
@@ -95,16 +96,14 @@ class BipartiteTopology:
         """Hexadecimal hash of sizes and edges, the same on every platform."""
         state = hashlib.blake2b(f"{self.n_in} {self.n_out} {self.n_edges}".encode(), digest_size=16)
         for array in (self.src, self.dst):
-            state.update(np.ascontiguousarray(array, dtype="<i4"))
+            state.update(np.ascontiguousarray(array, dtype="<i4").data)
         return state.hexdigest()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, BipartiteTopology):
             return NotImplemented
         same_shape = (self.n_in, self.n_out, self.n_edges) == (other.n_in, other.n_out, other.n_edges)
-        return self is other or (
-            same_shape and np.array_equal(self.src, other.src) and np.array_equal(self.dst, other.dst)
-        )
+        return self is other or (same_shape and np.array_equal(self.src, other.src) and np.array_equal(self.dst, other.dst))
 
     def __hash__(self) -> int:
         return hash(self.digest)
@@ -219,13 +218,11 @@ def _frozen_indices(name: str, values: Any, size: int, size_name: str) -> Int32A
     outside = (array < 0) | (array >= size)
     if outside.any():
         position = int(outside.argmax())
-        raise TopologyError(
-            f"{name}[{position}] is {array[position]}; it must be from 0 to {size_name} - 1 = {size - 1}"
-        )
+        raise TopologyError(f"{name}[{position}] is {array[position]}; it must be from 0 to {size_name} - 1 = {size - 1}")
     return _frozen(np.array(array, dtype=np.int32))
 
 
-def _check_order(src: Int32Array, dst: Int32Array) -> None:
+def _check_order(src: IntArray, dst: IntArray) -> None:
     same_target = dst[1:] == dst[:-1]
     duplicate = same_target & (src[1:] == src[:-1])
     if duplicate.any():

@@ -69,7 +69,7 @@ def _grow(n_in, n_out, order, share, attraction, rng):  # type: ignore[no-untype
     n_arrived = np.zeros(2, np.int64)
     chosen_by = np.full(n_in + n_out, -1, np.int64)
     placed = 0
-    for newcomer, links in zip(order, share):
+    for newcomer, links in zip(order, share):  # noqa: B905  (numba's zip)
         side = 0 if newcomer < n_in else 1
         other = 1 - side
         candidates = arrived[other, : n_arrived[other]]
@@ -124,9 +124,7 @@ def _pick(candidates, links, degree, chosen_by, newcomer, attraction, src, dst, 
     return picks
 
 
-def _fill(
-    cells: Int64Array, count: int, n_in: int, n_out: int, attraction: float, rng: np.random.Generator
-) -> Int64Array:
+def _fill(cells: Int64Array, count: int, n_in: int, n_out: int, attraction: float, rng: np.random.Generator) -> Int64Array:
     """Place `count` further edges: both ends preferentially, sequentially, never twice the same."""
     cells = np.sort(cells)
     degree_in = np.bincount(cells % n_in, minlength=n_in)

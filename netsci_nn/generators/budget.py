@@ -3,7 +3,8 @@
 import math
 import numbers
 import operator
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -11,12 +12,8 @@ from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.registry import Registry
 from netsci_nn.topology import BipartiteTopology, neuron_count
 
-
-class Generator(Protocol):
-    """A graph model: sizes and a budget in, a topology with exactly that many edges out."""
-
-    def __call__(self, n_in: int, n_out: int, **parameters: Any) -> BipartiteTopology: ...
-
+# A graph model: (n_in, n_out, *, n_edges=None, density=None, rng, **parameters), exactly that many edges out.
+Generator = Callable[..., BipartiteTopology]
 
 GENERATORS: Registry[Generator] = Registry("generator")
 

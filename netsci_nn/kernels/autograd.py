@@ -26,7 +26,7 @@ def sparse_product(values: torch.Tensor, x: torch.Tensor, index: EdgeIndex, back
     Returns:
         y `[n_out, batch]`, y[j] = sum of values[k] * x[src[k]] over the edges k with dst[k] = j.
     """
-    return _Product.apply(values, x, index, backend, False)  # type: ignore[no-any-return]
+    return _Product.apply(values, x, index, backend, False)
 
 
 class _Product(Function):

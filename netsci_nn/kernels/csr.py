@@ -8,9 +8,7 @@ from netsci_nn.kernels.backend import BACKENDS, Backend
 from netsci_nn.kernels.index import EdgeIndex
 
 
-def _matrix(
-    pointers: torch.Tensor, columns: torch.Tensor, values: torch.Tensor, shape: tuple[int, int]
-) -> torch.Tensor:
+def _matrix(pointers: torch.Tensor, columns: torch.Tensor, values: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
         return torch.sparse_csr_tensor(pointers.to(columns.dtype), columns, values, shape, check_invariants=False)

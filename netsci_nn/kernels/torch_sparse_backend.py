@@ -36,7 +36,7 @@ def _multiply(
     matrix = torch_sparse.SparseTensor(
         rowptr=pointers, col=columns.long(), value=values, sparse_sizes=shape, is_sorted=True, trust_data=True
     )
-    return torch_sparse.matmul(matrix, x.contiguous())  # type: ignore[no-any-return]
+    return torch_sparse.matmul(matrix, x.contiguous())
 
 
 def product(values: torch.Tensor, x: torch.Tensor, index: EdgeIndex) -> torch.Tensor:

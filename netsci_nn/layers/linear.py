@@ -46,6 +46,8 @@ class SparseLinear(nn.Module):
     src: torch.Tensor
     dst: torch.Tensor
     birth: torch.Tensor
+    _index: EdgeIndex | None
+    _mirror: igraph.Graph | None
 
     def __init__(
         self,
@@ -158,9 +160,7 @@ class SparseLinear(nn.Module):
         return linear
 
     @classmethod
-    def from_dense(
-        cls, linear: nn.Linear, topology: BipartiteTopology | None = None, backend: str = "auto"
-    ) -> SparseLinear:
+    def from_dense(cls, linear: nn.Linear, topology: BipartiteTopology | None = None, backend: str = "auto") -> SparseLinear:
         """Return the sparse layer with `linear`'s weights on the edges of `topology`, or on its own non-zero weights.
 
         Raises:
@@ -199,8 +199,8 @@ class SparseLinear(nn.Module):
     def _set_topology(self, topology: BipartiteTopology, birth: torch.Tensor) -> None:
         device = self.values.device
         self._topology = topology
-        self._index: EdgeIndex | None = None
-        self._mirror: igraph.Graph | None = None
+        self._index = None
+        self._mirror = None
         self.register_buffer("src", _shared(topology.src).to(device))
         self.register_buffer("dst", _shared(topology.dst).to(device))
         self.register_buffer("birth", birth.to(device=device, dtype=torch.int32))

@@ -68,7 +68,7 @@ class SparseMLP(nn.Module):
         *hidden, last = self.layers
         for layer in hidden:
             x = self.activation(layer(x))
-        return last(x).contiguous()  # type: ignore[no-any-return]
+        return last(x).contiguous()
 
 
 def dense_mlp(layer_sizes: Sequence[int], *, activation: str = "relu", bias: bool = True, rng: Rng) -> nn.Sequential:

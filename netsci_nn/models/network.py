@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,7 +38,7 @@ def network_graph(model: nn.Module) -> igraph.Graph:
     layers = [_as_sparse(module) for module in model.modules() if isinstance(module, (SparseLinear, nn.Linear))]
     if not layers:
         raise TopologyError(f"model is a {type(model).__name__} without linear layers; it must have at least one")
-    for position, (first, second) in enumerate(zip(layers, layers[1:], strict=False)):
+    for position, (first, second) in enumerate(pairwise(layers)):
         if first.n_out != second.n_in:
             raise TopologyError(
                 f"layer {position} has n_out = {first.n_out} and layer {position + 1} has n_in = {second.n_in}; "

@@ -40,9 +40,7 @@ class SparseEvolution:
         self.fraction = float(fraction)
         self.initial_value = float(initial_value)
 
-    def propose(
-        self, layer: SparseLinear, *, rng: Rng, statistics: RewiringStatistics | None = None
-    ) -> EdgeDelta:
+    def propose(self, layer: SparseLinear, *, rng: Rng, statistics: RewiringStatistics | None = None) -> EdgeDelta:
         """Return the change for `layer` in O(n_edges log n_edges); `rng` is an int seed or numpy Generator."""
         random = as_generator(rng)
         values = layer.values.detach().cpu().numpy()

@@ -1,0 +1,34 @@
+"""Network science of sparse layers: measures of bipartite graphs, beside the null models that give them a meaning.
+
+    report = analysis.describe(graph, nulls=200, rng=0)
+    report.to_markdown()
+
+Matrices have the shape [n_out, n_in]: targets are rows, as in a PyTorch weight. Importing this package only defines and
+registers.
+"""
+
+# The order of these imports is the order of the measures in a report.
+from . import degree, clustering, paths, powerlaw, tails  # noqa: F401, I001
+from .description import describe
+from .errors import AnalysisError
+from .graphs import BipartiteGraph, LayeredGraph
+from .intake import as_layered
+from .quantity import Quantity, defined, undefined
+from .registry import Measure, get_measure, measure_names, register_measure
+from .report import TopologyReport
+
+__all__ = [
+    "AnalysisError",
+    "BipartiteGraph",
+    "LayeredGraph",
+    "Measure",
+    "Quantity",
+    "TopologyReport",
+    "as_layered",
+    "defined",
+    "describe",
+    "get_measure",
+    "measure_names",
+    "register_measure",
+    "undefined",
+]

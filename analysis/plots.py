@@ -1,0 +1,181 @@
+"""Pictures, as matplotlib figures without pyplot, so that no global state is touched. They can be told apart without
+colour."""
+
+from collections.abc import Mapping
+from itertools import cycle
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from scipy import stats
+
+from .errors import AnalysisError
+from .graphs import BipartiteGraph, FloatArray, LongArray
+from .intake import as_bipartite
+
+STYLES = tuple(
+    zip(
+        ("#1b4f9c", "#c0392b", "#1e8449", "#7d3c98", "#b9770e", "#34495e", "#117a8b", "#6e2c00"),
+        ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (6, 2, 1, 2))),
+        ("o", "s", "^", "D", "v", "P", "X", "*"),
+        strict=True,
+    )
+)
+"""Colour, line style and marker; each alone tells the curves apart."""
+
+NULL_LABEL = "random graph, exact"
+
+
+def learning_curves(
+    curves: Mapping[str, npt.ArrayLike], *, ylabel: str = "test accuracy", title: str = "Learning curves"
+) -> Figure:
+    """Mean over seeds for every method, with a band from the lowest to the highest seed.
+
+    Args:
+        curves: for every name an array of shape [n_seeds, n_epochs]; a nan leaves a gap.
+        ylabel: label of the vertical axis.
+        title: title of the figure.
+
+    Returns:
+        The figure.
+
+    Raises:
+        AnalysisError: no curves, or one that is not a two-dimensional array with at least one number.
+    """
+    arrays = {name: _curve(name, values) for name, values in _not_empty("curves", curves).items()}
+    figure = Figure(figsize=(7.0, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    for (name, values), (colour, line, marker) in zip(arrays.items(), cycle(STYLES), strict=False):
+        epochs = np.arange(1, values.shape[1] + 1)
+        # An epoch without a number in any seed stays a gap; numpy's nan-reductions would warn about it.
+        known = np.isfinite(values)
+        counts = known.sum(axis=0)
+        mean = np.where(counts > 0, np.where(known, values, 0.0).sum(axis=0) / np.maximum(counts, 1), np.nan)
+        low = np.where(counts > 0, np.where(known, values, np.inf).min(axis=0), np.nan)
+        high = np.where(counts > 0, np.where(known, values, -np.inf).max(axis=0), np.nan)
+        every = max(1, values.shape[1] // 8)
+        axes.plot(epochs, mean, color=colour, linestyle=line, marker=marker, markevery=every, markersize=4, label=name)
+        axes.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)
+    axes.set(xlabel="epoch", ylabel=ylabel, title=title)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _finish(axes)
+    return figure
+
+
+def degree_distribution(graphs: Mapping[str, Any], *, kind: Literal["ccdf", "histogram"] = "ccdf") -> Figure:
+    """Observed degrees of each side, and the exact degree distribution of a uniformly random graph of the same size.
+
+    The degree of one source in a uniformly random bipartite graph with m edges is hypergeometric: m draws without
+    replacement from n_in * n_out pairs of which n_out are the source's. The grey line is this distribution, one for
+    every size that occurs.
+
+    Args:
+        graphs: single layers by name, of any kind that `as_bipartite` takes.
+        kind: "ccdf" draws P(degree >= k) on two logarithmic axes, "histogram" the share of neurons of every degree.
+
+    Returns:
+        A figure with a panel for sources and a panel for targets.
+
+    Raises:
+        AnalysisError: no graphs, an unknown kind, or a graph that cannot be taken in.
+    """
+    if kind not in ("ccdf", "histogram"):
+        raise AnalysisError(f"kind is {kind!r}; choose from ccdf, histogram")
+    layers = {name: as_bipartite(graph) for name, graph in _not_empty("graphs", graphs).items()}
+    figure = Figure(figsize=(9.0, 4.0), layout="constrained")
+    panels = figure.subplots(1, 2)
+    for axes, side in zip(panels, ("sources", "targets"), strict=True):
+        for (name, layer), style in zip(layers.items(), cycle(STYLES), strict=False):
+            _draw_degrees(axes, _degrees(layer, side), name, style, kind)
+        for index, size in enumerate(sorted({(graph.n_in, graph.n_out, graph.n_edges) for graph in layers.values()})):
+            _draw_null(axes, size, side, kind, NULL_LABEL if index == 0 else None)
+        ylabel = "share of neurons with at least this degree" if kind == "ccdf" else "share of neurons"
+        axes.set(xlabel=f"degree of {side}", ylabel=ylabel, title=side.capitalize())
+        if kind == "ccdf":
+            axes.set(xscale="log", yscale="log")
+        _finish(axes)
+    return figure
+
+
+def input_degree_map(degrees: Mapping[str, npt.ArrayLike], image_shape: tuple[int, int]) -> Figure:
+    """The degree of every input neuron, laid out as the image that the inputs are; all panels share one scale.
+
+    Args:
+        degrees: for every name the degrees of the inputs, shape [height * width], row by row.
+        image_shape: (height, width) of the image.
+
+    Returns:
+        A figure with a panel for every name and one colour bar.
+
+    Raises:
+        AnalysisError: no degrees, or a number of them that is not height * width.
+    """
+    height, width = image_shape
+    arrays = {name: np.asarray(values, dtype=float) for name, values in _not_empty("degrees", degrees).items()}
+    for name, values in arrays.items():
+        if values.ndim != 1 or values.size != height * width:
+            raise AnalysisError(
+                f"degrees[{name!r}] has shape {values.shape}; image_shape {image_shape} needs a vector of {height * width}"
+            )
+    n_columns = min(4, len(arrays))
+    n_rows = -(-len(arrays) // n_columns)
+    figure = Figure(figsize=(2.3 * n_columns + 0.9, 2.5 * n_rows + 0.3), layout="constrained")
+    panels = figure.subplots(n_rows, n_columns, squeeze=False)
+    highest = max(1.0, *(float(values.max()) for values in arrays.values()))
+    for axes in panels.flat[len(arrays) :]:
+        axes.set_axis_off()
+    for axes, (name, values) in zip(panels.flat, arrays.items(), strict=False):
+        picture = axes.imshow(values.reshape(height, width), cmap="viridis", vmin=0.0, vmax=highest)
+        axes.set(title=name, xticks=[], yticks=[])
+    figure.colorbar(picture, ax=panels, label="degree of the input neuron", shrink=0.85)
+    return figure
+
+
+def _not_empty(argument: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not values:
+        raise AnalysisError(f"{argument} is empty; at least one entry is needed")
+    return values
+
+
+def _curve(name: str, values: npt.ArrayLike) -> FloatArray:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 2 or not np.isfinite(array).any():
+        raise AnalysisError(f"curves[{name!r}] has shape {array.shape}; numbers of shape [n_seeds, n_epochs] are needed")
+    return array
+
+
+def _degrees(graph: BipartiteGraph, side: str) -> LongArray:
+    return graph.out_degrees if side == "sources" else graph.in_degrees
+
+
+def _draw_degrees(axes: Axes, degrees: LongArray, name: str, style: tuple[str, Any, str], kind: str) -> None:
+    colour, line, marker = style
+    values, counts = np.unique(degrees, return_counts=True)
+    shares = counts / degrees.size
+    if kind == "ccdf":
+        shares = shares[::-1].cumsum()[::-1]
+        # A logarithmic axis has no place for degree 0.
+        values, shares = values[values > 0], shares[values > 0]
+    every = max(1, values.size // 20)
+    axes.plot(values, shares, color=colour, linestyle=line, marker=marker, markersize=4, markevery=every, label=name)
+
+
+def _draw_null(axes: Axes, size: tuple[int, int, int], side: str, kind: str, label: str | None) -> None:
+    n_in, n_out, n_edges = size
+    n_opposite, n_own = (n_out, n_in) if side == "sources" else (n_in, n_out)
+    law = stats.hypergeom(n_in * n_out, n_opposite, n_edges)
+    values = np.arange(n_opposite + 1)
+    shares = law.sf(values - 1) if kind == "ccdf" else law.pmf(values)
+    # Where fewer than a tenth of one neuron is expected, on either end, the line would only stretch the axis.
+    rare = 0.1 / n_own
+    shown = (shares >= rare) & (law.cdf(values) >= rare) & ((values > 0) | (kind == "histogram"))
+    axes.plot(values[shown], shares[shown], color="0.45", linewidth=3.5, alpha=0.6, zorder=0, label=label)
+
+
+def _finish(axes: Axes) -> None:
+    axes.grid(True, alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize="small")

@@ -1,0 +1,58 @@
+"""An observed value against the replicates of a null model."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .graphs import FloatArray
+from .quantity import Quantity
+from .report import NullComparison
+
+_TIE = 1e-12
+
+
+def permutation_p(observed: float, replicates: FloatArray) -> float:
+    """Two-sided permutation p-value, (1 + r) / (1 + B).
+
+    r counts the replicates that lie at least as far as the observed value from the mean of all B + 1 values. That
+    centre treats all of them alike, so under the null, where they are exchangeable, the p-value is exact: P(p <= a) <=
+    a for every a. (Phipson and Smyth 2010, "Permutation P-values should never be zero", Statistical Applications in
+    Genetics and Molecular Biology 9, 39.)
+
+    Args:
+        observed: the observed value.
+        replicates: shape [B].
+
+    Returns:
+        In [1 / (1 + B), 1]. Distances that differ by less than 1e-12 of the largest magnitude count as equal.
+    """
+    values = np.append(replicates, observed)
+    distances = np.abs(values - values.mean())
+    tolerance = _TIE * np.abs(values).max()
+    return float((1 + np.count_nonzero(distances[:-1] >= distances[-1] - tolerance)) / values.size)
+
+
+def compare_with_replicates(observed: Quantity, replicates: Sequence[Quantity]) -> NullComparison:
+    """Mean, spread, z and p of one quantity.
+
+    Args:
+        observed: on the graph.
+        replicates: on the draws of the null model; those in which the quantity is not defined are left out and counted.
+
+    Returns:
+        The comparison.
+    """
+    values = np.array([quantity.value for quantity in replicates if quantity.value is not None], dtype=np.float64)
+    missing = len(replicates) - values.size
+    note = f"not defined in {missing} of {len(replicates)} replicates" if missing else None
+    if values.size == 0:
+        return NullComparison("not defined", reason=note)
+    mean = float(values.mean())
+    sd = float(values.std(ddof=1)) if values.size > 1 else None
+    # The deviation of equal values is rounding error, not spread.
+    if sd is not None and sd <= _TIE * float(np.abs(values).max()):
+        sd = 0.0
+    if observed.value is None:
+        return NullComparison("compared", values.size, mean, sd, reason=f"the observed value is not defined: {observed.reason}")
+    z = (observed.value - mean) / sd if sd else None
+    return NullComparison("compared", values.size, mean, sd, z, permutation_p(observed.value, values), note)

@@ -1,0 +1,248 @@
+"""The comparison of methods: results as tables and as one page. Used by `demo`, `compare` and `scripts/compare.py`."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean, stdev
+
+import numpy as np
+import tomli_w
+
+import analysis
+from analysis import html, plots
+from netsci_nn.cli.output import STDERR, STDOUT, print_table
+from netsci_nn.data import Dataset
+from netsci_nn.experiment import RunResult, describe_environment, run_experiment
+from netsci_nn.io import write_text
+from netsci_nn.topology import BipartiteTopology
+from netsci_nn.training import ProgressBar, progress_display
+from netsci_nn.training.config import Experiment
+
+MEASURES = ("degree", "clustering", "paths", "power_law")
+RESULT_HEADER = ("method", "accuracy %", "before last removal %", "edges", "cost", "efficiency", "seconds")
+RESULT_NOTE = (
+    "Mean ± standard deviation over {n} seeds of the test accuracy of the final network; edges and cost (edges / weights of "
+    "the dense network, biases apart) are the final network's too, after SET's last removal, which nothing regrows; "
+    "'before last removal' is the accuracy before that. Efficiency = (accuracy / 100) / cost. "
+    "Seconds: gradient steps and rewiring."
+)
+TOPOLOGY_COLUMNS = (
+    # title, section, quantity, null models beside it
+    ("input degree CV", "layer 0", "source_degree_cv", ("erdos_renyi",)),
+    ("clustering", "network", "robins_alexander_clustering", ("erdos_renyi", "fixed_degrees")),
+    ("path length", "network", "average_path_length", ("erdos_renyi", "fixed_degrees")),
+    ("input alpha", "layer 0", "source_power_law_alpha", ("erdos_renyi",)),
+)
+NULL_TITLES = {"erdos_renyi": "random", "fixed_degrees": "same degrees"}
+TOPOLOGY_NOTE = (
+    "Means over {n} seeds. 'random' is the mean of {nulls} random graphs of equal size, 'same degrees' of {nulls} random "
+    "graphs with equal degrees, drawn for every network. Clustering is Robins and Alexander's (4-cycles), over the whole "
+    "network, as is the path length; input degrees are those of the first layer, CV their standard deviation / mean, alpha "
+    "the exponent of a discrete power-law fit, which says nothing of whether a power law fits. Method rows without "
+    "'before' and 'after' have a topology that training does not change."
+)
+
+
+@dataclass
+class Comparison:
+    """An experiment with the results of its runs so far."""
+
+    experiment: Experiment
+    dataset: Dataset
+    directory: Path
+    nulls: int
+    results: list[RunResult] = field(default_factory=list)
+    reports: dict[tuple[str, int, str], analysis.TopologyReport] = field(default_factory=dict)
+
+    @property
+    def n_seeds(self) -> int:
+        """Seeds of which at least one run is there."""
+        return len({result.seed for result in self.results})
+
+    def of(self, method: str) -> list[RunResult]:
+        """The runs of one method, by seed."""
+        return [result for result in self.results if result.method == method]
+
+    @property
+    def methods(self) -> list[str]:
+        """Methods with at least one run, in the order of the experiment."""
+        return [method.name for method in self.experiment.method if self.of(method.name)]
+
+
+def run_comparison(experiment: Experiment, dataset: Dataset, directory: Path, nulls: int) -> Comparison:
+    """Run an experiment, analyse its networks, print both tables and write the page; the steps of `compare` and `demo`."""
+    comparison = Comparison(experiment, dataset, directory, nulls)
+    with progress_display(STDERR) as display:
+        total = display.add_task("runs", total=len(experiment.method) * len(experiment.seeds))
+        runs = run_experiment(
+            experiment, dataset, directory, lambda method, seed: ProgressBar(display, f"{method}, seed {seed}")
+        )
+        for result in runs:
+            comparison.results.append(result)
+            display.advance(total)
+        task = display.add_task("topology", total=len(comparison.results))
+        for result in comparison.results:
+            _analyse(comparison, result)
+            display.advance(task)
+    if any(result.interrupted for result in comparison.results):
+        STDERR.print("interrupted: the last run is incomplete, the tables hold what there is", style="yellow")
+    notes = result_note(comparison), topology_note(comparison)
+    print_table(f"Results: {experiment.name} on {dataset.name}", RESULT_HEADER, result_rows(comparison))
+    STDOUT.print(notes[0], highlight=False)
+    print_table("Topology before and after training", topology_header(), topology_rows(comparison))
+    STDOUT.print(notes[1], highlight=False)
+    write_results(comparison)
+    page = directory / "report.html"
+    write_text(page, comparison_page(comparison))
+    STDOUT.print(f"The page with curves and pictures: {page}", highlight=False, soft_wrap=True)
+    return comparison
+
+
+def result_rows(comparison: Comparison) -> list[list[str]]:
+    """Cells of the result table, a row a method."""
+    rows = []
+    for method in comparison.methods:
+        runs = comparison.of(method)
+        accuracy, cost = [100 * run.accuracy for run in runs], fmean(run.cost for run in runs)
+        before = [100 * run.accuracy_by_epoch[-1] for run in runs if run.accuracy_by_epoch]
+        rows.append(
+            [
+                method,
+                _mean_and_spread(accuracy),
+                _mean_and_spread(before) if runs[0].n_edges_in_training != runs[0].n_edges else "",
+                f"{fmean(run.n_edges for run in runs):,.0f}",
+                f"{cost:.4f}",
+                f"{fmean(accuracy) / 100 / cost:.3f}",
+                f"{fmean(run.seconds for run in runs):.2f}",
+            ]
+        )
+    return rows
+
+
+def result_note(comparison: Comparison) -> str:
+    """How to read the result table."""
+    return RESULT_NOTE.format(n=comparison.n_seeds)
+
+
+def topology_header() -> list[str]:
+    """Column titles of the topology table."""
+    columns = [[title, *(NULL_TITLES[null] for null in nulls)] for title, _, _, nulls in TOPOLOGY_COLUMNS]
+    return ["method", *(title for column in columns for title in column)]
+
+
+def topology_rows(comparison: Comparison) -> list[list[str]]:
+    """Cells of the topology table: one row a method, two where training has changed the topology."""
+    rows = []
+    for method in comparison.methods:
+        runs = [run for run in comparison.of(method) if run.initial]
+        changed = any(run.initial != run.final for run in runs)
+        for when in ("before", "after") if changed else ("before",):
+            reports = [comparison.reports[method, run.seed, when] for run in runs]
+            if reports:
+                name = f"{method}, {when}" if changed else method
+                rows.append([name, *(cell for column in TOPOLOGY_COLUMNS for cell in _topology_cells(reports, column))])
+    return rows
+
+
+def topology_note(comparison: Comparison) -> str:
+    """How to read the topology table."""
+    return TOPOLOGY_NOTE.format(n=comparison.n_seeds, nulls=comparison.nulls)
+
+
+def write_results(comparison: Comparison) -> None:
+    """Write the numbers of every run to results.json."""
+    table = {
+        "experiment": comparison.experiment.model_dump(mode="json"),
+        "environment": describe_environment(),
+        "runs": [result.summary() for result in comparison.results],
+    }
+    write_text(comparison.directory / "results.json", json.dumps(table, indent=2, allow_nan=False) + "\n")
+
+
+def comparison_page(comparison: Comparison) -> str:
+    """Return the page: tables, learning curves, degree distributions and the picture of the input degrees."""
+    experiment, image_shape = comparison.experiment, comparison.dataset.image_shape
+    first = {name: layers[0] for name, layers in _topologies(comparison).items()}
+    pictures: list[html.Block] = []
+    curves = _curves(comparison)
+    sections = [
+        html.Section(
+            "Results",
+            [html.Table(RESULT_HEADER, result_rows(comparison)), html.Paragraph(result_note(comparison))],
+        ),
+    ]
+    if curves:
+        figure = plots.learning_curves(curves, ylabel="test accuracy (%)")
+        pictures.append(html.Picture(figure, "Test accuracy after every epoch: mean over seeds, band from least to greatest."))
+        sections.append(html.Section("Learning curves", pictures))
+    topology: list[html.Block] = [
+        html.Table(topology_header(), topology_rows(comparison)),
+        html.Paragraph(topology_note(comparison)),
+    ]
+    if first:
+        caption = (
+            f"Degrees in the first layer, seed {comparison.results[0].seed}. The grey line is the exact law of a uniformly "
+            "random graph of the same size."
+        )
+        topology.append(html.Picture(plots.degree_distribution(first), caption))
+        if image_shape is not None:
+            maps = plots.input_degree_map({name: layer.out_degrees for name, layer in first.items()}, image_shape)
+            topology.append(html.Picture(maps, "Edges of every input neuron, laid out as the image that the inputs are."))
+    sections.append(html.Section("Topology", topology))
+    settings = tomli_w.dumps(experiment.model_dump(mode="json", exclude_none=True, exclude={"method"}))
+    environment = describe_environment()
+    made = [html.Paragraph(line) for line in settings.splitlines() if line]
+    packages = ", ".join(f"{name} {version}" for name, version in environment["packages"].items())
+    made.append(html.Paragraph(f"Python {environment['python']}, {environment['platform']}, {packages}"))
+    sections.append(html.Section("How it was made", made))
+    return html.page(f"{experiment.name}: {comparison.dataset.name}", sections)
+
+
+def _curves(comparison: Comparison) -> dict[str, np.ndarray]:
+    curves = {}
+    for method in comparison.methods:
+        runs = [run.accuracy_by_epoch for run in comparison.of(method) if run.accuracy_by_epoch]
+        if runs:
+            longest = max(map(len, runs))
+            curves[method] = 100 * np.array([[*run, *[np.nan] * (longest - len(run))] for run in runs])
+    return curves
+
+
+def _topologies(comparison: Comparison) -> dict[str, tuple[BipartiteTopology, ...]]:
+    """The networks to draw: every method's first run, before and after where training has changed it."""
+    shown: dict[str, tuple[BipartiteTopology, ...]] = {}
+    for method in comparison.methods:
+        run = comparison.of(method)[0]
+        if run.initial and run.initial != run.final:
+            shown |= {f"{method}, before": run.initial, f"{method}, after": run.final}
+        elif run.initial:
+            shown[method] = run.initial
+    return shown
+
+
+def _analyse(comparison: Comparison, run: RunResult) -> None:
+    states = {"before": run.initial}
+    if run.initial != run.final:
+        states["after"] = run.final
+    for when, layers in states.items():
+        if layers:
+            comparison.reports[run.method, run.seed, when] = analysis.describe(
+                list(layers), nulls=comparison.nulls, measures=MEASURES, rng=run.seed
+            )
+
+
+def _topology_cells(reports: Sequence[analysis.TopologyReport], column: tuple[str, str, str, tuple[str, ...]]) -> list[str]:
+    _, section, name, nulls = column
+    quantities = [report[section if len(report.sections) > 1 else "layer 0"][name] for report in reports]
+    cells = [_mean(quantity.value for quantity in quantities)]
+    return cells + [_mean(quantity.nulls[null].mean for quantity in quantities) for null in nulls]
+
+
+def _mean(values: Iterable[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{fmean(known):.3f}" if known else "not defined"
+
+
+def _mean_and_spread(values: Sequence[float]) -> str:
+    return f"{fmean(values):.2f} ± {stdev(values):.2f}" if len(values) > 1 else f"{fmean(values):.2f}"

@@ -1,0 +1,49 @@
+"""`netsci-nn train`: one method of an experiment file with one seed."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from netsci_nn.cli.output import STDERR, STDOUT, new_directory
+from netsci_nn.data import load_dataset
+from netsci_nn.errors import ConfigError
+from netsci_nn.experiment import run_method
+from netsci_nn.training import ProgressBar, progress_display
+from netsci_nn.training.config import Experiment, MethodConfig, load_experiment, slug
+
+
+def train(
+    experiment: Annotated[Path, typer.Argument(help="Experiment file (TOML), or with --resume a run directory.")],
+    method: Annotated[str | None, typer.Option(help="Which method; by default the first.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed; by default the experiment's first.", min=0)] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of the dataset's files.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run directory; by default ./runs/NAME/METHOD/seed-SEED.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of a run directory.")] = False,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, replaces a key of the file; repeatable.")] = None,
+) -> None:
+    """Train one network and write its run directory."""
+    path = experiment / "config.toml" if resume else experiment
+    loaded = load_experiment(path, set_ or [])
+    chosen = _choose(loaded, method)
+    number = loaded.seeds[0] if seed is None else seed
+    dataset = load_dataset(loaded.dataset, data_dir)
+    default = new_directory(Path("runs") / slug(loaded.name) / slug(chosen.name) / f"seed-{number}")
+    directory = experiment if resume else out or default
+    with progress_display(STDERR) as display:
+        bar = ProgressBar(display, f"{chosen.name}, seed {number}")
+        result = run_method(loaded, chosen, number, dataset, directory, [bar], resume=resume)
+    ending = f"interrupted after {len(result.accuracy_by_epoch)} epochs, " if result.interrupted else ""
+    STDOUT.print(
+        f"{chosen.name}, seed {number}: {ending}test accuracy {100 * result.accuracy:.2f} %, {result.n_edges} edges, "
+        f"cost {result.cost:.4f}, {result.seconds:.2f} s\nrun directory: {directory}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _choose(experiment: Experiment, name: str | None) -> MethodConfig:
+    methods = {method.name: method for method in experiment.method}
+    if name is not None and name not in methods:
+        raise ConfigError(f"method is {name!r}; allowed are: {', '.join(methods)}")
+    return experiment.method[0] if name is None else methods[name]

@@ -1,0 +1,6 @@
+"""Datasets by name; every loader checks what it loads. A new one is a file here with a function under `DATASETS.register`."""
+
+from netsci_nn.data import digits, mnist  # noqa: F401  (each registers its dataset)
+from netsci_nn.data.dataset import DATASETS, Dataset, load_dataset
+
+__all__ = ["DATASETS", "Dataset", "load_dataset"]

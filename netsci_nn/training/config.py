@@ -1,0 +1,218 @@
+"""The experiment file as validated values; pydantic checks types and ranges, this module turns its findings into sentences."""
+
+import re
+import tomllib
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from netsci_nn.data import DATASETS
+from netsci_nn.errors import ConfigError
+from netsci_nn.generators import GENERATORS
+from netsci_nn.layers import ACTIVATIONS
+from netsci_nn.registry import Registry
+from netsci_nn.rewiring import REWIRERS
+
+DENSE = "dense"  # in place of a generator: ordinary nn.Linear layers
+
+Density = Annotated[float, Field(gt=0, le=1)]
+Neurons = Annotated[int, Field(ge=1)]
+
+
+def _require(registry: Registry[Any], name: str) -> None:
+    registry[name]
+
+
+def _check_length(name: str, value: Any, n_layers: int) -> None:
+    if isinstance(value, list) and len(value) != n_layers:
+        raise ValueError(f"{name} has {len(value)} entries; it must be one value or one for each of the {n_layers} layers")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class _Named(BaseModel):
+    """A name from a registry with parameters of its own; in the file also just the name."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+    name: str
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The keys beside `name` and the section's own."""
+        return dict(self.model_extra or {})
+
+
+def _name_to_table(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class GeneratorConfig(_Named):
+    """A graph model and its parameters."""
+
+    @model_validator(mode="after")
+    def _known(self) -> "GeneratorConfig":
+        if self.name != DENSE:
+            _require(GENERATORS, self.name)
+        return self
+
+
+class RewiringConfig(_Named):
+    """A rewiring rule, its parameters, where and when it acts."""
+
+    layers: list[Annotated[int, Field(ge=0)]] | None = None
+    every_epochs: Annotated[int, Field(ge=1)] = 1
+
+    @model_validator(mode="after")
+    def _known(self) -> "RewiringConfig":
+        _require(REWIRERS, self.name)
+        return self
+
+
+OneGenerator = Annotated[GeneratorConfig, BeforeValidator(_name_to_table)]
+OneRewiring = Annotated[RewiringConfig, BeforeValidator(_name_to_table)]
+
+
+class ModelConfig(_Section):
+    """Section [model]."""
+
+    layer_sizes: Annotated[list[Neurons], Field(min_length=2)]
+    density: Density | list[Density] = 0.1
+    activation: str = "relu"
+    bias: bool = True
+    backend: str = "auto"
+
+    @model_validator(mode="after")
+    def _known(self) -> "ModelConfig":
+        _require(ACTIVATIONS, self.activation)
+        _check_length("density", self.density, len(self.layer_sizes) - 1)
+        return self
+
+
+class TrainingConfig(_Section):
+    """Section [training]."""
+
+    epochs: Annotated[int, Field(ge=0)] = 20
+    batch_size: Annotated[int, Field(ge=1)] = 100
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    learning_rate: Annotated[float, Field(gt=0)] = 0.1
+    learning_rate_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    threads: Annotated[int, Field(ge=1)] | None = None
+
+
+class MethodConfig(_Section):
+    """One [[method]]: a topology for every layer and a rule that rewires it."""
+
+    name: Annotated[str, Field(min_length=1)]
+    generator: OneGenerator | list[OneGenerator] = GeneratorConfig(name="erdos_renyi")
+    rewiring: OneRewiring | None = None
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether the method trains ordinary dense layers."""
+        return isinstance(self.generator, GeneratorConfig) and self.generator.name == DENSE
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "MethodConfig":
+        if isinstance(self.generator, list) and any(generator.name == DENSE for generator in self.generator):
+            raise ValueError(f"generator {DENSE!r} stands for all layers; it cannot be one of a list")
+        if self.is_dense and self.rewiring is not None:
+            raise ValueError(f"rewiring needs sparse layers; it cannot be combined with generator {DENSE!r}")
+        return self
+
+
+class Experiment(_Section):
+    """An experiment file: a dataset, a model, a recipe, and the methods to compare."""
+
+    name: Annotated[str, Field(pattern=r"^[\w][\w.+ -]*$")]
+    dataset: str
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
+    model: ModelConfig
+    training: TrainingConfig = TrainingConfig()
+    method: Annotated[list[MethodConfig], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Experiment":
+        _require(DATASETS, self.dataset)
+        names = [method.name for method in self.method]
+        slugs = [slug(name) for name in names]
+        for values, what in ((names, "method names"), (slugs, "method names (as folder names)"), (self.seeds, "seeds")):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{what} are {values}; they must differ")
+        for method in self.method:
+            _check_length("generator", method.generator, len(self.model.layer_sizes) - 1)
+        return self
+
+
+def load_experiment(path: str | PathLike[str], overrides: Sequence[str] = ()) -> Experiment:
+    """Read an experiment file.
+
+    Args:
+        path: a TOML file.
+        overrides: `section.key=value` each, with a TOML value or a bare word; they replace what the file says.
+
+    Raises:
+        ConfigError: naming the key, its value and what is allowed.
+    """
+    try:
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"experiment file {str(path)!r} cannot be read: {error}") from error
+    for override in overrides:
+        _override(table, override)
+    return parse_experiment(table, str(path))
+
+
+def parse_experiment(table: dict[str, Any], origin: str) -> Experiment:
+    """Validate a parsed experiment; `origin` is named in errors."""
+    try:
+        return Experiment.model_validate(table)
+    except ValidationError as error:
+        raise ConfigError(f"{origin}: {_sentence(error)}") from None
+
+
+def slug(name: str) -> str:
+    """Return `name` as a folder name: lower case, other characters than letters, digits, _ and . become a hyphen."""
+    return re.sub(r"[^\w.]+", "-", name.lower()).strip("-.") or "method"
+
+
+def _override(table: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    *sections, last = key.strip().split(".")
+    if not separator or not all([*sections, last]):
+        raise ConfigError(f"override is {override!r}; it must be KEY=VALUE, for example training.epochs=5")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    for section in sections:
+        table = table.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"override {override!r} does not name a key; {section!r} is not a table")
+    table[last] = value
+
+
+def _sentence(error: ValidationError) -> str:
+    """Say in one sentence what is wrong with the first offending key."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("function-", "list[", "constrained-")))
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {key!r} = {first['input']!r}; {_allowed_keys(first['loc'])}"
+    if first["type"] == "missing":
+        return f"key {key!r} is missing; it is required"
+    if first["type"] == "value_error":
+        return f"{key}: {first['ctx']['error']}" if key else str(first["ctx"]["error"])
+    message = first["msg"][0].lower() + first["msg"][1:]
+    return f"{key} is {first['input']!r}; {message.replace('input should be', 'it must be')}"
+
+
+def _allowed_keys(location: tuple[int | str, ...]) -> str:
+    sections: dict[str, type[BaseModel]] = {"model": ModelConfig, "training": TrainingConfig, "method": MethodConfig}
+    section = sections.get(str(location[0]), Experiment) if len(location) > 1 else Experiment
+    return f"allowed are: {', '.join(section.model_fields)}"

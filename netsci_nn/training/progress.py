@@ -1,0 +1,39 @@
+"""A progress bar for training, quiet where the output is not a terminal."""
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from netsci_nn.training.loop import Event, TrainingState
+
+
+def progress_display(console: Console) -> Progress:
+    """Return a rich progress display to be used as a context; it shows nothing when `console` is not a terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+
+
+class ProgressBar:
+    """Show the mini-batches of one training as a bar with the latest test accuracy.
+
+    Args:
+        display: the display that the bar joins.
+        description: what is trained.
+    """
+
+    def __init__(self, display: Progress, description: str) -> None:
+        self.display = display
+        self.description = description
+        self.task: TaskID | None = None
+
+    def __call__(self, event: Event, state: TrainingState) -> None:
+        """Advance, or remove the bar at the end."""
+        if event is Event.START:
+            total = state.epochs * state.steps_per_epoch
+            self.task = self.display.add_task(self.description, total=total, completed=state.step)
+        elif self.task is not None and event is Event.STEP:
+            self.display.update(self.task, completed=state.step)
+        elif self.task is not None and event is Event.EPOCH and "test_accuracy" in state.record:
+            accuracy = f"{100 * state.record['test_accuracy']:.2f} %"
+            self.display.update(self.task, description=f"{self.description}  {accuracy}")
+        elif self.task is not None and event is Event.END:
+            self.display.remove_task(self.task)

@@ -1,0 +1,189 @@
+"""Intake: every kind of graph gives the same layers, and every malformed one gives one sentence."""
+
+import itertools
+from types import SimpleNamespace
+from typing import Any
+
+import igraph
+import networkx as nx
+import numpy as np
+import pytest
+from scipy import sparse
+
+from analysis import AnalysisError
+from analysis.graphs import BipartiteGraph, LayeredGraph
+from analysis.intake import as_bipartite, as_layered
+
+SRC, DST, WEIGHTS = [2, 0, 1, 2], [1, 0, 0, 0], [0.5, -1.0, 2.0, 4.0]
+EXPECTED = BipartiteGraph(3, 2, np.array(SRC), np.array(DST), np.array(WEIGHTS))
+
+
+def igraph_layer(**changes: Any) -> igraph.Graph:
+    graph = igraph.Graph(n=5, edges=[(s, 3 + t) for s, t in zip(SRC, DST, strict=True)])
+    graph.vs["type"] = [False] * 3 + [True] * 2
+    graph.es["weight"] = WEIGHTS
+    for name, values in changes.items():
+        graph.vs[name] = values
+    return graph
+
+
+def networkx_layer() -> nx.Graph:
+    graph = nx.Graph()
+    graph.add_nodes_from("abc", bipartite=0)
+    graph.add_nodes_from("xy", bipartite=1)
+    graph.add_weighted_edges_from([("abc"[s], "xy"[t], w) for s, t, w in zip(SRC, DST, WEIGHTS, strict=True)])
+    return graph
+
+
+def layered_igraph(edges: list[tuple[int, int]]) -> igraph.Graph:
+    graph = igraph.Graph(n=6, edges=edges)
+    graph.vs["layer"] = [0, 0, 1, 1, 2, 2]
+    return graph
+
+
+def test_edges_are_sorted_by_target_then_source_and_weights_follow() -> None:
+    assert EXPECTED.src.tolist() == [0, 1, 2, 2]
+    assert EXPECTED.dst.tolist() == [0, 0, 0, 1]
+    assert EXPECTED.weights is not None
+    assert EXPECTED.weights.tolist() == [-1.0, 2.0, 4.0, 0.5]
+    assert EXPECTED.src.dtype == np.int32
+    with pytest.raises(ValueError, match="read-only"):
+        EXPECTED.src[0] = 1
+
+
+def test_biadjacency_has_targets_as_rows() -> None:
+    assert EXPECTED.biadjacency.toarray().tolist() == [[1, 1, 1], [0, 0, 1]]
+    assert EXPECTED.out_degrees.tolist() == [1, 1, 2]
+    assert EXPECTED.in_degrees.tolist() == [3, 1]
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        igraph_layer(),
+        networkx_layer(),
+        sparse.csr_array(([-1.0, 2.0, 4.0, 0.5], ([0, 0, 0, 1], [0, 1, 2, 2])), shape=(2, 3)),
+        SimpleNamespace(n_in=3, n_out=2, src=np.array(SRC), dst=np.array(DST), weights=np.array(WEIGHTS)),
+        [EXPECTED],
+    ],
+    ids=["igraph", "networkx", "scipy", "topology-like", "list"],
+)
+def test_every_kind_of_graph_gives_the_same_layer(graph: Any) -> None:
+    assert as_bipartite(graph) == EXPECTED
+
+
+def test_vertices_of_a_side_need_not_be_contiguous() -> None:
+    graph = igraph.Graph(n=3, edges=[(0, 1), (1, 2)])
+    graph.vs["type"] = [True, False, True]
+    assert as_bipartite(graph) == BipartiteGraph(1, 2, np.array([0, 0]), np.array([0, 1]))
+
+
+def test_boolean_matrix_has_no_weights_and_stored_zero_is_an_edge() -> None:
+    assert as_bipartite(sparse.csr_array(np.eye(2, dtype=bool))).weights is None
+    stored = sparse.csr_array(([0.0], ([0], [1])), shape=(2, 2))
+    assert as_bipartite(stored).n_edges == 1
+
+
+def test_layered_igraph_is_split_and_folds_back() -> None:
+    graph = layered_igraph([(0, 2), (3, 1), (2, 4), (3, 5), (3, 4)])
+    graph.es["layer"] = [0, 0, 1, 1, 1]
+    network = as_layered(graph)
+    assert network.layer_sizes == (2, 2, 2)
+    assert [layer.n_edges for layer in network.layers] == [2, 3]
+    assert network.degrees.tolist() == graph.degree()
+    folded = network.folded
+    assert (folded.n_in, folded.n_out, folded.n_edges, folded.n_pairs) == (4, 2, 5, 8)
+    assert sorted(folded.out_degrees.tolist() + folded.in_degrees.tolist()) == sorted(graph.degree())
+
+
+def test_fold_of_four_layers_is_isomorphic_to_the_network() -> None:
+    rng = np.random.default_rng(3)
+    sizes = (4, 3, 5, 2, 4)
+    starts = np.cumsum((0, *sizes))
+    layers, edges = [], []
+    for index, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
+        keys = rng.choice(n_in * n_out, size=n_in + 2, replace=False)
+        layers.append(BipartiteGraph(n_in, n_out, keys % n_in, keys // n_in))
+        edges += [(int(starts[index] + k % n_in), int(starts[index + 1] + k // n_in)) for k in keys]
+    folded = LayeredGraph(tuple(layers)).folded
+    ours = igraph.Graph(n=folded.n_neurons, edges=list(zip(folded.src, folded.dst + folded.n_in, strict=True)))
+    assert ours.isomorphic(igraph.Graph(n=sum(sizes), edges=edges))
+
+
+def test_layered_networkx() -> None:
+    graph = nx.path_graph(4)
+    nx.set_node_attributes(graph, {0: 0, 1: 1, 2: 2, 3: 3}, "layer")
+    assert as_layered(graph).layer_sizes == (1, 1, 1, 1)
+
+
+def one_edge(**changes: Any) -> SimpleNamespace:
+    fields = {"n_in": 2, "n_out": 2, "src": np.array([0]), "dst": np.array([1])}
+    return SimpleNamespace(**(fields | changes))
+
+
+def without_type() -> igraph.Graph:
+    graph = igraph_layer()
+    del graph.vs["type"]
+    return graph
+
+
+def multigraph() -> nx.Graph:
+    graph = nx.MultiGraph(networkx_layer())
+    graph.add_edge("a", "x", weight=1.0)
+    return graph
+
+
+def partly_weighted() -> nx.Graph:
+    graph = networkx_layer()
+    graph.add_edge("a", "y")
+    return graph
+
+
+def wrong_edge_layer() -> igraph.Graph:
+    graph = layered_igraph([(0, 2), (2, 4)])
+    graph.es["layer"] = [0, 0]
+    return graph
+
+
+@pytest.mark.parametrize(
+    ("graph", "message"),
+    [
+        (igraph.Graph(), "no vertex attribute 'type'"),
+        (without_type(), "no vertex attribute 'type'"),
+        (nx.path_graph(3), "no vertex attribute 'bipartite'"),
+        (nx.Graph(), "no vertex attribute 'bipartite'"),
+        (igraph_layer(type=[False] * 5), "no vertex with 'type' = 1"),
+        (igraph_layer(type=[True] * 5), "no vertex with 'type' = 0"),
+        (igraph_layer(type=[False, False, True, True, True]), "not bipartite: edge 0 joins vertices 2 and 4"),
+        (igraph_layer(type=[False, None, False, True, True]), "'type' must be set"),
+        (igraph_layer(type=[0, 0, 0, 1, 2]), "'type' of vertex 4 is 2; the allowed range is 0 to 1"),
+        (layered_igraph([(0, 4)]), "joins vertices 0 and 4, whose 'layer' is 0 and 2"),
+        (layered_igraph([(0, 1)]), "joins vertices 0 and 1, whose 'layer' is 0 and 0"),
+        (wrong_edge_layer(), "'layer' of edge 1 is 0"),
+        (multigraph(), "more than once"),
+        (partly_weighted(), "must be finite"),
+        (sparse.csr_array((0, 3)), "n_out is 0"),
+        (sparse.csr_array((3, 0)), "n_in is 0"),
+        (sparse.csr_array([[np.nan, 1.0]]), "weight nan"),
+        (sparse.coo_array(([1.0, 1.0], ([0, 0], [1, 1])), shape=(2, 2)), "source 1 to target 0 more than once"),
+        (one_edge(n_in=0), "n_in is 0"),
+        (one_edge(src=np.array([2])), r"src\[0\] is 2; the allowed range is 0 to 1"),
+        (one_edge(dst=np.array([-1])), r"dst\[0\] is -1"),
+        (one_edge(src=np.array([0.0])), "array of integers"),
+        (one_edge(src=np.array([0, 1])), "src has 2 entries and dst has 1"),
+        (one_edge(weights=[np.inf]), "weight inf"),
+        (one_edge(weights=[1.0, 2.0]), "one number for each of the 1 edges"),
+        ([], "no layer"),
+        ([one_edge(), one_edge(n_in=3)], "layer 0 has 2 targets and layer 1 has 3 sources"),
+        (np.eye(2), "graph is a ndarray"),
+    ],
+)
+def test_bad_graphs_are_refused(graph: Any, message: str) -> None:
+    with pytest.raises(AnalysisError, match=message) as caught:
+        as_layered(graph)
+    assert "\n" not in str(caught.value)
+
+
+def test_as_bipartite_wants_one_layer() -> None:
+    with pytest.raises(AnalysisError, match="2 layers"):
+        as_bipartite(layered_igraph([(0, 2)]))

@@ -1,0 +1,223 @@
+"""`describe`: what stands in a report, that it is reproducible, and that it says what it does not know."""
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from bipartite_examples import complete, from_edges, random_graph, ring_lattice
+from rich.console import Console
+
+import analysis
+from analysis import AnalysisError, describe
+from analysis.graphs import BipartiteGraph
+from analysis.quantity import defined, undefined
+from analysis.significance import compare_with_replicates, permutation_p
+
+TWO_LAYERS = [random_graph(40, 30, 240, seed=1), random_graph(30, 20, 150, seed=2)]
+
+
+@pytest.fixture(scope="module")
+def report() -> analysis.TopologyReport:
+    return describe(TWO_LAYERS, nulls=9, control=[random_graph(40, 30, 200, 3), random_graph(30, 20, 150, 4)], rng=0)
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        assert all(type(key) is str for key in value)
+        for part in value.values():
+            yield from leaves(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from leaves(part)
+    else:
+        yield value
+
+
+def test_sections_and_measures(report: analysis.TopologyReport) -> None:
+    assert [section.name for section in report.sections] == ["layer 0", "layer 1", "network"]
+    assert report["network"].layer_sizes == (40, 30, 20)
+    for section in report.sections:
+        assert {quantity.measure for quantity in section.quantities} == set(analysis.measure_names())
+    assert report["layer 0"]["edges"].value == 240
+    control = report["layer 0"]["edges"].control
+    assert control is not None
+    assert control.value == 200
+    assert report["network"]["density"].value == pytest.approx(390 / (1200 + 600))
+
+
+def test_single_layer_has_no_network_section() -> None:
+    assert [section.name for section in describe(TWO_LAYERS[0], nulls=0, rng=0).sections] == ["layer 0"]
+
+
+def test_what_a_null_fixes_is_not_repeated(report: analysis.TopologyReport) -> None:
+    layer = report["layer 0"]
+    assert layer["density"].nulls["erdos_renyi"].status == "fixed"
+    assert layer["source_degree_cv"].nulls["erdos_renyi"].status == "compared"
+    assert layer["source_degree_cv"].nulls["fixed_degrees"].status == "fixed"
+    assert layer["source_power_law_alpha"].nulls["fixed_degrees"].status == "fixed"
+    assert layer["source_power_law_vs_lognormal"].nulls["erdos_renyi"].status == "not computed"
+    clustering = layer["robins_alexander_clustering"].nulls
+    assert all(clustering[null].status == "compared" for null in ("erdos_renyi", "fixed_degrees"))
+    assert clustering["erdos_renyi"].replicates == 9
+
+
+def test_quantities_declared_fixed_are_fixed(report: analysis.TopologyReport) -> None:
+    """Every replicate, measured in full, has the observed value wherever the registry says so."""
+    from analysis.intake import as_layered
+    from analysis.nulls import NULL_MODELS
+
+    rng = np.random.default_rng(0)
+    layer = as_layered(TWO_LAYERS[0]).layers[0]
+    for null, model in NULL_MODELS.items():
+        drawn = model(layer, rng)
+        for name in analysis.measure_names():
+            measure = analysis.get_measure(name)
+            before, after = measure.layer(layer, rng), measure.layer(drawn, rng)
+            for quantity in before:
+                if measure.is_fixed(null, quantity):
+                    assert before[quantity] == after[quantity], (null, quantity)
+
+
+def test_p_values_lie_on_the_grid_of_permutations(report: analysis.TopologyReport) -> None:
+    values = [
+        comparison.p
+        for section in report.sections
+        for quantity in section.quantities
+        for comparison in quantity.nulls.values()
+        if comparison.p is not None
+    ]
+    assert values
+    assert all(math.isclose(p * 10, round(p * 10)) and 0.1 <= p <= 1 for p in values)
+
+
+def test_lattice_is_told_from_both_nulls() -> None:
+    layer = describe(ring_lattice(100, 6), nulls=19, rng=0, measures=["clustering"])["layer 0"]
+    for comparison in layer["robins_alexander_clustering"].nulls.values():
+        assert comparison.p == pytest.approx(0.05)
+        assert comparison.z is not None
+        assert comparison.z > 5
+
+
+def test_p_is_exact_under_the_null() -> None:
+    """P(p <= 0.2) <= 0.2 over 400 exchangeable draws; more than 105 hits have a probability below 0.2 %."""
+    rng = np.random.default_rng(8)
+    hits = sum(permutation_p(values[0], values[1:]) <= 0.2 for values in rng.exponential(size=(400, 20)))
+    assert 55 < hits < 105
+
+
+def test_permutation_p_by_hand() -> None:
+    assert permutation_p(10.0, np.array([0.0, 1.0, -1.0])) == 0.25
+    assert permutation_p(0.0, np.array([10.0, 11.0, -10.0])) == 1.0
+    assert permutation_p(0.1 + 0.2, np.array([0.3, 0.3])) == 1.0
+
+
+def test_undefined_values_are_counted_and_named() -> None:
+    some = compare_with_replicates(defined(1.0), [defined(2.0), undefined("no"), defined(4.0)])
+    assert (some.replicates, some.mean, some.reason) == (2, 3.0, "not defined in 1 of 3 replicates")
+    none = compare_with_replicates(defined(1.0), [undefined("no")])
+    assert (none.status, none.p) == ("not defined", None)
+    unseen = compare_with_replicates(undefined("gone"), [defined(2.0)])
+    assert unseen.mean == 2.0
+    assert unseen.p is None
+    assert "gone" in str(unseen.reason)
+
+
+def test_equal_replicates_have_no_z() -> None:
+    comparison = compare_with_replicates(defined(0.3), [defined(0.1 + 0.2)] * 5)
+    assert (comparison.sd, comparison.z, comparison.p) == (0.0, None, 1.0)
+
+
+def test_same_seed_same_report_and_another_seed_another(report: analysis.TopologyReport) -> None:
+    first, again, other = (describe(TWO_LAYERS, nulls=3, rng=seed).to_json() for seed in (7, 7, 8))
+    assert first == again
+    assert first != other
+
+
+def test_dictionary_is_plain_and_json_is_strict(report: analysis.TopologyReport) -> None:
+    plain = report.to_dict()
+    assert all(type(leaf) in (str, int, float, bool, type(None)) for leaf in leaves(plain))
+    assert json.loads(report.to_json()) == plain
+    assert json.dumps(plain, allow_nan=False)
+
+
+def test_markdown_and_table_show_every_quantity(report: analysis.TopologyReport) -> None:
+    markdown = report.to_markdown()
+    console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(report.to_table())
+    printed = console.export_text()
+    console.file.close()
+    for section in report.sections:
+        for quantity in section.quantities:
+            label = quantity.name.replace("_", " ")
+            assert f"| {label} " in markdown
+            assert label in printed
+    assert "fixed by the null" in markdown
+    assert "control" in markdown
+    tables = [line for line in markdown.splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in tables}) == 1
+
+
+def test_degenerate_graphs_give_reasons_not_numbers() -> None:
+    for graph in (from_edges(3, 2, []), from_edges(1, 1, [(0, 0)]), complete(12, 12), from_edges(12, 12, [(0, 0)])):
+        section = describe(graph, nulls=2, rng=0)["layer 0"]
+        alpha = section["source_power_law_alpha"]
+        assert alpha.value is None
+        assert alpha.observed.reason
+        assert section["source_power_law_vs_exponential"].observed.reason == alpha.observed.reason
+    assert "not defined: " in describe(from_edges(3, 2, []), nulls=0, rng=0).to_markdown()
+
+
+def test_relabelling_does_not_change_the_observed_values() -> None:
+    graph = TWO_LAYERS[0]
+    order = np.random.default_rng(2).permutation(graph.n_in)
+    shuffled = BipartiteGraph(graph.n_in, graph.n_out, order[graph.src], graph.dst)
+    assert describe(shuffled, nulls=0, rng=0) == describe(graph, nulls=0, rng=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"nulls": -1}, "nulls is -1"),
+        ({"nulls": 2.5}, "nulls is 2.5"),
+        ({"nulls": True}, "nulls is True"),
+        ({"swaps_per_edge": 0}, "swaps_per_edge is 0"),
+        ({"rng": None}, "rng is None"),
+        ({"measures": ["triangles"]}, "'triangles' is unknown; choose from degree, clustering"),
+        ({"measures": "degree"}, "measures is the string"),
+        ({"control": TWO_LAYERS[0]}, r"control has the layer sizes \(40, 30\)"),
+        ({"control": [complete(2, 2), complete(2, 2)]}, "control has the layer sizes"),
+    ],
+)
+def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(AnalysisError, match=message):
+        describe(TWO_LAYERS, **({"nulls": 0, "rng": 0} | arguments))
+
+
+def test_rng_is_required() -> None:
+    with pytest.raises(TypeError, match="rng"):
+        describe(TWO_LAYERS, nulls=0)  # type: ignore[call-arg]
+
+
+def test_unknown_names_in_a_report_list_the_choices(report: analysis.TopologyReport) -> None:
+    with pytest.raises(AnalysisError, match="choose from layer 0, layer 1, network"):
+        report["layer 9"]
+    with pytest.raises(AnalysisError, match="choose from edges, density"):
+        report["layer 0"]["colour"]
+
+
+def test_measures_can_be_added_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from analysis import registry
+
+    monkeypatch.setattr(registry, "_MEASURES", dict(registry._MEASURES))
+
+    @analysis.register_measure("first_source")
+    def first_source(graph: BipartiteGraph, rng: np.random.Generator) -> dict[str, analysis.Quantity]:
+        return {"first_source_degree": defined(graph.out_degrees[0])}
+
+    result = describe(TWO_LAYERS[0], nulls=4, rng=0, measures=["first_source"])
+    assert result["layer 0"]["first_source_degree"].nulls["erdos_renyi"].replicates == 4
+    with pytest.raises(AnalysisError, match="registered already"):
+        analysis.register_measure("first_source")(first_source)
