@@ -7,7 +7,6 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 import numpy as np
-import tomli_w
 
 import analysis
 from analysis import html, plots
@@ -39,7 +38,7 @@ TOPOLOGY_NOTE = (
     "Means over {n} seeds. 'random' is the mean of {nulls} random graphs of equal size, 'same degrees' of {nulls} random "
     "graphs with equal degrees, drawn for every network. Clustering is Robins and Alexander's (4-cycles), over the whole "
     "network, as is the path length; input degrees are those of the first layer, CV their standard deviation / mean, alpha "
-    "the exponent of a discrete power-law fit, which says nothing of whether a power law fits. Method rows without "
+    "the exponent of a discrete power-law fit, which says nothing of whether a power law fits (– where no fit is defined). Method rows without "
     "'before' and 'after' have a topology that training does not change."
 )
 
@@ -190,13 +189,19 @@ def comparison_page(comparison: Comparison) -> str:
             maps = plots.input_degree_map({name: layer.out_degrees for name, layer in first.items()}, image_shape)
             topology.append(html.Picture(maps, "Edges of every input neuron, laid out as the image that the inputs are."))
     sections.append(html.Section("Topology", topology))
-    settings = tomli_w.dumps(experiment.model_dump(mode="json", exclude_none=True, exclude={"method"}))
-    environment = describe_environment()
-    made = [html.Paragraph(line) for line in settings.splitlines() if line]
-    packages = ", ".join(f"{name} {version}" for name, version in environment["packages"].items())
-    made.append(html.Paragraph(f"Python {environment['python']}, {environment['platform']}, {packages}"))
-    sections.append(html.Section("How it was made", made))
+    sections.append(html.Section("How it was made", [html.Table(("setting", "value"), _settings(experiment))]))
     return html.page(f"{experiment.name}: {comparison.dataset.name}", sections)
+
+
+def _settings(experiment: Experiment) -> list[list[str]]:
+    """Every key of the experiment, then the versions that ran it."""
+    table = experiment.model_dump(mode="json", exclude_none=True)
+    rows = [["dataset", table["dataset"]], ["seeds", str(table["seeds"])]]
+    rows += [[f"{section}.{key}", str(value)] for section in ("model", "training") for key, value in table[section].items()]
+    rows += [[f"method {method.pop('name')!r}", json.dumps(method)] for method in table["method"]]
+    environment = describe_environment()
+    rows += [[key, str(environment[key])] for key in ("python", "platform", "threads")]
+    return rows + [[name, version] for name, version in environment["packages"].items()]
 
 
 def _curves(comparison: Comparison) -> dict[str, np.ndarray]:
@@ -241,7 +246,7 @@ def _topology_cells(reports: Sequence[analysis.TopologyReport], column: tuple[st
 
 def _mean(values: Iterable[float | None]) -> str:
     known = [value for value in values if value is not None]
-    return f"{fmean(known):.3f}" if known else "not defined"
+    return f"{fmean(known):.3f}" if known else "–"
 
 
 def _mean_and_spread(values: Sequence[float]) -> str:
