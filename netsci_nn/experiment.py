@@ -75,6 +75,8 @@ class RunResult:
 class History:
     """A callback that keeps the record of every epoch and of the end."""
 
+    needs_every_step = False
+
     def __init__(self) -> None:
         self.epochs: list[dict[str, Any]] = []
         self.end: dict[str, Any] = {}

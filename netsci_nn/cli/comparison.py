@@ -38,8 +38,8 @@ TOPOLOGY_NOTE = (
     "Means over {n} seeds. 'random' is the mean of {nulls} random graphs of equal size, 'same degrees' of {nulls} random "
     "graphs with equal degrees, drawn for every network. Clustering is Robins and Alexander's (4-cycles), over the whole "
     "network, as is the path length; input degrees are those of the first layer, CV their standard deviation / mean, alpha "
-    "the exponent of a discrete power-law fit, which says nothing of whether a power law fits (– where no fit is defined). Method rows without "
-    "'before' and 'after' have a topology that training does not change."
+    "the exponent of a discrete power-law fit, which says nothing of whether a power law fits (- where none is defined). Rows "
+    "without 'before' and 'after' have a topology that training does not change."
 )
 
 
@@ -246,7 +246,7 @@ def _topology_cells(reports: Sequence[analysis.TopologyReport], column: tuple[st
 
 def _mean(values: Iterable[float | None]) -> str:
     known = [value for value in values if value is not None]
-    return f"{fmean(known):.3f}" if known else "–"
+    return f"{fmean(known):.3f}" if known else "-"
 
 
 def _mean_and_spread(values: Sequence[float]) -> str:

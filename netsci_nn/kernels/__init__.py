@@ -4,7 +4,7 @@ Arrays are feature-major (`[n, batch]`), so that an edge is one axpy over a cont
 arrays, no modules. A new backend is one file with three functions, entered into `BACKENDS` and imported below.
 """
 
-from netsci_nn.kernels import csr, dense, torch_sparse_backend  # noqa: F401  (each registers its backend)
+from netsci_nn.kernels import compiled, csr, dense, torch_sparse_backend  # noqa: F401  (each registers its backend)
 from netsci_nn.kernels.autograd import sparse_product
 from netsci_nn.kernels.backend import BACKENDS, Backend
 from netsci_nn.kernels.index import EdgeIndex, edge_index

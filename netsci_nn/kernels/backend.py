@@ -18,7 +18,11 @@ class Backend(NamedTuple):
     product: Callable[[torch.Tensor, torch.Tensor, EdgeIndex], torch.Tensor]  # (values, x) -> W x
     transposed_product: Callable[[torch.Tensor, torch.Tensor, EdgeIndex], torch.Tensor]  # (values, y) -> W^T y
     sampled_product: Callable[[torch.Tensor, torch.Tensor, EdgeIndex], torch.Tensor]  # (x, y) -> sum_b x[src] y[dst]
-    unavailable_because: Callable[[], str | None] = lambda: None  # a reason, or None where the backend can run
+    # (values, x, y) -> (sampled_product(x, y), transposed_product(values, y)), where one pass is faster than two
+    both_gradients: Callable[..., tuple[torch.Tensor, torch.Tensor]] | None = None
+    # a reason, or None where the backend can run at all, or on tensors of this dtype and device
+    unavailable_because: Callable[[], str | None] = lambda: None
+    unsupported_because: Callable[[torch.Tensor], str | None] = lambda _: None
 
 
 BACKENDS: Registry[Backend] = Registry("backend")

@@ -59,4 +59,6 @@ def sampled_product(x: torch.Tensor, y: torch.Tensor, index: EdgeIndex) -> torch
     return torch.autograd.grad(output, values, y.contiguous())[0]
 
 
-BACKENDS.register("torch-sparse")(Backend(product, transposed_product, sampled_product, unavailable_because))
+BACKENDS.register("torch-sparse")(
+    Backend(product, transposed_product, sampled_product, unavailable_because=unavailable_because)
+)

@@ -108,7 +108,7 @@ class SparseLinear(nn.Module):
         columns = x.reshape(-1, self.n_in).t()
         y = sparse_product(self.values, columns, self.index, self._choose_backend(self.backend))
         if self.bias is not None:
-            y = y + self.bias[:, None]
+            y += self.bias[:, None]
         return y.t().reshape(*x.shape[:-1], self.n_out)
 
     def set_structure(self, topology: BipartiteTopology, values: torch.Tensor, birth: torch.Tensor) -> None:
@@ -190,7 +190,7 @@ class SparseLinear(nn.Module):
         )
 
     def _choose_backend(self, name: str) -> Backend:
-        backend = BACKENDS["csr" if name == "auto" else name]
+        backend = BACKENDS["compiled" if name == "auto" else name]
         reason = backend.unavailable_because()
         if reason is not None:
             raise ConfigError(f"backend {name!r} is not available: {reason}")

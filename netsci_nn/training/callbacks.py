@@ -28,6 +28,8 @@ class Rewire:
         every_epochs: at least 1.
     """
 
+    needs_every_step = False
+
     def __init__(self, rewirer: Rewirer, layers: Sequence[int] | None = None, every_epochs: int = 1) -> None:
         if not isinstance(every_epochs, int) or every_epochs < 1:
             raise ConfigError(f"every_epochs is {every_epochs!r}; it must be an integer >= 1")
@@ -66,6 +68,8 @@ class Evaluate:
     Placed before `Rewire` it measures what the epoch has trained, and at the end what the last rewiring has left.
     """
 
+    needs_every_step = False
+
     def __init__(self, x: torch.Tensor, y: torch.Tensor) -> None:
         self.x, self.y = x, y
 
@@ -78,6 +82,8 @@ class Evaluate:
 
 class LearningRateDecay:
     """Multiply the learning rate of every parameter group by `factor` after every epoch."""
+
+    needs_every_step = False
 
     def __init__(self, factor: float) -> None:
         self.factor = factor
@@ -95,6 +101,8 @@ class RecordTopology:
     Files are `epoch-0000.safetensors` and so on (see `netsci_nn.io.save_network`), and `final.safetensors`, which holds the
     weights too.
     """
+
+    needs_every_step = False
 
     def __init__(self, directory: str | PathLike[str]) -> None:
         self.directory = Path(directory)
@@ -120,6 +128,8 @@ class RecordTopology:
 class JsonlLog:
     """Append one JSON line an event to a file and flush it: the start, every epoch and the end."""
 
+    needs_every_step = False
+
     def __init__(self, path: str | PathLike[str], start: Mapping[str, Any] | None = None) -> None:
         self.path = Path(path)
         self.start = dict(start or {})
@@ -137,6 +147,8 @@ class JsonlLog:
 
 class Checkpoint:
     """Write a checkpoint after every epoch, from which training resumes to the same bits (see `load_checkpoint`)."""
+
+    needs_every_step = False
 
     def __init__(self, path: str | PathLike[str]) -> None:
         self.path = Path(path)

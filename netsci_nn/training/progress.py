@@ -20,6 +20,8 @@ class ProgressBar:
         description: what is trained.
     """
 
+    needs_every_step = False
+
     def __init__(self, display: Progress, description: str) -> None:
         self.display = display
         self.description = description

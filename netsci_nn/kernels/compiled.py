@@ -1,0 +1,244 @@
+"""Backend `compiled`: kernels in numba for the CPU, the default there. Needs no compiler.
+
+A row of partial sums, one number a batch column, stays in registers while the edges of its neuron go by, so that an edge costs
+one vector load and one fused multiply-add. The batch is cut into blocks of at most `WIDEST` columns; a batch that is no
+multiple of `NARROWEST` is padded with zeros, whose results are dropped. The backward pass computes both gradients in one
+pass over the edges by source: each row of the output's gradient is loaded once.
+"""
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import llvmlite.binding
+import numpy as np
+import torch
+from numba import njit
+
+from netsci_nn.kernels.backend import BACKENDS, Backend
+from netsci_nn.kernels.index import EdgeIndex
+from netsci_nn.kernels.parallel import run_parts
+from netsci_nn.kernels.vector import LANES, TILE, dot, load, multiply_add, splat, store, transpose_tile, zeros
+
+Array = np.ndarray[Any, Any]
+
+NARROWEST = 16
+# Float32 lanes whose partial sums and second operand fit the vector registers of this processor.
+WIDEST = 128 if llvmlite.binding.get_host_cpu_features().get("avx512f", False) else 32
+
+
+@njit(cache=True, nogil=True)
+def _gather(lanes, values, columns, pointers, x, offset, out, first, end):  # type: ignore[no-untyped-def]
+    """out[row] = sum over the edges of row of values[edge] * x[columns[edge]], for one block of the batch."""
+    stride = x.shape[1]
+    flat_x, flat_out = x.reshape(-1), out.reshape(-1)
+    for row in range(first, end):
+        sums = zeros(x, lanes)
+        for edge in range(pointers[row], pointers[row + 1]):
+            column = load(flat_x, np.int64(columns[edge]) * stride + offset, lanes)
+            sums = multiply_add(splat(values[edge], lanes), column, sums)
+        store(flat_out, row * stride + offset, sums)
+
+
+@njit(cache=True, nogil=True)
+def _sample(lanes, columns, pointers, x, y, offset, out, first, end):  # type: ignore[no-untyped-def]
+    """out[edge] += x[columns[edge]] . y[row], for one block of the batch."""
+    stride = x.shape[1]
+    flat_x, flat_y = x.reshape(-1), y.reshape(-1)
+    for row in range(first, end):
+        own = load(flat_y, row * stride + offset, lanes)
+        for edge in range(pointers[row], pointers[row + 1]):
+            out[edge] += dot(load(flat_x, np.int64(columns[edge]) * stride + offset, lanes), own)
+
+
+@njit(cache=True, nogil=True)
+def _gather_and_sample(lanes, values, columns, pointers, x, y, offset, x_gradient, out, first, end):  # type: ignore[no-untyped-def]
+    """`_gather` of y and `_sample` of x and y in one pass; rows are sources, edges in the order by source."""
+    stride = x.shape[1]
+    flat_x, flat_y, flat_gradient = x.reshape(-1), y.reshape(-1), x_gradient.reshape(-1)
+    for row in range(first, end):
+        own = load(flat_x, row * stride + offset, lanes)
+        sums = zeros(x, lanes)
+        for edge in range(pointers[row], pointers[row + 1]):
+            column = load(flat_y, np.int64(columns[edge]) * stride + offset, lanes)
+            sums = multiply_add(splat(values[edge], lanes), column, sums)
+            out[edge] += dot(own, column)
+        store(flat_gradient, row * stride + offset, sums)
+
+
+# Values are put into the order by source in a pass of its own: consecutive sources meet the same cache lines again, which
+# they would not if rows of the batch were streamed in between.
+@njit(cache=True, nogil=True)
+def _permute(values, order, pointers, out, first, end):  # type: ignore[no-untyped-def]
+    """out[edge] = values[order[edge]] for the edges of rows first..end - 1."""
+    for edge in range(pointers[first], pointers[end]):
+        out[edge] = values[order[edge]]
+
+
+@njit(cache=True, nogil=True)
+def _unpermute(values, order, pointers, out, first, end):  # type: ignore[no-untyped-def]
+    """out[order[edge]] = values[edge] for the edges of rows first..end - 1."""
+    for edge in range(pointers[first], pointers[end]):
+        out[order[edge]] = values[edge]
+
+
+def product(values: torch.Tensor, x: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
+    """W x."""
+    return _gather_rows(values, x, index.src, index.target_pointers, index.n_out)
+
+
+def transposed_product(values: torch.Tensor, y: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
+    """W^T y."""
+    return _gather_rows(_by_source(values, index), y, index.dst_by_source, index.source_pointers, index.n_in)
+
+
+def sampled_product(x: torch.Tensor, y: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
+    """The sum over the batch of x[src] * y[dst]."""
+    columns, pointers = index.src.numpy(), index.target_pointers.numpy()
+    x_padded, y_padded = _padded(x, "x"), _padded(y, "y")
+    out = x.new_zeros(len(columns))
+    for lanes, offset in _blocks(x_padded):
+        work = partial(_sample, LANES[lanes], columns, pointers, x_padded, y_padded, offset, out.numpy())
+        run_parts(work, pointers, lanes)
+    return out
+
+
+def both_gradients(
+    values: torch.Tensor, x: torch.Tensor, y: torch.Tensor, index: EdgeIndex
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(sampled product of x and y, W^T y)."""
+    columns, pointers = index.dst_by_source.numpy(), index.source_pointers.numpy()
+    x_padded, y_padded = _padded(x, "x"), _padded(y, "y")
+    by_source = _by_source(values, index).numpy()
+    sampled = torch.zeros_like(values).numpy()
+    is_cut = _is_transposed(x) or x_padded.shape[1] > x.shape[1]
+    x_gradient = _scratch.array("gradient", x_padded.shape, x.dtype) if is_cut else _empty(x_padded.shape, x.dtype)
+    for lanes, offset in _blocks(x_padded):
+        arguments = by_source, columns, pointers, x_padded, y_padded, offset, x_gradient, sampled
+        run_parts(partial(_gather_and_sample, LANES[lanes], *arguments), pointers, lanes)
+    values_gradient = torch.empty_like(values)
+    run_parts(partial(_unpermute, sampled, index.by_source.numpy(), pointers, values_gradient.numpy()), pointers, 1)
+    return values_gradient, _unpadded(x_gradient, like=x)
+
+
+def _by_source(values: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
+    """Return the values in the order by source."""
+    values, pointers = values.detach().contiguous(), index.source_pointers.numpy()
+    out = torch.empty_like(values)
+    run_parts(partial(_permute, values.numpy(), index.by_source.numpy(), pointers, out.numpy()), pointers, 1)
+    return out
+
+
+def _gather_rows(
+    values: torch.Tensor, x: torch.Tensor, columns: torch.Tensor, pointers: torch.Tensor, n_rows: int
+) -> torch.Tensor:
+    x_padded, row_pointers = _padded(x, "x"), pointers.numpy()
+    out = _empty((n_rows, x_padded.shape[1]), x.dtype)
+    for lanes, offset in _blocks(x_padded):
+        arguments = values.detach().contiguous().numpy(), columns.numpy(), row_pointers, x_padded, offset, out
+        run_parts(partial(_gather, LANES[lanes], *arguments), row_pointers, lanes)
+    return _cut(out, x.shape[1])
+
+
+@njit(cache=True, nogil=True)
+def _transpose(x, out):  # type: ignore[no-untyped-def]
+    """out[:, : len(x)] = x^T, zeros in the further columns; both are contiguous."""
+    n_rows, n_columns = x.shape
+    flat_x, flat_out, width = x.reshape(-1), out.reshape(-1), out.shape[1]
+    whole_rows, whole_columns = n_rows // TILE * TILE, n_columns // TILE * TILE
+    for column in range(0, whole_columns, TILE):
+        for row in range(0, whole_rows, TILE):
+            transpose_tile(flat_x, row * n_columns + column, n_columns, flat_out, column * width + row, width)
+        for tile_column in range(column, column + TILE):
+            for row in range(whole_rows, n_rows):
+                out[tile_column, row] = x[row, tile_column]
+    for column in range(whole_columns, n_columns):
+        for row in range(n_rows):
+            out[column, row] = x[row, column]
+    for column in range(n_columns):
+        for row in range(n_rows, width):
+            out[column, row] = 0
+
+
+def _is_transposed(x: torch.Tensor) -> bool:
+    """Whether the memory of x holds its transpose: one row a batch column, as the outer world lays it out."""
+    return x.t().is_contiguous() and not x.is_contiguous()
+
+
+def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> Array:
+    """Return an array whose rows start on a cache line, as torch aligns its memory and numpy does not."""
+    return torch.empty(shape, dtype=dtype).numpy()
+
+
+class _Scratch(threading.local):
+    """Memory that is used again and again: a fresh megabyte costs more page faults than a sparse product costs time."""
+
+    def __init__(self) -> None:
+        self.buffers: dict[tuple[str, torch.dtype], torch.Tensor] = {}
+
+    def array(self, role: str, shape: tuple[int, int], dtype: torch.dtype) -> Array:
+        """Return an array of undefined content, valid until the next call for the same role."""
+        size = shape[0] * shape[1]
+        if (role, dtype) not in self.buffers or len(self.buffers[role, dtype]) < size:
+            self.buffers[role, dtype] = torch.empty(size, dtype=dtype)
+        return self.buffers[role, dtype][:size].view(shape).numpy()
+
+
+_scratch = _Scratch()
+
+
+def _padded(x: torch.Tensor, role: str) -> Array:
+    """Return x as a contiguous array whose rows are a multiple of NARROWEST long, zeros at the end."""
+    x = x.detach()
+    width = x.shape[1] + -x.shape[1] % NARROWEST
+    if not _is_transposed(x):
+        x = x.contiguous()
+        if width == x.shape[1]:
+            return x.numpy()
+    by_row = x.t().numpy() if _is_transposed(x) else x.numpy()
+    out = _scratch.array(role, (x.shape[0], width), x.dtype)
+    if _is_transposed(x):
+        _transpose(by_row, out)
+    else:
+        out[:, : x.shape[1]], out[:, x.shape[1] :] = by_row, 0
+    return out
+
+
+def _unpadded(array: Array, like: torch.Tensor) -> torch.Tensor:
+    """Return the first columns of array as a tensor of the shape and the memory layout of `like`, a copy unless equal."""
+    if _is_transposed(like):
+        out = _empty((array.shape[1], array.shape[0]), like.dtype)
+        _transpose(array, out)
+        return torch.from_numpy(out)[: like.shape[1]].t()
+    return _cut(array, like.shape[1])
+
+
+def _cut(array: Array, width: int) -> torch.Tensor:
+    """Return the first columns as a tensor that is no view, since autograd lets nobody change a view in place."""
+    tensor = torch.from_numpy(array)
+    return tensor if array.shape[1] == width else tensor[:, :width].contiguous()
+
+
+def _blocks(x: Array) -> Iterator[tuple[int, int]]:
+    """Cut the columns into blocks, the widest first: pairs (lanes, first column)."""
+    lanes, offset = WIDEST * 4 // x.itemsize, 0
+    while offset < x.shape[1]:
+        if offset + lanes <= x.shape[1]:
+            yield lanes, offset
+            offset += lanes
+        else:
+            lanes //= 2
+
+
+def _unsupported_because(values: torch.Tensor) -> str | None:
+    if values.device.type != "cpu" or values.dtype not in (torch.float32, torch.float64):
+        return f"it computes float32 and float64 on the CPU, not {values.dtype} on {values.device.type}"
+    return None
+
+
+BACKENDS.register("compiled")(
+    Backend(
+        product, transposed_product, sampled_product, both_gradients=both_gradients, unsupported_because=_unsupported_because
+    )
+)
