@@ -37,7 +37,10 @@ class WeightedTopology(NamedTuple):
 
 def from_edges(edges: ArrayLike, n_in: int, n_out: int, weights: ArrayLike | None = None) -> WeightedTopology:
     """Build from `[n_edges, 2]` integer pairs (source, target) in any order, with `[n_edges]` weights if given."""
-    pairs = _array(edges)
+    try:
+        pairs = _array(edges)
+    except ValueError:
+        raise TopologyError("edges holds entries of unequal length; it must be [n_edges, 2], pairs (source, target)") from None
     if pairs.size == 0:
         pairs = np.empty((0, 2), dtype=np.int64)
     if pairs.ndim != 2 or pairs.shape[1] != 2:
@@ -122,6 +125,8 @@ def from_scipy(matrix: scipy.sparse.sparray | scipy.sparse.spmatrix) -> Weighted
     if not scipy.sparse.issparse(matrix):
         raise TopologyError(f"matrix is a {type(matrix).__name__}; it must be a scipy sparse matrix [n_out, n_in]")
     coo: Any = matrix.tocoo()  # type: ignore[union-attr]
+    if coo.ndim != 2:
+        raise TopologyError(f"matrix has shape {coo.shape}; it must be [n_out, n_in]")
     n_out, n_in = coo.shape
     return _sorted(coo.col, coo.row, n_in, n_out, coo.data)
 

@@ -106,8 +106,9 @@ def run_experiment(
     if experiment.training.threads is not None:
         torch.set_num_threads(experiment.training.threads)
     for method in experiment.method:
-        build_model(experiment, method, dataset, experiment.seeds[0])
-        _build_rewiring(method)
+        model = build_model(experiment, method, dataset, experiment.seeds[0])
+        for callback in _build_rewiring(method):
+            callback.chosen_layers(model)
     for seed in experiment.seeds:
         for method in experiment.method:
             callbacks = [] if further is None else [further(method.name, seed)]
@@ -143,7 +144,10 @@ def run_method(
     rewiring = _build_rewiring(method)
     rng = np.random.default_rng([seed, 1])
     history, completed = History(), (0, 0)
+    for callback in rewiring:
+        callback.chosen_layers(model)
     if resume:
+        _check_resumable(directory, experiment, method, seed)
         completed = load_checkpoint(directory / "checkpoint" / "last.safetensors", model, optimizer, rng)
         history.epochs = _rewind_log(directory / "metrics.jsonl", completed[0])
     else:
@@ -262,17 +266,40 @@ def _check_parameters(what: str, factory: Callable[..., Any], parameters: dict[s
 
 
 def _write_header(directory: Path, experiment: Experiment, method: MethodConfig, seed: int) -> None:
-    if directory.exists() and any(directory.iterdir()):
+    if directory.is_dir() and any(directory.iterdir()):
         raise ConfigError(f"run directory {str(directory)!r} is not empty; a run must start in a new one")
-    directory.mkdir(parents=True, exist_ok=True)
-    config = experiment.model_copy(update={"method": [method], "seeds": [seed]})
-    write_text(directory / "config.toml", tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)))
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"run directory {str(directory)!r} cannot be made: {error}") from error
+    write_text(directory / "config.toml", _config(experiment, method, seed))
     write_text(directory / "environment.json", json.dumps(describe_environment(seed), indent=2) + "\n")
+
+
+def _config(experiment: Experiment, method: MethodConfig, seed: int) -> str:
+    """Return the experiment file of one run, defaults included."""
+    single = experiment.model_copy(update={"method": [method], "seeds": [seed]})
+    return tomli_w.dumps(single.model_dump(mode="json", exclude_none=True))
+
+
+def _check_resumable(directory: Path, experiment: Experiment, method: MethodConfig, seed: int) -> None:
+    path = directory / "config.toml"
+    if not path.is_file():
+        raise ConfigError(f"run directory {str(directory)!r} has no config.toml; there is no run to resume")
+    if path.read_text(encoding="utf-8") != _config(experiment, method, seed):
+        raise ConfigError(
+            f"run directory {str(directory)!r} belongs to another experiment, method or seed; see its config.toml"
+        )
 
 
 def _rewind_log(path: Path, epoch: int) -> list[dict[str, Any]]:
     """Cut the log back to what a checkpoint after `epoch` has seen, and return its epochs' records."""
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = []
+    for text in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            break  # the program was killed while it wrote this line
     kept = [line for line in lines if line["event"] == "epoch" and line["epoch"] <= epoch]
     write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
     return kept

@@ -6,6 +6,7 @@ A loaded file is data: nothing in it can run code, and a damaged file is reporte
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
@@ -22,14 +23,33 @@ from netsci_nn.topology import BipartiteTopology
 
 Path_ = str | PathLike[str]
 
+# What the readers of damaged files raise.
+DAMAGE = (
+    SafetensorError,
+    zipfile.BadZipFile,
+    zlib.error,
+    OSError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ValueError,
+    NotImplementedError,
+)
+
 
 @contextmanager
 def atomic_write(path: Path_) -> Iterator[Path]:
     """Give a temporary path beside `path` to write to; rename it to `path` when the block ends without an error.
 
     The data are flushed to the disk before the rename, so that `path` holds the old or the new content, never a part.
+
+    Raises:
+        ConfigError: when `path` is a folder or lies in none.
     """
     target = Path(path)
+    if target.is_dir() or not target.parent.is_dir():
+        reason = "is a folder" if target.is_dir() else "lies in a folder that does not exist"
+        raise ConfigError(f"path {str(path)!r} {reason}; it must be a file that can be written")
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix)
     os.close(handle)
     temporary = Path(name)
@@ -78,7 +98,7 @@ def load_topology(path: Path_) -> BipartiteTopology:
         raise ConfigError(f"path {str(path)!r} is not a file")
     try:
         return form.read(Path(path))
-    except (SafetensorError, zipfile.BadZipFile, OSError, EOFError, KeyError, IndexError, ValueError) as error:
+    except DAMAGE as error:
         raise CheckpointError(f"file {str(path)!r} does not hold a topology: {error}") from error
 
 
@@ -115,7 +135,7 @@ def load_network(path: Path_) -> list[bridge.WeightedTopology]:
             )
             for layer in range(n_layers)
         ]
-    except (SafetensorError, OSError, KeyError, IndexError, ValueError) as error:
+    except DAMAGE as error:
         raise CheckpointError(f"file {str(path)!r} does not hold a network: {error}") from error
     return layers
 
@@ -133,8 +153,10 @@ def _arrays(topology: BipartiteTopology) -> dict[str, np.ndarray]:
 
 
 def _from_arrays(arrays: dict[str, np.ndarray]) -> BipartiteTopology:
-    n_in, n_out = (int(size) for size in arrays["shape"])
-    return BipartiteTopology(n_in, n_out, arrays["src"], arrays["dst"])
+    shape = arrays["shape"]
+    if shape.shape != (2,) or shape.dtype.kind not in "iu":
+        raise TopologyError(f"its 'shape' is {shape.tolist()}; it must be two integers, n_in and n_out")
+    return BipartiteTopology(int(shape[0]), int(shape[1]), arrays["src"], arrays["dst"])
 
 
 def _write_npz(topology: BipartiteTopology, path: Path) -> None:
@@ -143,7 +165,7 @@ def _write_npz(topology: BipartiteTopology, path: Path) -> None:
 
 
 def _read_npz(path: Path) -> BipartiteTopology:
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return _from_arrays({name: archive[name] for name in ("shape", "src", "dst")})
 
 

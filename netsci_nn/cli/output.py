@@ -58,7 +58,8 @@ def new_directory(path: Path) -> Path:
 
 
 def check_writable(*paths: Path | None) -> None:
-    """Raise a ConfigError unless the folder of every path exists, so that no work is lost at the end."""
+    """Raise a ConfigError unless every path can be a file, so that no work is lost at the end."""
     for path in paths:
-        if path is not None and not path.parent.is_dir():
-            raise ConfigError(f"path {str(path)!r} lies in a folder that does not exist")
+        if path is not None and (path.is_dir() or not path.parent.is_dir()):
+            reason = "is a folder" if path.is_dir() else "lies in a folder that does not exist"
+            raise ConfigError(f"path {str(path)!r} {reason}; it must be a file that can be written")

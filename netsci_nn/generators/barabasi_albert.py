@@ -25,7 +25,8 @@ def barabasi_albert(
     other with probability proportional to degree + attractiveness; a newcomer's own edges count at once. Where all
     candidates have weight 0 they are equally likely. What a newcomer cannot place, because too few nodes have arrived, is
     placed after all have arrived: a source and a target are drawn, each with probability proportional to degree +
-    attractiveness, until they are not yet joined.
+    attractiveness, until they are not yet joined (where nearly all such pairs are joined already, the rest is drawn with the
+    degrees of that moment).
 
     With half of its links gained preferentially, a side of mean degree k has the tail exponent 1 + 2 (1 + a / k), which is
     3 at a = 0, up to the ceiling of the degrees, the size of the other side. That law needs a mean degree far below that

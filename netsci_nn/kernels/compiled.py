@@ -217,7 +217,7 @@ def _unpadded(array: Array, like: torch.Tensor) -> torch.Tensor:
 def _cut(array: Array, width: int) -> torch.Tensor:
     """Return the first columns as a tensor that is no view, since autograd lets nobody change a view in place."""
     tensor = torch.from_numpy(array)
-    return tensor if array.shape[1] == width else tensor[:, :width].contiguous()
+    return tensor if array.shape[1] == width else tensor[:, :width].clone(memory_format=torch.contiguous_format)
 
 
 def _blocks(x: Array) -> Iterator[tuple[int, int]]:

@@ -38,7 +38,8 @@ class SparseLinear(nn.Module):
 
     Raises:
         ConfigError: when the backend is unknown or not available.
-        DataError: when the input's last dimension is not n_in.
+        DataError: when the input's last dimension is not n_in, or its dtype not the layer's. Under autocast the input is
+            cast to the layer's dtype.
     """
 
     values: nn.Parameter
@@ -105,6 +106,10 @@ class SparseLinear(nn.Module):
         """Map `(..., n_in)` to `(..., n_out)`."""
         if x.dim() == 0 or x.shape[-1] != self.n_in:
             raise DataError(f"x has shape {tuple(x.shape)}; its last dimension must be n_in = {self.n_in}")
+        if torch.is_autocast_enabled(x.device.type):
+            x = x.to(self.values.dtype)  # sparse products are not among the operations that may lose precision
+        if x.dtype != self.values.dtype:
+            raise DataError(f"x has dtype {x.dtype}; it must be the layer's, {self.values.dtype}")
         columns = x.reshape(-1, self.n_in).t()
         y = sparse_product(self.values, columns, self.index, self._choose_backend(self.backend))
         if self.bias is not None:
@@ -151,7 +156,9 @@ class SparseLinear(nn.Module):
     def to_dense(self) -> nn.Linear:
         """Return an `nn.Linear` that computes the same; its weight is zero where there is no edge."""
         has_bias = self.bias is not None
-        linear = nn.Linear(self.n_in, self.n_out, bias=has_bias, device=self.values.device, dtype=self.values.dtype)
+        linear = nn.utils.skip_init(
+            nn.Linear, self.n_in, self.n_out, bias=has_bias, device=self.values.device, dtype=self.values.dtype
+        )
         with torch.no_grad():
             linear.weight.zero_()
             linear.weight[self.dst, self.src] = self.values

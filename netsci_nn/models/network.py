@@ -35,26 +35,23 @@ def network_graph(model: nn.Module) -> igraph.Graph:
     Raises:
         TopologyError: when there is no linear layer or two layers that follow each other do not fit.
     """
-    layers = [_as_sparse(module) for module in model.modules() if isinstance(module, (SparseLinear, nn.Linear))]
+    layers = [_edges(module) for module in model.modules() if isinstance(module, (SparseLinear, nn.Linear))]
     if not layers:
         raise TopologyError(f"model is a {type(model).__name__} without linear layers; it must have at least one")
-    for position, (first, second) in enumerate(pairwise(layers)):
+    topologies = [layer.topology for layer in layers]
+    for position, (first, second) in enumerate(pairwise(topologies)):
         if first.n_out != second.n_in:
             raise TopologyError(
                 f"layer {position} has n_out = {first.n_out} and layer {position + 1} has n_in = {second.n_in}; "
                 "layers that follow each other must share a group of neurons"
             )
-    sizes = [layers[0].n_in, *(layer.n_out for layer in layers)]
-    return bridge.stack_to_igraph(
-        [layer.topology for layer in layers],
-        np.concatenate([layer.values.detach().cpu().numpy() for layer in layers]),
-        sizes,
-    )
+    sizes = [topologies[0].n_in, *(topology.n_out for topology in topologies)]
+    return bridge.stack_to_igraph(topologies, np.concatenate([layer.weights for layer in layers]), sizes)
 
 
-def _as_sparse(module: nn.Module) -> SparseLinear:
+def _edges(module: nn.Module) -> bridge.WeightedTopology:
     if isinstance(module, SparseLinear):
-        return module
+        return bridge.WeightedTopology(module.topology, module.values.detach().cpu().numpy())
     assert isinstance(module, nn.Linear)
     full = bridge.from_mask(np.ones((module.out_features, module.in_features), dtype=np.bool_))
-    return SparseLinear.from_dense(module, topology=full)
+    return bridge.WeightedTopology(full, module.weight.detach().cpu().numpy().reshape(-1))

@@ -53,7 +53,7 @@ def apply_delta(
     by_key = np.lexsort((delta.grown_src, delta.grown_dst))
     gradient = layer.values.grad
     n_edges = layer.n_edges
-    values = remap(layer.values.detach(), torch.from_numpy(np.array(delta.grown_values[by_key])))
+    values = remap(layer.values.detach(), torch.from_numpy(delta.grown_values[by_key]))
     birth = remap(layer.birth, layer.topology_version + 1 if step is None else step)
     layer.set_structure(topology, values, birth)
     if gradient is not None:

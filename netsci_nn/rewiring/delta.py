@@ -34,9 +34,13 @@ class EdgeDelta:
             if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
                 raise TopologyError(f"{name} has shape {array.shape} and dtype {array.dtype}; it must be 1-D integers")
             object.__setattr__(self, name, array.astype(np.int64))
-        object.__setattr__(self, "dropped", np.sort(self.dropped))
+        self.dropped.sort()
         values = np.asarray(self.grown_values)
+        if values.ndim != 1 or (values.size and values.dtype.kind not in "fiu"):
+            raise TopologyError(f"grown_values has shape {values.shape} and dtype {values.dtype}; it must be 1-D numbers")
         object.__setattr__(self, "grown_values", values.astype(np.result_type(values, np.float32)))
+        for array in (self.dropped, self.grown_src, self.grown_dst, self.grown_values):
+            array.setflags(write=False)
         if not len(self.grown_src) == len(self.grown_dst) == len(self.grown_values):
             raise TopologyError(
                 f"grown_src, grown_dst and grown_values have {len(self.grown_src)}, {len(self.grown_dst)} and "

@@ -51,7 +51,9 @@ class SparseEvolution:
         topology = layer.topology
         remaining = np.delete(topology.keys(), dropped)
         grown = distinct_cells(topology.n_in * topology.n_out, len(dropped), random, occupied=remaining)
-        new_values = (self.initial_value * random.standard_normal(len(grown))).astype(values.dtype)
+        new_values = np.zeros(len(grown), dtype=values.dtype)
+        if self.initial_value > 0:
+            new_values[:] = self.initial_value * random.standard_normal(len(grown))
         return EdgeDelta(dropped, grown % topology.n_in, grown // topology.n_in, new_values)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from netsci_nn.errors import ConfigError
 from netsci_nn.io import save_network
@@ -40,20 +41,21 @@ class Rewire:
     def __call__(self, event: Event, state: TrainingState) -> None:
         """Act after an epoch; adds `rewiring_seconds` and `rewired_edges` to the record."""
         if event is Event.START:
-            self._chosen(state)
+            self.chosen_layers(state.model)
         is_last = state.epoch == state.epochs
         if event is not Event.EPOCH or not (is_last or state.epoch % self.every_epochs == 0):
             return
         begin, rewired = time.perf_counter(), 0
-        for layer in self._chosen(state):
+        for layer in self.chosen_layers(state.model):
             statistics = RewiringStatistics(step=state.step, is_last=is_last)
             delta = self.rewirer.propose(layer, rng=state.rng, statistics=statistics)
             apply_delta(layer, delta, state.optimizer, step=state.step)
             rewired += len(delta.dropped)
         state.record.update(rewired_edges=rewired, rewiring_seconds=time.perf_counter() - begin)
 
-    def _chosen(self, state: TrainingState) -> list[SparseLinear]:
-        layers = sparse_layers(state.model)
+    def chosen_layers(self, model: nn.Module) -> list[SparseLinear]:
+        """Return the layers of `model` that are rewired; a ConfigError names one that does not exist."""
+        layers = sparse_layers(model)
         if self.layers is None:
             return layers
         unknown = [position for position in self.layers if not 0 <= position < len(layers)]

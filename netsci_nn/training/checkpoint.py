@@ -1,5 +1,6 @@
 """Checkpoints: model, optimiser and random state in one safetensors file; loading one can run no code."""
 
+import copy
 import json
 from os import PathLike
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import nn
 
 from netsci_nn.errors import CheckpointError
 from netsci_nn.io import atomic_write
+from netsci_nn.layers import SparseLinear
 from netsci_nn.training.loop import TrainingState
 
 FORMAT = "netsci_nn checkpoint 1"
@@ -40,7 +42,9 @@ def save_checkpoint(path: str | PathLike[str], state: TrainingState) -> None:
     }
     contiguous = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with atomic_write(path) as temporary:
-        save_file(contiguous, temporary, metadata={"format": FORMAT, "progress": json.dumps(progress)})
+        save_file(
+            contiguous, temporary, metadata={"format": FORMAT, "progress": json.dumps(progress, default=np.ndarray.tolist)}
+        )
 
 
 def load_checkpoint(
@@ -55,26 +59,65 @@ def load_checkpoint(
         CheckpointError: when the file is missing, damaged, or belongs to another model or optimiser.
     """
     tensors, progress = _read(Path(path))
-    model_state = {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
-    expected = model.state_dict()
-    if set(model_state) != set(expected):
-        odd = sorted(set(model_state) ^ set(expected))[0]
-        raise CheckpointError(f"file {str(path)!r} does not belong to this model: {odd!r} is on one side only")
-    resizable = ("values", "src", "dst", "birth")
-    for name, tensor in model_state.items():
-        if tensor.shape != expected[name].shape and name.rpartition(".")[2] not in resizable:
-            raise CheckpointError(
-                f"file {str(path)!r} holds {name!r} of shape {tuple(tensor.shape)}; the model has {tuple(expected[name].shape)}"
-            )
     if progress["optimizer"] != type(optimizer).__name__:
         raise CheckpointError(
             f"file {str(path)!r} holds the state of {progress['optimizer']}; the optimizer is {type(optimizer).__name__}"
         )
-    model.load_state_dict(model_state)
-    optimizer.load_state_dict(_optimizer_state(tensors, progress))
-    rng.bit_generator.state = progress["rng"]
-    torch.set_rng_state(tensors["torch_rng"])
+    _check_model(path, tensors, model)
+    before = copy.deepcopy((model.state_dict(), optimizer.state_dict(), rng.bit_generator.state, torch.get_rng_state()))
+    loaded = _model_state(tensors), _optimizer_state(tensors, progress), progress["rng"], tensors["torch_rng"]
+    try:
+        _restore(model, optimizer, rng, *loaded)
+        _check_optimizer(optimizer)
+    except (ValueError, TypeError, KeyError, IndexError, RuntimeError) as error:
+        _restore(model, optimizer, rng, *before)
+        raise CheckpointError(f"file {str(path)!r} does not fit or is damaged: {error}") from error
     return progress["epoch"], progress["step"]
+
+
+def _restore(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    rng: np.random.Generator,
+    model_state: dict[str, torch.Tensor],
+    optimizer_state: dict[str, Any],
+    rng_state: Any,
+    torch_rng: torch.Tensor,
+) -> None:
+    model.load_state_dict(model_state)
+    optimizer.load_state_dict(optimizer_state)
+    rng.bit_generator.state = rng_state
+    torch.set_rng_state(torch_rng)
+
+
+def _check_model(path: str | PathLike[str], tensors: dict[str, torch.Tensor], model: nn.Module) -> None:
+    """Raise a CheckpointError unless names and shapes are the model's, the edge counts of sparse layers apart."""
+    saved, expected = _model_state(tensors), model.state_dict()
+    if set(saved) != set(expected):
+        odd = sorted(set(saved) ^ set(expected))[0]
+        raise CheckpointError(f"file {str(path)!r} does not belong to this model: {odd!r} is on one side only")
+    per_edge = {
+        f"{name}.{part}" if name else part
+        for name, module in model.named_modules()
+        if isinstance(module, SparseLinear)
+        for part in ("values", "src", "dst", "birth")
+    }
+    for name, tensor in saved.items():
+        if tensor.shape != expected[name].shape and name not in per_edge:
+            raise CheckpointError(
+                f"file {str(path)!r} holds {name!r} of shape {tuple(tensor.shape)}; the model has {tuple(expected[name].shape)}"
+            )
+
+
+def _check_optimizer(optimizer: torch.optim.Optimizer) -> None:
+    """Raise a ValueError unless every parameter's state is complete and of the parameter's shape."""
+    names = {frozenset(state) for state in optimizer.state.values()}
+    if len(names) > 1:
+        raise ValueError("the optimiser's state is not the same for all parameters")
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, torch.Tensor) and value.dim() > 0 and value.shape != parameter.shape:
+                raise ValueError(f"{name!r} has shape {tuple(value.shape)}; its parameter has {tuple(parameter.shape)}")
 
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -86,7 +129,19 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         raise CheckpointError(f"file {str(path)!r} cannot be read: {error}") from error
     if metadata.get("format") != FORMAT or "torch_rng" not in tensors:
         raise CheckpointError(f"file {str(path)!r} is not a checkpoint of this program")
-    return tensors, json.loads(metadata["progress"])
+    try:
+        progress = json.loads(metadata["progress"])
+        counts = progress["epoch"], progress["step"]
+        complete = {"rng", "optimizer", "param_groups", "optimizer_scalars"} <= set(progress)
+    except (ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f"file {str(path)!r} is damaged: its progress cannot be read ({error})") from error
+    if not complete or not all(isinstance(count, int) and count >= 0 for count in counts):
+        raise CheckpointError(f"file {str(path)!r} is damaged: its progress is incomplete or out of range")
+    return tensors, progress
+
+
+def _model_state(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
 
 
 def _optimizer_state(tensors: dict[str, torch.Tensor], progress: dict[str, Any]) -> dict[str, Any]:

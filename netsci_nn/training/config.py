@@ -12,14 +12,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from netsci_nn.data import DATASETS
 from netsci_nn.errors import ConfigError
 from netsci_nn.generators import GENERATORS
+from netsci_nn.kernels import BACKENDS
 from netsci_nn.layers import ACTIVATIONS
 from netsci_nn.registry import Registry
 from netsci_nn.rewiring import REWIRERS
 
 DENSE = "dense"  # in place of a generator: ordinary nn.Linear layers
 
-Density = Annotated[float, Field(gt=0, le=1)]
-Neurons = Annotated[int, Field(ge=1)]
+Density = Annotated[float, Field(strict=True, gt=0, le=1)]
+Neurons = Annotated[int, Field(strict=True, ge=1)]
 
 
 def _require(registry: Registry[Any], name: str) -> None:
@@ -64,8 +65,8 @@ class GeneratorConfig(_Named):
 class RewiringConfig(_Named):
     """A rewiring rule, its parameters, where and when it acts."""
 
-    layers: list[Annotated[int, Field(ge=0)]] | None = None
-    every_epochs: Annotated[int, Field(ge=1)] = 1
+    layers: list[Annotated[int, Field(strict=True, ge=0)]] | None = None
+    every_epochs: Annotated[int, Field(strict=True, ge=1)] = 1
 
     @model_validator(mode="after")
     def _known(self) -> "RewiringConfig":
@@ -89,6 +90,8 @@ class ModelConfig(_Section):
     @model_validator(mode="after")
     def _known(self) -> "ModelConfig":
         _require(ACTIVATIONS, self.activation)
+        if self.backend != "auto":
+            _require(BACKENDS, self.backend)
         _check_length("density", self.density, len(self.layer_sizes) - 1)
         return self
 
@@ -96,14 +99,14 @@ class ModelConfig(_Section):
 class TrainingConfig(_Section):
     """Section [training]."""
 
-    epochs: Annotated[int, Field(ge=0)] = 20
-    batch_size: Annotated[int, Field(ge=1)] = 100
+    epochs: Annotated[int, Field(strict=True, ge=0)] = 20
+    batch_size: Annotated[int, Field(strict=True, ge=1)] = 100
     optimizer: Literal["sgd", "adam"] = "sgd"
-    learning_rate: Annotated[float, Field(gt=0)] = 0.1
-    learning_rate_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    threads: Annotated[int, Field(ge=1)] | None = None
+    learning_rate: Annotated[float, Field(strict=True, gt=0)] = 0.1
+    learning_rate_decay: Annotated[float, Field(strict=True, gt=0, le=1)] = 1.0
+    momentum: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.0
+    weight_decay: Annotated[float, Field(strict=True, ge=0)] = 0.0
+    threads: Annotated[int, Field(strict=True, ge=1)] | None = None
 
 
 class MethodConfig(_Section):
@@ -132,7 +135,7 @@ class Experiment(_Section):
 
     name: Annotated[str, Field(pattern=r"^[\w][\w.+ -]*$")]
     dataset: str
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
+    seeds: Annotated[list[Annotated[int, Field(strict=True, ge=0)]], Field(min_length=1)] = [0]
     model: ModelConfig
     training: TrainingConfig = TrainingConfig()
     method: Annotated[list[MethodConfig], Field(min_length=1)]
@@ -199,8 +202,10 @@ def _override(table: dict[str, Any], override: str) -> None:
 
 
 def _sentence(error: ValidationError) -> str:
-    """Say in one sentence what is wrong with the first offending key."""
-    first = error.errors()[0]
+    """Say in one sentence what is wrong with the first offending key; of alternatives, with the one that fits furthest."""
+    errors = error.errors()
+    top = errors[0]["loc"][:2]
+    first = max((item for item in errors if item["loc"][:2] == top), key=lambda item: len(item["loc"]))
     key = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("function-", "list[", "constrained-")))
     if first["type"] == "extra_forbidden":
         return f"unknown key {key!r} = {first['input']!r}; {_allowed_keys(first['loc'])}"

@@ -28,7 +28,7 @@ def evaluate(model: nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int
     with torch.no_grad():
         for rows, labels in zip(x.split(batch_size), y.split(batch_size), strict=True):
             logits = model(rows)
-            loss += float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
+            loss += float(nn.functional.cross_entropy(logits, labels.long(), reduction="sum"))
             correct += int((logits.argmax(dim=1) == labels).sum())
     model.train(was_training)
     return Evaluation(loss / len(x), correct / len(x))

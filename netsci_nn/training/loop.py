@@ -92,6 +92,7 @@ def train(
     """
     _check_counts(epochs, batch_size)
     _check_data(model, x, y)
+    y = y.long()
     steps_per_epoch = -(-len(x) // batch_size)
     state = TrainingState(model, optimizer, as_generator(rng), epochs, steps_per_epoch, *completed)
 

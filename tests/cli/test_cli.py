@@ -1,0 +1,286 @@
+"""The command line: every bad input is one sentence, exit code 2 and nothing written; and the commands at work."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+import netsci_nn
+from netsci_nn import BipartiteTopology, cli
+
+EXPERIMENT = """
+name = "tiny"
+dataset = "digits"
+seeds = [0]
+[model]
+layer_sizes = [64, 16, 10]
+density = 0.3
+[training]
+epochs = 1
+momentum = 0.9
+[[method]]
+name = "dense"
+generator = "dense"
+[[method]]
+name = "ER + SET"
+rewiring = "set"
+"""
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Cli = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Run the program in-process, in an empty directory of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NETSCI_NN_DATA", raising=False)
+
+    def call(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["netsci-nn", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        output = capsys.readouterr()
+        return Outcome(code, output.out, output.err)
+
+    return call
+
+
+@pytest.fixture
+def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("files") / "tiny.toml"
+    path.write_text(EXPERIMENT)
+    return path
+
+
+def listing(folder: Path) -> dict[str, bytes | None]:
+    return {str(path): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def assert_one_sentence(outcome: Outcome, message: str) -> None:
+    assert outcome.code == 2
+    assert re.search(message, outcome.err), outcome.err
+    assert outcome.err.startswith("netsci-nn: ")
+    assert outcome.err.count("\n") == 1
+    assert "Traceback" not in outcome.err
+    assert outcome.out == ""
+
+
+GENERATE = ["generate", "erdos_renyi", 10, 8, "--out", "t.npz"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["generate", "erdos_reny", 5, 5, "--out", "t.npz"],
+            r"unknown generator 'erdos_reny' \(did you mean 'erdos_renyi'\?\)",
+        ),
+        (GENERATE, "n_edges is None and density is None; exactly one of them must be given"),
+        ([*GENERATE, "--density", 0.1, "--edges", 3], "exactly one of them must be given"),
+        ([*GENERATE, "--density", 0], r"density is 0\.0; it must be a number in \(0, 1\]"),
+        ([*GENERATE, "--density", 1.5], r"density is 1\.5; it must be"),
+        ([*GENERATE, "--density", "nan"], "density is nan; it must be"),
+        ([*GENERATE, "--edges", 81], r"n_edges is 81; it must be an integer from 0 to n_in \* n_out = 80"),
+        ([*GENERATE, "--edges", -1], "n_edges is -1; it must be"),
+        ([*GENERATE, "--edges", 3, "--seed", -1], "rng is -1; it must be an integer seed >= 0"),
+        ([*GENERATE, "--edges", 3, "--param", "p=1"], "param is 'p=1'; it must be KEY=VALUE with one of the keys: none"),
+        (["generate", "erdos_renyi", 0, 8, "--out", "t.npz", "--edges", 0], "n_in is 0; it must be an integer from 1"),
+        (["generate", "erdos_renyi", 5, 8, "--out", "t.txt", "--edges", 3], r"path 't\.txt' ends in '\.txt'; allowed are: "),
+        (["generate", "erdos_renyi", 5, 8, "--out", "no/t.npz", "--edges", 3], "lies in a folder that does not exist"),
+        (["generate", "erdos_renyi", 5, 8, "--out", "folder.npz", "--edges", 3], r"folder\.npz"),
+        (
+            ["generate", "small_world", 5, 8, "--out", "t.npz", "--edges", 3, "--param", "rewiring_probability=2"],
+            "is 2; it must be",
+        ),
+        (
+            ["generate", "small_world", 5, 8, "--out", "t.npz", "--edges", 3, "--param", "rewiring_probability"],
+            "must be KEY=VALUE",
+        ),
+        (["generate", "input_weighted", 3, 8, "--out", "t.npz", "--edges", 3], "param 'weights' is missing"),
+        (
+            ["generate", "input_weighted", 3, 8, "--out", "t.npz", "--edges", 3, "--param", "weights=[1,-1,2]"],
+            r"weights\[1\] is -1\.0",
+        ),
+        (
+            ["generate", "input_weighted", 3, 8, "--out", "t.npz", "--edges", 3, "--param", "weights=[0,0,0]"],
+            "weights are all zero",
+        ),
+        (
+            ["generate", "input_weighted", 3, 8, "--out", "t.npz", "--edges", 3, "--param", "weights=[1,NaN,1]"],
+            r"weights\[1\] is nan",
+        ),
+        (
+            ["generate", "input_weighted", 3, 8, "--out", "t.npz", "--edges", 3, "--param", "weights=words.txt"],
+            "does not hold numbers",
+        ),
+        (["analyze", "nowhere.npz"], r"path 'nowhere\.npz' is not a file"),
+        (["analyze", "broken.npz"], r"file 'broken\.npz' does not hold a topology"),
+        (["analyze", "triangle.graphml"], r"file 'triangle\.graphml' does not hold a topology: .*not bipartite"),
+        (["analyze", "words.txt"], "allowed are: .safetensors"),
+        (["analyze", "folder.npz"], "has no recorded topology"),
+        (["analyze", "good.csv", "--json", "no/report.json"], "lies in a folder that does not exist"),
+        (["train", "nowhere.toml"], r"experiment file 'nowhere\.toml' cannot be read"),
+        (["compare", "nowhere.toml"], r"experiment file 'nowhere\.toml' cannot be read"),
+        (["compare", "words.txt"], r"experiment file 'words\.txt' cannot be read"),
+        (["train", "EXPERIMENT", "--method", "nope"], "method is 'nope'; allowed are: dense, ER \\+ SET"),
+        (["train", "EXPERIMENT", "--out", "used"], "run directory 'used' is not empty"),
+        (["train", "EXPERIMENT", "--out", "words.txt"], r"words\.txt"),
+        (["train", "folder.npz", "--resume"], "cannot be read"),
+        (["train", "EXPERIMENT", "--set", "training.epoch=3"], r"unknown key 'training\.epoch' = 3; allowed are: epochs"),
+        (["train", "EXPERIMENT", "--set", "training.epochs"], "override is 'training.epochs'; it must be KEY=VALUE"),
+        (
+            ["compare", "EXPERIMENT", "--set", "training.epochs=-3"],
+            "training.epochs is -3; it must be greater than or equal to 0",
+        ),
+        (["compare", "EXPERIMENT", "--set", "model.layer_sizes=[63, 10]"], "dataset 'digits' needs 64 inputs"),
+        (["compare", "EXPERIMENT", "--set", "model.density=2"], "model.density.* is 2; it must be less than or equal to 1"),
+        (["compare", "EXPERIMENT", "--set", "dataset=minst"], "unknown dataset 'minst'"),
+        (["compare", "EXPERIMENT", "--set", "model.backend=nope"], "unknown backend 'nope'"),
+        (["compare", "EXPERIMENT", "--set", "dataset=mnist", "--data-dir", "nowhere"], "data_dir 'nowhere' has no file"),
+        (["compare", "EXPERIMENT", "--out", "used"], "out 'used' exists already"),
+    ],
+    ids=lambda value: " ".join(map(str, value))[-60:] if isinstance(value, list) else "",
+)
+def test_bad_input_is_one_sentence_and_writes_nothing(
+    arguments: list[object], message: str, run: Cli, experiment: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "folder.npz").mkdir()
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "file").write_text("mine")
+    (tmp_path / "words.txt").write_text("these are words\n")
+    (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 no archive")
+    BipartiteTopology(3, 2, [1], [1]).save(tmp_path / "good.csv")
+    graph = BipartiteTopology(2, 1, [0, 1], [0, 0]).to_igraph()
+    graph.add_edges([(0, 1)])
+    graph.write_graphml(str(tmp_path / "triangle.graphml"))
+    before = listing(tmp_path)
+    outcome = run(*[experiment if argument == "EXPERIMENT" else argument for argument in arguments])
+    assert_one_sentence(outcome, message)
+    assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["generate", "erdos_renyi", "five", 5, "--out", "t.npz"],
+        [*GENERATE, "--density", "much"],
+        [*GENERATE, "--nope"],
+        ["nonsense"],
+        ["train"],
+        ["analyze", "a.npz", "--nulls", -1],
+        ["compare", "a.toml", "--nulls", 0],
+    ],
+    ids=str,
+)
+def test_bad_usage_has_exit_code_2_and_no_traceback(arguments: list[object], run: Cli, tmp_path: Path) -> None:
+    outcome = run(*arguments)
+    assert outcome.code == 2
+    assert "Usage" in outcome.err
+    assert "Traceback" not in outcome.err
+    assert listing(tmp_path) == {}
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "npz", "graphml", "csv"])
+def test_generate_and_analyze(ending: str, run: Cli, tmp_path: Path) -> None:
+    outcome = run("generate", "barabasi_albert", 30, 20, "--density", 0.2, "--seed", 3, "--out", f"t.{ending}")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "n_edges=120" in outcome.out
+    expected = netsci_nn.generators.barabasi_albert(30, 20, density=0.2, rng=3)
+    assert BipartiteTopology.load(tmp_path / f"t.{ending}") == expected
+    outcome = run("analyze", f"t.{ending}", "--nulls", 2, "--json", "report.json", "--html", "report.html")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "density" in outcome.out
+    assert "<html" in (tmp_path / "report.html").read_text()
+    text = (tmp_path / "report.json").read_text()
+    json.loads(text, parse_constant=lambda constant: pytest.fail(f"{constant} is no JSON"))
+    run("analyze", f"t.{ending}", "--nulls", 2, "--json", "again.json")
+    assert (tmp_path / "again.json").read_text() == text
+
+
+def test_generate_with_parameters_from_text_and_files(run: Cli, tmp_path: Path) -> None:
+    np.save(tmp_path / "w.npy", np.array([0.0, 1.0, 3.0]))
+    np.savetxt(tmp_path / "w.txt", np.array([0.0, 1.0, 3.0]))
+    for number, weights in enumerate(("[0, 1, 3]", "w.npy", "w.txt")):
+        arguments = ["input_weighted", 3, 10, "--edges", 8, "--param", f"weights={weights}", "--out", f"{number}.csv"]
+        assert run("generate", *arguments).code == 0
+        assert BipartiteTopology.load(tmp_path / f"{number}.csv").out_degrees.tolist() == [0, 2, 6]
+
+
+def test_an_empty_topology_can_be_analysed(run: Cli) -> None:
+    assert run("generate", "erdos_renyi", 4, 3, "--edges", 0, "--out", "t.csv").code == 0
+    outcome = run("analyze", "t.csv", "--nulls", 2)
+    assert outcome.code == 0 or (outcome.code == 2 and outcome.err.count("\n") == 1)
+    assert "Traceback" not in outcome.err
+
+
+def test_compare_writes_page_results_and_runs(run: Cli, experiment: Path, tmp_path: Path) -> None:
+    outcome = run("compare", experiment, "--nulls", 2)
+    assert outcome.code == 0, outcome.err
+    folder = tmp_path / "runs" / "tiny"
+    assert str(Path("runs") / "tiny" / "report.html") in outcome.out
+    page = (folder / "report.html").read_text()
+    assert "<html" in page
+    assert "ER + SET" in page
+    assert not re.search(r"""(src|href)=["'](https?:)?//""", page)  # self-contained
+    results = json.loads((folder / "results.json").read_text())
+    assert [(r["method"], r["seed"]) for r in results["runs"]] == [("dense", 0), ("ER + SET", 0)]
+    dense, sparse = results["runs"]
+    assert (dense["n_edges"], dense["cost"]) == (64 * 16 + 16 * 10, 1.0)
+    assert sparse["n_edges"] < sparse["n_edges_in_training"] == 307 + 48
+    assert str(sparse["n_edges"]) in outcome.out
+    for name in ("dense", "er-set"):
+        files = {path.name for path in (folder / name / "seed-0").iterdir()}
+        assert {"config.toml", "environment.json", "metrics.jsonl", "checkpoint"} <= files
+    assert run("compare", experiment, "--nulls", 1, "--set", "training.epochs=0").code == 0
+    assert (tmp_path / "runs" / "tiny-2" / "report.html").is_file()  # nothing is overwritten
+
+
+def test_train_resume_and_analyse_the_run(run: Cli, experiment: Path, tmp_path: Path) -> None:
+    outcome = run("train", experiment, "--method", "ER + SET", "--seed", 5, "--out", "here")
+    assert outcome.code == 0, outcome.err
+    assert "ER + SET, seed 5: test accuracy" in outcome.out
+    resumed = run("train", "here", "--resume")
+    assert resumed.code == 0, resumed.err
+    assert "ER + SET, seed 5" in resumed.out
+    accuracy = re.compile(r"accuracy ([\d.]+) %, (\d+) edges")
+    assert accuracy.search(outcome.out).groups() == accuracy.search(resumed.out).groups()
+    assert run("analyze", "here", "--nulls", 2).code == 0
+    (tmp_path / "here" / "checkpoint" / "last.safetensors").write_bytes(b"damaged")
+    assert_one_sentence(run("train", "here", "--resume"), r"last\.safetensors' cannot be read")
+
+
+def test_doctor_names_every_backend(run: Cli) -> None:
+    outcome = run("doctor")
+    assert outcome.code == 0
+    assert all(name in outcome.out for name in ("torch", "igraph", "powerlaw", *netsci_nn.kernels.BACKENDS))
+
+
+def test_the_installed_program(tmp_path: Path) -> None:
+    program = Path(sys.executable).parent / "netsci-nn"
+    command = [str(program), "generate", "erdos_renyi", "5", "5", "--density", "7", "--out", str(tmp_path / "t.npz")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert_one_sentence(Outcome(done.returncode, done.stdout, done.stderr), r"density is 7\.0; it must be a number in \(0, 1\]")
+    assert listing(tmp_path) == {}
+
+
+def test_a_module_that_hides_analysis_is_named(tmp_path: Path) -> None:
+    (tmp_path / "analysis.py").write_text("class AnalysisError(ValueError): pass\n")
+    command = [sys.executable, "-c", "from netsci_nn.cli import main; main()", "doctor"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert_one_sentence(Outcome(done.returncode, done.stdout, done.stderr), "module 'analysis' is .*analysis.py")

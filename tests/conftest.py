@@ -1,0 +1,34 @@
+"""Shared fixtures: every backend by name, and the examples of `tests/support`."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from netsci_nn.kernels import BACKENDS
+
+sys.path.insert(0, str(Path(__file__).parent / "support"))
+
+# No test is judged by the clock: a first compilation takes seconds.
+settings.register_profile("netsci_nn", deadline=None)
+settings.load_profile("netsci_nn")
+
+REQUIRE_TORCH_SPARSE = "NETSCI_NN_REQUIRE_TORCH_SPARSE"
+
+
+def _parameter(name: str) -> object:
+    return pytest.param(name, marks=[pytest.mark.torch_sparse] if name == "torch-sparse" else [])
+
+
+@pytest.fixture(params=[_parameter(name) for name in BACKENDS])
+def backend(request: pytest.FixtureRequest) -> str:
+    """The name of every registered backend; one that cannot run here is skipped with its own reason."""
+    name: str = request.param
+    reason = BACKENDS[name].unavailable_because()
+    if reason is not None:
+        if name == "torch-sparse" and os.environ.get(REQUIRE_TORCH_SPARSE):
+            pytest.fail(f"{REQUIRE_TORCH_SPARSE} is set, but: {reason}")
+        pytest.skip(f"backend {name!r}: {reason}")
+    return name

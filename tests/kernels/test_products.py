@@ -1,0 +1,82 @@
+"""Every backend's three products against plain loops, and the memory that they may not take."""
+
+import numpy as np
+import pytest
+import torch
+from sparse_cases import CASES
+
+from netsci_nn import BipartiteTopology, SparseLinear, generators
+from netsci_nn.kernels import BACKENDS, EdgeIndex, edge_index
+
+cases = pytest.mark.parametrize("topology", [t for t in CASES.values() if t.n_edges], ids=[k for k in CASES if k != "no edge"])
+
+
+def index_of(topology: BipartiteTopology) -> EdgeIndex:
+    return edge_index(topology, torch.tensor(topology.src), torch.tensor(topology.dst))
+
+
+@cases
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_three_products_edge_by_edge(topology: BipartiteTopology, dtype: torch.dtype, backend: str) -> None:
+    torch.manual_seed(1)
+    values = torch.randn(topology.n_edges, dtype=dtype)
+    x, y = torch.randn(topology.n_in, 3, dtype=dtype), torch.randn(topology.n_out, 3, dtype=dtype)
+    forward, back = torch.zeros_like(y), torch.zeros_like(x)
+    sampled = torch.zeros_like(values)
+    for k, (source, target) in enumerate(topology.to_edges().tolist()):
+        forward[target] += values[k] * x[source]
+        back[source] += values[k] * y[target]
+        sampled[k] = (x[source] * y[target]).sum()
+    index, products = index_of(topology), BACKENDS[backend]
+    tolerance = {"rtol": 1e-5, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 1e-12, "atol": 1e-12}
+    torch.testing.assert_close(products.product(values, x, index), forward, **tolerance)
+    torch.testing.assert_close(products.transposed_product(values, y, index), back, **tolerance)
+    torch.testing.assert_close(products.sampled_product(x, y, index), sampled, **tolerance)
+
+
+@pytest.mark.parametrize("topology", CASES.values(), ids=CASES.keys())
+def test_edge_index_holds_both_orientations(topology: BipartiteTopology) -> None:
+    index = index_of(topology)
+    assert (index.n_in, index.n_out) == (topology.n_in, topology.n_out)
+    for j in range(topology.n_out):
+        edges = range(int(index.target_pointers[j]), int(index.target_pointers[j + 1]))
+        assert all(topology.dst[k] == j for k in edges)
+    seen = []
+    for i in range(topology.n_in):
+        edges = index.by_source[index.source_pointers[i] : index.source_pointers[i + 1]].tolist()
+        assert all(topology.src[k] == i for k in edges)
+        seen += edges
+    assert sorted(seen) == list(range(topology.n_edges))
+    assert index.dst_by_source.tolist() == topology.dst[index.by_source.numpy()].tolist()
+    assert index.target_pointers.dtype == index.source_pointers.dtype == index.by_source.dtype == torch.int64
+
+
+@pytest.mark.parametrize("size", [60_000, 1_000_000])
+def test_no_sparse_backend_allocates_n_in_x_n_out(size: int, backend: str) -> None:
+    """At 10^12 cells even one byte a cell is more than any memory here, so an allocation would raise."""
+    if backend == "dense":
+        pytest.skip("the masked dense oracle allocates the matrix by design")
+    topology = generators.erdos_renyi(size, size, n_edges=1000, rng=0)
+    layer = SparseLinear(topology, backend=backend)
+    x = torch.randn(2, size, requires_grad=True)
+    y = layer(x)
+    y.sum().backward()
+    assert torch.isfinite(y).all()
+    assert layer.values.grad is not None
+    expected = x.detach().sum(dim=0)[torch.tensor(topology.src).long()]
+    torch.testing.assert_close(layer.values.grad, expected)
+    assert int((x.grad != 0).any(dim=0).sum()) == len(np.unique(topology.src))
+
+
+def test_same_input_gives_the_same_bits(backend: str) -> None:
+    layer = SparseLinear(generators.erdos_renyi(80, 70, density=0.3, rng=0), backend=backend)
+    x = torch.randn(65, 80)
+    results = []
+    for _ in range(3):
+        layer.zero_grad()
+        y = layer(x)
+        y.square().sum().backward()
+        results.append((y.detach().clone(), layer.values.grad.clone()))
+    for y, gradient in results[1:]:
+        assert torch.equal(y, results[0][0])
+        assert torch.equal(gradient, results[0][1])
