@@ -1,5 +1,6 @@
 """The command line, a file a command; the one place of the package that imports `analysis`."""
 
+import logging
 import sys
 
 import typer
@@ -23,6 +24,8 @@ app.command("doctor")(doctor.doctor)
 
 def main() -> None:
     """Run the command line; an error that the user can mend is one sentence and exit code 2."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("netsci_nn").setLevel(logging.INFO)
     try:
         import_analysis()
         app()

@@ -1,5 +1,6 @@
 """Training by compiled steps: when a model, its optimiser and its callbacks fit, whole runs of mini-batches are one call."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -16,6 +17,8 @@ from netsci_nn.kernels.parallel import workers
 from netsci_nn.kernels.vector import LANES, TILE
 from netsci_nn.layers import SparseLinear
 from netsci_nn.models import SparseMLP
+
+logger = logging.getLogger(__name__)
 
 SECONDS_A_CALL = 0.1  # how long compiled code runs before Ctrl-C and progress get a turn
 THREADED_WORK = 2_000_000  # edges times rows of a mini-batch from which it is shared between threads
@@ -100,6 +103,13 @@ class CompiledTraining:
         self.n_shares = max(wanted, -(-batch_size // WIDEST_SHARE))
         share = -(-batch_size // self.n_shares)
         self.lanes = max(TILE, 1 << (share - 1).bit_length())
+
+    def compile(self) -> None:
+        """Load the compiled steps from numba's cache on disk, or compile them, which takes some seconds the first time."""
+        logger.info("loading compiled training steps for up to %d rows (the first time they are compiled)", self.lanes)
+        network = self._pack()
+        arguments = self._settings(), self.x, self.y, np.empty(0, dtype=np.int64), self.batch_size, self._scratch(network)
+        train(LANES[self.lanes], network, *arguments)
 
     def run(self, order: torch.Tensor, report: Callable[[int], bool]) -> float:
         """Train on the rows `order`, mini-batch by mini-batch, and return the sum of their cross-entropies.

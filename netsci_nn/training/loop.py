@@ -136,7 +136,9 @@ def _choose_epoch(
     if reason is not None:
         logger.debug("training step by step: %s", reason)
         return partial(_train_epoch, state, x, y, batch_size, loss)
-    return partial(_train_epoch_compiled, state, CompiledTraining(state.model, state.optimizer, x, y, batch_size))
+    training = CompiledTraining(state.model, state.optimizer, x, y, batch_size)
+    training.compile()
+    return partial(_train_epoch_compiled, state, training)
 
 
 def _train_epoch_compiled(state: TrainingState, training: CompiledTraining, notify: Callable[[Event], None]) -> float:
