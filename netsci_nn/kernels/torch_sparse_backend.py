@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import warnings
 from typing import Any
 
 import torch
@@ -24,7 +25,10 @@ def _torch_sparse() -> Any:
     reason = unavailable_because()
     if reason is not None:
         raise ConfigError(f"backend 'torch-sparse' is not available: {reason}")
-    import torch_sparse
+    with warnings.catch_warnings():
+        # Its own modules are TorchScript, which newer versions of torch call deprecated.
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        import torch_sparse
 
     return torch_sparse
 

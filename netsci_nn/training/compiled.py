@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -52,6 +53,12 @@ def reason_against(model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.
     if x.dim() != 2 or batch_size > WIDEST_SHARE * torch.get_num_threads():
         return f"a mini-batch has more than {WIDEST_SHARE} rows for each thread, or rows are no vectors"
     return None
+
+
+@cache
+def _announce(lanes: int, dtype: str) -> None:
+    """Say once a process why the first step takes so long."""
+    logger.info("loading compiled training steps for %d rows of %s (the first time they are compiled)", lanes, dtype)
 
 
 def _stack(model: nn.Module) -> tuple[list[SparseLinear], list[float]]:
@@ -106,7 +113,7 @@ class CompiledTraining:
 
     def compile(self) -> None:
         """Load the compiled steps from numba's cache on disk, or compile them, which takes some seconds the first time."""
-        logger.info("loading compiled training steps for up to %d rows (the first time they are compiled)", self.lanes)
+        _announce(self.lanes, str(self.x.dtype))
         network = self._pack()
         arguments = self._settings(), self.x, self.y, np.empty(0, dtype=np.int64), self.batch_size, self._scratch(network)
         train(LANES[self.lanes], network, *arguments)
