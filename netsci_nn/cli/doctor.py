@@ -1,18 +1,32 @@
 """`netsci-nn doctor`: what this installation has."""
 
+from typing import Annotated
+
+import typer
+
 from netsci_nn.cli.output import STDOUT, import_analysis, print_table
 from netsci_nn.experiment import describe_environment
-from netsci_nn.kernels import BACKENDS
+from netsci_nn.kernels import BACKENDS, crossover, measure_crossover
+from netsci_nn.kernels.auto import cache_file
 
 
-def doctor() -> None:
-    """Print versions, threads, and which backends can run."""
+def doctor(
+    measure: Annotated[bool, typer.Option("--measure", help="Measure where dense gets faster, for auto.")] = False,
+) -> None:
+    """Print versions, threads, which backends can run, and where `auto` turns dense."""
     import torch
+
+    if measure:
+        STDOUT.print("measuring compiled against dense layers ...")
+        measure_crossover()
 
     environment = describe_environment()
     rows = [["python", environment["python"]], *([name, version] for name, version in environment["packages"].items())]
     print_table("Versions", ["package", "version"], rows)
     reasons = {name: backend.unavailable_because() for name, backend in BACKENDS.items()}
     print_table("Backends", ["backend", "state"], [[name, reason or "available"] for name, reason in reasons.items()])
+    rows = [[name.replace("_", " "), f"{density:g}"] for name, density in crossover().items()]
+    print_table("backend='auto' on the CPU is dense above this density", ["batch", "density"], rows)
+    STDOUT.print(f"kept in: {cache_file()}", highlight=False, soft_wrap=True)
     STDOUT.print(f"torch threads: {torch.get_num_threads()}; CUDA: {torch.cuda.is_available()}", highlight=False)
     STDOUT.print(f"package analysis: {import_analysis().__file__}", highlight=False, soft_wrap=True)

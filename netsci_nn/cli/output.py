@@ -7,6 +7,7 @@ from types import ModuleType
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 import netsci_nn
 from netsci_nn.errors import CheckpointError, ConfigError, DataError, TopologyError
@@ -44,7 +45,7 @@ def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]
     for position, name in enumerate(header):
         table.add_column(name, justify="left" if position == 0 else "right", no_wrap=position == 0, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     STDOUT.print(table)
 
 

@@ -40,7 +40,8 @@ class _Product(Function):
         ctx.setting = index, backend, transposed
         if len(values) == 0 or x.shape[1] == 0:
             return x.new_zeros(index.n_in if transposed else index.n_out, x.shape[1])
-        return (backend.transposed_product if transposed else backend.product)(values, x, index)
+        multiply = backend.transposed_product if transposed else backend.product
+        return multiply(values.detach(), x.detach(), index)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
@@ -68,7 +69,7 @@ class _SampledProduct(Function):
         ctx.setting = index, backend  # type: ignore[attr-defined]
         if len(index.src) == 0 or x.shape[1] == 0:
             return x.new_zeros(len(index.src))
-        return backend.sampled_product(x, y, index)
+        return backend.sampled_product(x.detach(), y.detach(), index)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:

@@ -6,6 +6,7 @@ multiple of `NARROWEST` is padded with zeros, whose results are dropped. The bac
 pass over the edges by source: each row of the output's gradient is loaded once.
 """
 
+import math
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -18,12 +19,13 @@ from numba import njit
 
 from netsci_nn.kernels.backend import BACKENDS, Backend
 from netsci_nn.kernels.index import EdgeIndex
-from netsci_nn.kernels.parallel import run_parts
+from netsci_nn.kernels.parallel import run_edges, run_rows
 from netsci_nn.kernels.vector import LANES, TILE, dot, load, multiply_add, splat, store, transpose_tile, zeros
 
 Array = np.ndarray[Any, Any]
 
 NARROWEST = 16
+CACHE_MISS = 16  # what reading a number out of order costs, in multiply-adds
 # Float32 lanes whose partial sums and second operand fit the vector registers of this processor.
 WIDEST = 128 if llvmlite.binding.get_host_cpu_features().get("avx512f", False) else 32
 
@@ -53,34 +55,32 @@ def _sample(lanes, columns, pointers, x, y, offset, out, first, end):  # type: i
 
 
 @njit(cache=True, nogil=True)
-def _gather_and_sample(lanes, values, columns, pointers, x, y, offset, x_gradient, out, first, end):  # type: ignore[no-untyped-def]
-    """`_gather` of y and `_sample` of x and y in one pass; rows are sources, edges in the order by source."""
+def _gather_and_sample(lanes, values, order, columns, pointers, x, y, offset, own_values, x_gradient, out, first, end):  # type: ignore[no-untyped-def]
+    """`_gather` of y and `_sample` of x and y in one pass; rows are sources, values and out are permuted by `order`.
+
+    Permuting is a pass of its own, to and from `own_values`: consecutive sources meet the same cache lines of the values again,
+    which they would not if rows of the batch were streamed in between.
+    """
     stride = x.shape[1]
     flat_x, flat_y, flat_gradient = x.reshape(-1), y.reshape(-1), x_gradient.reshape(-1)
+    _permute(values, order, pointers, own_values, first, end)
     for row in range(first, end):
         own = load(flat_x, row * stride + offset, lanes)
         sums = zeros(x, lanes)
         for edge in range(pointers[row], pointers[row + 1]):
             column = load(flat_y, np.int64(columns[edge]) * stride + offset, lanes)
-            sums = multiply_add(splat(values[edge], lanes), column, sums)
-            out[edge] += dot(own, column)
+            sums = multiply_add(splat(own_values[edge], lanes), column, sums)
+            own_values[edge] = dot(own, column)
         store(flat_gradient, row * stride + offset, sums)
+    for edge in range(pointers[first], pointers[end]):
+        out[order[edge]] += own_values[edge]
 
 
-# Values are put into the order by source in a pass of its own: consecutive sources meet the same cache lines again, which
-# they would not if rows of the batch were streamed in between.
 @njit(cache=True, nogil=True)
 def _permute(values, order, pointers, out, first, end):  # type: ignore[no-untyped-def]
     """out[edge] = values[order[edge]] for the edges of rows first..end - 1."""
     for edge in range(pointers[first], pointers[end]):
         out[edge] = values[order[edge]]
-
-
-@njit(cache=True, nogil=True)
-def _unpermute(values, order, pointers, out, first, end):  # type: ignore[no-untyped-def]
-    """out[order[edge]] = values[edge] for the edges of rows first..end - 1."""
-    for edge in range(pointers[first], pointers[end]):
-        out[order[edge]] = values[edge]
 
 
 def product(values: torch.Tensor, x: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
@@ -98,27 +98,26 @@ def sampled_product(x: torch.Tensor, y: torch.Tensor, index: EdgeIndex) -> torch
     columns, pointers = index.src.numpy(), index.target_pointers.numpy()
     x_padded, y_padded = _padded(x, "x"), _padded(y, "y")
     out = x.new_zeros(len(columns))
-    for lanes, offset in _blocks(x_padded):
+    for lanes, offset in _blocks(x.shape[1], x.element_size()):
         work = partial(_sample, LANES[lanes], columns, pointers, x_padded, y_padded, offset, out.numpy())
-        run_parts(work, pointers, lanes)
+        run_edges(work, pointers, lanes)
     return out
 
 
 def both_gradients(
     values: torch.Tensor, x: torch.Tensor, y: torch.Tensor, index: EdgeIndex
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(sampled product of x and y, W^T y)."""
+    """(sampled product of x and y, W^T y), the latter in the memory layout of x."""
     columns, pointers = index.dst_by_source.numpy(), index.source_pointers.numpy()
     x_padded, y_padded = _padded(x, "x"), _padded(y, "y")
-    by_source = _by_source(values, index).numpy()
-    sampled = torch.zeros_like(values).numpy()
-    is_cut = _is_transposed(x) or x_padded.shape[1] > x.shape[1]
-    x_gradient = _scratch.array("gradient", x_padded.shape, x.dtype) if is_cut else _empty(x_padded.shape, x.dtype)
-    for lanes, offset in _blocks(x_padded):
-        arguments = by_source, columns, pointers, x_padded, y_padded, offset, x_gradient, sampled
-        run_parts(partial(_gather_and_sample, LANES[lanes], *arguments), pointers, lanes)
-    values_gradient = torch.empty_like(values)
-    run_parts(partial(_unpermute, sampled, index.by_source.numpy(), pointers, values_gradient.numpy()), pointers, 1)
+    values_gradient = torch.zeros_like(values)
+    own = _scratch.array("values", values.shape, values.dtype)
+    is_copied = _is_transposed(x) or x_padded.shape[1] > x.shape[1]
+    x_gradient = _scratch.array("gradient", x_padded.shape, x.dtype) if is_copied else _empty(x_padded.shape, x.dtype)
+    arrays: tuple[Any, ...] = values.contiguous().numpy(), index.by_source.numpy(), columns, pointers, x_padded, y_padded
+    for lanes, offset in _blocks(x.shape[1], x.element_size()):
+        work: Any = partial(_gather_and_sample, LANES[lanes], *arrays, offset, own, x_gradient, values_gradient.numpy())  # type: ignore[call-arg]
+        run_edges(work, pointers, lanes)
     return values_gradient, _unpadded(x_gradient, like=x)
 
 
@@ -126,7 +125,7 @@ def _by_source(values: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
     """Return the values in the order by source."""
     values, pointers = values.detach().contiguous(), index.source_pointers.numpy()
     out = torch.empty_like(values)
-    run_parts(partial(_permute, values.numpy(), index.by_source.numpy(), pointers, out.numpy()), pointers, 1)
+    run_edges(partial(_permute, values.numpy(), index.by_source.numpy(), pointers, out.numpy()), pointers, CACHE_MISS)
     return out
 
 
@@ -135,30 +134,34 @@ def _gather_rows(
 ) -> torch.Tensor:
     x_padded, row_pointers = _padded(x, "x"), pointers.numpy()
     out = _empty((n_rows, x_padded.shape[1]), x.dtype)
-    for lanes, offset in _blocks(x_padded):
+    for lanes, offset in _blocks(x.shape[1], x.element_size()):
         arguments = values.detach().contiguous().numpy(), columns.numpy(), row_pointers, x_padded, offset, out
-        run_parts(partial(_gather, LANES[lanes], *arguments), row_pointers, lanes)
+        run_edges(partial(_gather, LANES[lanes], *arguments), row_pointers, lanes)
     return _cut(out, x.shape[1])
 
 
-@njit(cache=True, nogil=True)
-def _transpose(x, out):  # type: ignore[no-untyped-def]
+def _transpose(x: Array, out: Array) -> None:
     """out[:, : len(x)] = x^T, zeros in the further columns; both are contiguous."""
+    run_rows(partial(_transpose_columns, x, out), x.shape[1], out.shape[1], TILE)
+
+
+@njit(cache=True, nogil=True)
+def _transpose_columns(x, out, first, end):  # type: ignore[no-untyped-def]
     n_rows, n_columns = x.shape
     flat_x, flat_out, width = x.reshape(-1), out.reshape(-1), out.shape[1]
-    whole_rows, whole_columns = n_rows // TILE * TILE, n_columns // TILE * TILE
-    for column in range(0, whole_columns, TILE):
-        for row in range(0, whole_rows, TILE):
-            transpose_tile(flat_x, row * n_columns + column, n_columns, flat_out, column * width + row, width)
-        for tile_column in range(column, column + TILE):
-            for row in range(whole_rows, n_rows):
-                out[tile_column, row] = x[row, tile_column]
-    for column in range(whole_columns, n_columns):
-        for row in range(n_rows):
-            out[column, row] = x[row, column]
-    for column in range(n_columns):
-        for row in range(n_rows, width):
-            out[column, row] = 0
+    whole_rows = n_rows // TILE * TILE
+    for column in range(first, end, TILE):
+        # The last columns may be fewer than a tile.
+        start = 0
+        if column + TILE <= end:
+            start = whole_rows
+            for row in range(0, whole_rows, TILE):
+                transpose_tile(flat_x, row * n_columns + column, n_columns, flat_out, column * width + row, width)
+        for own in range(column, min(column + TILE, end)):
+            for row in range(start, n_rows):
+                out[own, row] = x[row, own]
+            for row in range(n_rows, width):
+                out[own, row] = 0
 
 
 def _is_transposed(x: torch.Tensor) -> bool:
@@ -177,9 +180,9 @@ class _Scratch(threading.local):
     def __init__(self) -> None:
         self.buffers: dict[tuple[str, torch.dtype], torch.Tensor] = {}
 
-    def array(self, role: str, shape: tuple[int, int], dtype: torch.dtype) -> Array:
+    def array(self, role: str, shape: tuple[int, ...], dtype: torch.dtype) -> Array:
         """Return an array of undefined content, valid until the next call for the same role."""
-        size = shape[0] * shape[1]
+        size = math.prod(shape)
         if (role, dtype) not in self.buffers or len(self.buffers[role, dtype]) < size:
             self.buffers[role, dtype] = torch.empty(size, dtype=dtype)
         return self.buffers[role, dtype][:size].view(shape).numpy()
@@ -189,15 +192,19 @@ _scratch = _Scratch()
 
 
 def _padded(x: torch.Tensor, role: str) -> Array:
-    """Return x as a contiguous array whose rows are a multiple of NARROWEST long, zeros at the end."""
+    """Return x as the kernels want it, in the scratch memory for `role` unless it is so already.
+
+    That is contiguous, with zeros up to the width of all blocks.
+    """
     x = x.detach()
-    width = x.shape[1] + -x.shape[1] % NARROWEST
+    width = sum(lanes for lanes, _ in _blocks(x.shape[1], x.element_size()))
     if not _is_transposed(x):
         x = x.contiguous()
         if width == x.shape[1]:
             return x.numpy()
     by_row = x.t().numpy() if _is_transposed(x) else x.numpy()
-    out = _scratch.array(role, (x.shape[0], width), x.dtype)
+    shape = x.shape[0], width
+    out = _scratch.array(role, shape, x.dtype)
     if _is_transposed(x):
         _transpose(by_row, out)
     else:
@@ -220,15 +227,16 @@ def _cut(array: Array, width: int) -> torch.Tensor:
     return tensor if array.shape[1] == width else tensor[:, :width].clone(memory_format=torch.contiguous_format)
 
 
-def _blocks(x: Array) -> Iterator[tuple[int, int]]:
-    """Cut the columns into blocks, the widest first: pairs (lanes, first column)."""
-    lanes, offset = WIDEST * 4 // x.itemsize, 0
-    while offset < x.shape[1]:
-        if offset + lanes <= x.shape[1]:
-            yield lanes, offset
-            offset += lanes
-        else:
-            lanes //= 2
+def _blocks(n_columns: int, item_size: int) -> Iterator[tuple[int, int]]:
+    """Cut a batch into blocks as wide as the registers allow; pairs (lanes, first column).
+
+    The last block is the narrowest power of two that holds what remains: a few columns of zeros cost less than passing over
+    the edges once more.
+    """
+    widest = WIDEST * 4 // item_size
+    for offset in range(0, n_columns, widest):
+        remaining = min(widest, n_columns - offset)
+        yield max(NARROWEST, 1 << (remaining - 1).bit_length()), offset
 
 
 def _unsupported_because(values: torch.Tensor) -> str | None:
@@ -239,6 +247,10 @@ def _unsupported_because(values: torch.Tensor) -> str | None:
 
 BACKENDS.register("compiled")(
     Backend(
-        product, transposed_product, sampled_product, both_gradients=both_gradients, unsupported_because=_unsupported_because
+        product,
+        transposed_product,
+        sampled_product,
+        both_gradients=both_gradients,
+        unsupported_because=_unsupported_because,
     )
 )

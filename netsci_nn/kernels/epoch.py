@@ -32,6 +32,7 @@ class Network(NamedTuple):
     source_pointers: Array  # int64 [n_rows + 1], the same as a source, in the order by source
     by_source: Array  # int64 [n_edges]
     dst_by_source: Array  # int32 [n_edges], target within its group
+    birth: Array  # int32 [n_edges], step at which each edge was born
     bias: Array  # floating [n_rows], 0 for inputs and where there is none
     bias_velocity: Array  # floating [n_rows]
     has_bias: Array  # bool [n_layers]

@@ -18,26 +18,36 @@ SERIAL_WORK = 400_000
 _pool: ThreadPoolExecutor | None = None
 
 
-def run_parts(work: Callable[[int, int], None], pointers: np.ndarray, lanes: int) -> None:
+def run_edges(work: Callable[[int, int], None], pointers: np.ndarray, cost: int) -> None:
     """Call work(first, end) for parts of the rows 0..len(pointers) - 2 that hold about equally many edges.
-
-    The number of parts is torch's number of threads, or one for small work; the calling thread takes the first part.
 
     Args:
         work: a compiled function over rows first..end - 1, safe to run beside itself on other rows.
         pointers: `[n_rows + 1]`, edges of row i are pointers[i] to pointers[i + 1].
-        lanes: multiply-adds an edge.
+        cost: of an edge, in multiply-adds.
     """
     n_rows, n_edges = len(pointers) - 1, int(pointers[-1])
-    n_parts = 1 if n_edges * lanes < SERIAL_WORK else min(torch.get_num_threads(), n_rows)
-    if n_parts == 1:
-        work(0, n_rows)
-        return
+    n_parts = _parts(n_edges * cost, n_rows)
     inner = np.searchsorted(pointers, np.arange(1, n_parts) * n_edges // n_parts)
-    bounds = [0, *inner.tolist(), n_rows]
+    _run(work, [0, *inner.tolist(), n_rows])
+
+
+def run_rows(work: Callable[[int, int], None], n_rows: int, cost: int, multiple: int) -> None:
+    """Call work(first, end) for equal parts of the rows 0..n_rows - 1 that begin at multiples of `multiple`."""
+    n_parts = _parts(n_rows * cost, n_rows)
+    _run(work, [*(part * n_rows // n_parts // multiple * multiple for part in range(n_parts)), n_rows])
+
+
+def _parts(work: int, n_rows: int) -> int:
+    """Return torch's number of threads, or 1 for small work."""
+    return 1 if work < SERIAL_WORK else max(1, min(torch.get_num_threads(), n_rows))
+
+
+def _run(work: Callable[[int, int], None], bounds: list[int]) -> None:
+    """Run the parts between consecutive bounds; the calling thread takes the first."""
     futures = [workers().submit(work, first, end) for first, end in pairwise(bounds[1:])]
     try:
-        work(0, bounds[1])
+        work(bounds[0], bounds[1])
     finally:
         wait(futures)
     for future in futures:

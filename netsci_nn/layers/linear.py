@@ -11,7 +11,7 @@ from torch import nn
 
 from netsci_nn import bridge
 from netsci_nn.errors import ConfigError, DataError, TopologyError
-from netsci_nn.kernels import BACKENDS, Backend, EdgeIndex, edge_index, sparse_product
+from netsci_nn.kernels import BACKENDS, Backend, EdgeIndex, choose_backend, edge_index, sparse_product
 from netsci_nn.layers.init import kaiming_normal_
 from netsci_nn.topology import BipartiteTopology
 
@@ -29,7 +29,7 @@ class SparseLinear(nn.Module):
     Args:
         topology: the edges.
         bias: whether to add a bias per target.
-        backend: "auto", "csr", "dense" or "torch-sparse" (see `netsci_nn.kernels`).
+        backend: "auto", "compiled", "csr", "dense" or "torch-sparse" (see `netsci_nn.kernels`).
         device: where parameters are created.
         dtype: floating dtype of the parameters.
 
@@ -49,6 +49,7 @@ class SparseLinear(nn.Module):
     birth: torch.Tensor
     _index: EdgeIndex | None
     _mirror: igraph.Graph | None
+    _checked: tuple[Any, ...]
 
     def __init__(
         self,
@@ -61,10 +62,11 @@ class SparseLinear(nn.Module):
         super().__init__()
         if not isinstance(topology, BipartiteTopology):
             raise TopologyError(f"topology is a {type(topology).__name__}; it must be a BipartiteTopology")
-        self._choose_backend(backend)
         self.backend = backend
         self.values = nn.Parameter(torch.empty(topology.n_edges, device=device, dtype=dtype))
         self.bias = nn.Parameter(torch.empty(topology.n_out, device=device, dtype=dtype)) if bias else None
+        if backend != "auto":
+            self._supporting(backend)
         self.topology_version = 0
         self._set_topology(topology, torch.zeros(topology.n_edges, dtype=torch.int32))
         self.reset_parameters()
@@ -97,8 +99,17 @@ class SparseLinear(nn.Module):
 
     @property
     def index(self) -> EdgeIndex:
-        """The edges in both orientations, cached until the topology or the device changes."""
-        if self._index is None or self._index.src.device != self.src.device:
+        """The edges in both orientations, cached until the topology or the device changes.
+
+        Raises:
+            TopologyError: when somebody wrote to `src` or `dst` what is no topology: compiled code would follow it anywhere.
+        """
+        state = self._buffer_state()
+        if state != self._checked:
+            edges = (buffer.cpu().numpy() for buffer in (self.src, self.dst))
+            self._topology = BipartiteTopology(self.n_in, self.n_out, *edges)
+            self._checked, self._index, self._mirror = state, None, None
+        if self._index is None:
             self._index = edge_index(self._topology, self.src, self.dst)
         return self._index
 
@@ -111,7 +122,9 @@ class SparseLinear(nn.Module):
         if x.dtype != self.values.dtype:
             raise DataError(f"x has dtype {x.dtype}; it must be the layer's, {self.values.dtype}")
         columns = x.reshape(-1, self.n_in).t()
-        y = sparse_product(self.values, columns, self.index, self._choose_backend(self.backend))
+        index = self.index
+        name = choose_backend(self.values, columns.shape[1], index) if self.backend == "auto" else self.backend
+        y = sparse_product(self.values, columns, index, self._supporting(name))
         if self.bias is not None:
             y += self.bias[:, None]
         return y.t().reshape(*x.shape[:-1], self.n_out)
@@ -196,11 +209,11 @@ class SparseLinear(nn.Module):
             f"bias={self.bias is not None}, backend={self.backend!r}"
         )
 
-    def _choose_backend(self, name: str) -> Backend:
-        backend = BACKENDS["compiled" if name == "auto" else name]
-        reason = backend.unavailable_because()
+    def _supporting(self, name: str) -> Backend:
+        backend = BACKENDS[name]
+        reason = backend.unavailable_because() or backend.unsupported_because(self.values)
         if reason is not None:
-            raise ConfigError(f"backend {name!r} is not available: {reason}")
+            raise ConfigError(f"backend {name!r} cannot serve this layer: {reason}")
         return backend
 
     def _set_topology(self, topology: BipartiteTopology, birth: torch.Tensor) -> None:
@@ -211,6 +224,11 @@ class SparseLinear(nn.Module):
         self.register_buffer("src", _shared(topology.src).to(device))
         self.register_buffer("dst", _shared(topology.dst).to(device))
         self.register_buffer("birth", birth.to(device=device, dtype=torch.int32))
+        self._checked = self._buffer_state()
+
+    def _buffer_state(self) -> tuple[Any, ...]:
+        """What changes whenever the buffers of the edges are replaced or written to."""
+        return self.src.device, id(self.src), id(self.dst), self.src._version, self.dst._version
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_index": None, "_mirror": None}

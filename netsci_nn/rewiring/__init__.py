@@ -7,7 +7,16 @@ the training callback's business. A new rule is one file here: a class with `pro
 
 from netsci_nn.rewiring.apply import apply_delta
 from netsci_nn.rewiring.delta import EdgeDelta
-from netsci_nn.rewiring.rule import REWIRERS, Rewirer, RewiringStatistics
+from netsci_nn.rewiring.rule import REWIRERS, ArrayRewirer, LayerArrays, Rewirer, RewiringStatistics
 from netsci_nn.rewiring.set import SparseEvolution
 
-__all__ = ["REWIRERS", "EdgeDelta", "Rewirer", "RewiringStatistics", "SparseEvolution", "apply_delta"]
+__all__ = [
+    "REWIRERS",
+    "ArrayRewirer",
+    "EdgeDelta",
+    "LayerArrays",
+    "Rewirer",
+    "RewiringStatistics",
+    "SparseEvolution",
+    "apply_delta",
+]

@@ -3,6 +3,7 @@
 from typing import NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from netsci_nn.layers import SparseLinear
 from netsci_nn.registry import Registry
@@ -23,6 +24,25 @@ class Rewirer(Protocol):
         self, layer: SparseLinear, *, rng: np.random.Generator, statistics: RewiringStatistics | None = None
     ) -> EdgeDelta:
         """Return the change that the rule wants for `layer`."""
+        ...
+
+
+class LayerArrays(NamedTuple):
+    """A layer as compiled training holds it between two mini-batches; views to read, not to write."""
+
+    n_in: int
+    n_out: int
+    src: npt.NDArray[np.int32]  # [n_edges], sorted by (dst, src)
+    dst: npt.NDArray[np.int32]
+    values: npt.NDArray[np.floating]
+    velocity: npt.NDArray[np.floating]  # momentum buffer, zeros without momentum
+
+
+class ArrayRewirer(Rewirer, Protocol):
+    """A rule that can also act within compiled training, after mini-batches; its work should be compiled itself."""
+
+    def propose_arrays(self, layer: LayerArrays, *, learning_rate: float, rng: np.random.Generator) -> EdgeDelta:
+        """Return the change that the rule wants: as many edges grown as dropped."""
         ...
 
 

@@ -27,24 +27,40 @@ class Rewire:
         rewirer: the rule.
         layers: positions among the model's sparse layers, by default all.
         every_epochs: at least 1.
+        every_steps: act after every so many mini-batches instead, and not again at the end. Where the rule is an
+            `ArrayRewirer` and all else fits, this runs within compiled training.
     """
 
-    needs_every_step = False
-
-    def __init__(self, rewirer: Rewirer, layers: Sequence[int] | None = None, every_epochs: int = 1) -> None:
-        if not isinstance(every_epochs, int) or every_epochs < 1:
-            raise ConfigError(f"every_epochs is {every_epochs!r}; it must be an integer >= 1")
+    def __init__(
+        self, rewirer: Rewirer, layers: Sequence[int] | None = None, every_epochs: int = 1, every_steps: int | None = None
+    ) -> None:
+        for name, value in (("every_epochs", every_epochs), ("every_steps", 1 if every_steps is None else every_steps)):
+            if not isinstance(value, int) or value < 1:
+                raise ConfigError(f"{name} is {value!r}; it must be an integer >= 1")
         self.rewirer = rewirer
         self.layers = layers
         self.every_epochs = every_epochs
+        self.every_steps = every_steps
+        self.is_within_compiled = False  # set by the training loop where compiled steps do the rewiring
+
+    @property
+    def needs_every_step(self) -> bool:
+        """Whether the callback acts between mini-batches by itself."""
+        return self.every_steps is not None and not self.is_within_compiled
 
     def __call__(self, event: Event, state: TrainingState) -> None:
-        """Act after an epoch; adds `rewiring_seconds` and `rewired_edges` to the record."""
+        """Act when it is time; adds `rewiring_seconds` and `rewired_edges` to the record."""
         if event is Event.START:
             self.chosen_layers(state.model)
-        is_last = state.epoch == state.epochs
-        if event is not Event.EPOCH or not (is_last or state.epoch % self.every_epochs == 0):
-            return
+        if self.every_steps is not None:
+            is_last, is_time = False, event is Event.STEP and state.step % self.every_steps == 0 and self.needs_every_step
+        else:
+            is_last = state.epoch == state.epochs
+            is_time = event is Event.EPOCH and (is_last or state.epoch % self.every_epochs == 0)
+        if is_time:
+            self._rewire(state, is_last)
+
+    def _rewire(self, state: TrainingState, is_last: bool) -> None:
         begin, rewired = time.perf_counter(), 0
         for layer in self.chosen_layers(state.model):
             statistics = RewiringStatistics(step=state.step, is_last=is_last)

@@ -7,17 +7,22 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
+from netsci_nn.errors import TopologyError
 from netsci_nn.kernels.epoch import SGD, WIDEST_SHARE, Array, Network, Scratch, descend, gradients, train
+from netsci_nn.kernels.merge import replace_edges
 from netsci_nn.kernels.parallel import workers
 from netsci_nn.kernels.vector import LANES, TILE
 from netsci_nn.layers import SparseLinear
-from netsci_nn.models import SparseMLP
+from netsci_nn.models import SparseMLP, sparse_layers
+from netsci_nn.rewiring.rule import ArrayRewirer, LayerArrays
+from netsci_nn.sampling import Rng, as_generator
+from netsci_nn.topology import BipartiteTopology
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +91,27 @@ def _stack(model: nn.Module) -> tuple[list[SparseLinear], list[float]]:
     return layers, slopes
 
 
+class StepRewiring(NamedTuple):
+    """A rule that acts within compiled training after every `every_steps`-th mini-batch."""
+
+    rewirer: ArrayRewirer
+    layers: tuple[int, ...]
+    every_steps: int
+
+
+def step_rewirings(model: nn.Module, callbacks: Sequence[Any]) -> list[tuple[Any, StepRewiring]]:
+    """Return the callbacks that rewire between mini-batches and can do so within compiled training, and what they do."""
+    layers = sparse_layers(model)
+    return [
+        (
+            callback,
+            StepRewiring(callback.rewirer, tuple(map(layers.index, callback.chosen_layers(model))), callback.every_steps),
+        )
+        for callback in callbacks
+        if getattr(callback, "every_steps", None) and hasattr(callback.rewirer, "propose_arrays")
+    ]
+
+
 class CompiledTraining:
     """The state of a stack in flat arrays, trained by compiled steps and written back to the layers.
 
@@ -95,13 +121,22 @@ class CompiledTraining:
         x: `[n, n_features]`.
         y: int64 `[n]`, checked labels.
         batch_size: rows of a mini-batch.
+        rewirings: rules that act between mini-batches.
     """
 
     def __init__(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor, y: torch.Tensor, batch_size: int
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        x: torch.Tensor,
+        y: torch.Tensor,
+        batch_size: int,
+        rewirings: Sequence[StepRewiring] = (),
     ) -> None:
         self.layers, slopes = _stack(model)
         self.optimizer = optimizer
+        self.rewirings = tuple(rewirings)
+        self.changed: set[int] = set()
         self.x, self.y = x.detach().contiguous().numpy(), y.contiguous().numpy()
         self.batch_size = batch_size
         self.slopes = np.array(slopes, dtype=self.x.dtype)
@@ -118,31 +153,41 @@ class CompiledTraining:
         arguments = self._settings(), self.x, self.y, np.empty(0, dtype=np.int64), self.batch_size, self._scratch(network)
         train(LANES[self.lanes], network, *arguments)
 
-    def run(self, order: torch.Tensor, report: Callable[[int], bool]) -> float:
+    def run(self, order: torch.Tensor, report: Callable[[int], bool], *, step: int = 0, rng: Rng = 0) -> float:
         """Train on the rows `order`, mini-batch by mini-batch, and return the sum of their cross-entropies.
 
         Args:
             order: int64 row numbers.
             report: called with the mini-batches done since its last call, about every `SECONDS_A_CALL`; returns whether
                 to stop.
+            step: mini-batches trained before.
+            rng: for the rewirings.
         """
+        random = as_generator(rng)
         network = self._pack()
         scratch = [self._scratch(network) for _ in range(self.n_shares)]
         sgd = self._settings()
         rows = order.numpy()
-        total, position, n_steps = 0.0, 0, 1
+        total, position, n_steps, unreported, reported = 0.0, 0, 1, 0, time.perf_counter()
         with _flushed_denormals():
             while position < len(rows):
-                end = min(len(rows), position + n_steps * self.batch_size)
+                n_now = min([n_steps, *(rewiring.every_steps - step % rewiring.every_steps for rewiring in self.rewirings)])
+                end = min(len(rows), position + n_now * self.batch_size)
                 begin = time.perf_counter()
                 total += self._train(network, sgd, rows[position:end], scratch)
                 seconds = max(time.perf_counter() - begin, 1e-9)
                 done = -(-(end - position) // self.batch_size)
-                position = end
+                position, step, unreported = end, step + done, unreported + done
+                for rewiring in self.rewirings:
+                    if step % rewiring.every_steps == 0:
+                        self._rewire(network, rewiring, step, sgd, random)
                 # The first call may include compilation, so the run of mini-batches only doubles.
-                n_steps = max(1, min(2 * n_steps, int(n_steps * SECONDS_A_CALL / seconds)))
-                if report(done):
-                    break
+                if done == n_steps:
+                    n_steps = max(1, min(2 * n_steps, int(n_steps * SECONDS_A_CALL / seconds)))
+                if position >= len(rows) or time.perf_counter() - reported >= SECONDS_A_CALL:
+                    is_stopped, unreported, reported = report(unreported), 0, time.perf_counter()
+                    if is_stopped:
+                        break
         self._unpack(network)
         return total
 
@@ -164,6 +209,29 @@ class CompiledTraining:
                 np.add(scratch[0].bias_gradient, own.bias_gradient, out=scratch[0].bias_gradient)
             descend(network, sgd, scratch[0].values_gradient, scratch[0].bias_gradient)
         return total
+
+    def _rewire(self, network: Network, rewiring: StepRewiring, step: int, sgd: SGD, rng: np.random.Generator) -> None:
+        for number in rewiring.layers:
+            layer, edges = self.layers[number], slice(*network.edge_start[number : number + 2])
+            dst = self._targets(network, number)
+            state = LayerArrays(
+                layer.n_in, layer.n_out, network.src[edges], dst, network.values[edges], network.velocity[edges]
+            )
+            delta = rewiring.rewirer.propose_arrays(state, learning_rate=sgd.learning_rate, rng=rng)
+            order = np.lexsort((delta.grown_src, delta.grown_dst))
+            grown = delta.grown_src[order], delta.grown_dst[order], delta.grown_values[order].astype(self.x.dtype)
+            if not replace_edges(network, number, delta.dropped, *grown, step):
+                raise TopologyError(
+                    f"the rewirer's delta for layer {number} drops {len(delta.dropped)} edges and grows {len(order)}; between "
+                    "mini-batches it must grow as many as it drops, none of them out of range or existing already"
+                )
+            self.changed.add(number)
+
+    def _targets(self, network: Network, number: int) -> Array:
+        """Return the target of every edge of a layer, int32."""
+        first, end = network.group_start[number + 1 : number + 3]
+        degrees = np.diff(network.target_pointers[first : end + 1])
+        return np.repeat(np.arange(end - first, dtype=np.int32), degrees)
 
     def _settings(self) -> SGD:
         (group,) = self.optimizer.param_groups
@@ -200,6 +268,7 @@ class CompiledTraining:
             source_pointers=source_pointers,
             by_source=np.concatenate([edge_start[i] + index.by_source.numpy() for i, index in enumerate(indices)]),
             dst_by_source=np.concatenate([index.dst_by_source.numpy() for index in indices]),
+            birth=np.concatenate([layer.birth.numpy() for layer in self.layers]),
             bias=bias,
             bias_velocity=bias_velocity,
             has_bias=np.array([layer.bias is not None for layer in self.layers]),
@@ -211,9 +280,15 @@ class CompiledTraining:
         for number, layer in enumerate(self.layers):
             edges = slice(*network.edge_start[number : number + 2])
             rows = slice(*network.group_start[number + 1 : number + 3])
+            if number in self.changed:
+                dst = self._targets(network, number)
+                topology = BipartiteTopology(layer.n_in, layer.n_out, network.src[edges], dst)
+                values, birth = torch.from_numpy(network.values[edges]), torch.from_numpy(network.birth[edges].copy())
+                layer.set_structure(topology, values, birth)
             self._write(layer.values, network.values[edges], network.velocity[edges], group["momentum"])
             if layer.bias is not None:
                 self._write(layer.bias, network.bias[rows], network.bias_velocity[rows], group["momentum"])
+        self.changed.clear()
 
     def _velocity(self, parameter: nn.Parameter) -> Array:
         buffer: Any = self.optimizer.state.get(parameter, {}).get("momentum_buffer")

@@ -18,7 +18,7 @@ from torch import nn
 from netsci_nn.data.dataset import check_labels
 from netsci_nn.errors import ConfigError, DataError
 from netsci_nn.sampling import Rng, as_generator
-from netsci_nn.training.compiled import CompiledTraining, reason_against
+from netsci_nn.training.compiled import CompiledTraining, reason_against, step_rewirings
 
 logger = logging.getLogger(__name__)
 
@@ -129,14 +129,20 @@ def _choose_epoch(
     reason = "compiled=False" if compiled is False else reason_against(state.model, state.optimizer, x, batch_size)
     if loss is not nn.functional.cross_entropy:
         reason = "the loss is not cross_entropy"
-    if any(getattr(callback, "needs_every_step", True) for callback in callbacks):
+    rewirings = step_rewirings(state.model, callbacks)
+    within = [callback for callback, _ in rewirings]
+    for callback in within:
+        callback.is_within_compiled = False
+    if any(getattr(callback, "needs_every_step", True) for callback in callbacks if callback not in within):
         reason = "a callback needs every step (set its attribute needs_every_step to False where it does not)"
     if compiled and reason is not None:
         raise ConfigError(f"compiled is True, but compiled steps cannot train this: {reason}")
     if reason is not None:
         logger.debug("training step by step: %s", reason)
         return partial(_train_epoch, state, x, y, batch_size, loss)
-    training = CompiledTraining(state.model, state.optimizer, x, y, batch_size)
+    for callback in within:
+        callback.is_within_compiled = True
+    training = CompiledTraining(state.model, state.optimizer, x, y, batch_size, [rewiring for _, rewiring in rewirings])
     training.compile()
     return partial(_train_epoch_compiled, state, training)
 
@@ -149,7 +155,8 @@ def _train_epoch_compiled(state: TrainingState, training: CompiledTraining, noti
         notify(Event.STEP)
         return state.interrupted
 
-    return training.run(torch.from_numpy(state.rng.permutation(len(training.x))), report) / len(training.x)
+    order = torch.from_numpy(state.rng.permutation(len(training.x)))
+    return training.run(order, report, step=state.step, rng=state.rng) / len(training.x)
 
 
 def _train_epoch(

@@ -1,0 +1,118 @@
+"""`backend="auto"`: which backend serves a product best, by density, batch, dtype and device.
+
+On the CPU the compiled kernels serve float32 and float64 up to a density from which the dense matrix is faster. That
+crossover depends on the machine: `measure_crossover` (`netsci-nn doctor --measure` on the command line) measures it once and
+keeps it in the user's cache folder; without that, built-in values serve. The environment variable NETSCI_NN_DENSE_ABOVE, a
+density, overrides both.
+"""
+
+import functools
+import json
+import logging
+import os
+import statistics
+import time
+from pathlib import Path
+
+import platformdirs
+import torch
+
+from netsci_nn.errors import ConfigError
+from netsci_nn.io import write_text
+from netsci_nn.kernels.autograd import sparse_product
+from netsci_nn.kernels.backend import BACKENDS
+from netsci_nn.kernels.index import EdgeIndex, edge_index
+from netsci_nn.sampling import as_generator, distinct_cells
+from netsci_nn.topology import BipartiteTopology
+
+logger = logging.getLogger(__name__)
+
+OVERRIDE = "NETSCI_NN_DENSE_ABOVE"
+SMALL_BATCH = 32
+# Density from which dense is faster on two AVX-512 cores, as `measure_crossover` found it; by batch up to SMALL_BATCH or above.
+DEFAULT_CROSSOVER = {"small_batch": 0.8, "large_batch": 0.8}
+# cuSPARSE needs a very sparse matrix to beat the dense product; not measured here, and not yet a matter of the cache.
+CUDA_DENSE_ABOVE = 0.05
+
+
+def choose_backend(values: torch.Tensor, batch: int, index: EdgeIndex) -> str:
+    """Return the name of the backend that `auto` stands for.
+
+    Args:
+        values: `[n_edges]`, for their dtype and device.
+        batch: columns of the product.
+        index: the edges.
+    """
+    density = len(values) / (index.n_in * index.n_out)
+    if values.device.type != "cpu":
+        return "dense" if density > CUDA_DENSE_ABOVE else "csr"
+    if values.dtype not in (torch.float32, torch.float64):
+        return "dense"
+    return "dense" if density > crossover()["small_batch" if batch <= SMALL_BATCH else "large_batch"] else "compiled"
+
+
+@functools.cache
+def crossover() -> dict[str, float]:
+    """Return the densities from which the dense backend is chosen: overridden, measured or built in.
+
+    Raises:
+        ConfigError: when the override is not a density from 0 to 1.
+    """
+    override = os.environ.get(OVERRIDE)
+    if override is not None:
+        return dict.fromkeys(DEFAULT_CROSSOVER, _check(override))
+    try:
+        measured = json.loads(cache_file().read_text(encoding="utf-8"))
+        return {name: float(measured[name]) for name in DEFAULT_CROSSOVER}
+    except FileNotFoundError:
+        return DEFAULT_CROSSOVER
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        logger.warning("%s cannot be read (%s); built-in values are used", cache_file(), error)
+        return DEFAULT_CROSSOVER
+
+
+def cache_file() -> Path:
+    """Return where the measured crossover is kept."""
+    return Path(platformdirs.user_cache_dir("netsci_nn")) / "crossover.json"
+
+
+def measure_crossover(size: int = 1024, repeats: int = 7) -> dict[str, float]:
+    """Measure forward and backward of a size x size layer, compiled and dense in turn, and keep the result.
+
+    Returns:
+        by batch, the highest of the tried densities at which the compiled backend is faster; 0 where it never is.
+    """
+    result = {}
+    for name, batch in (("small_batch", 10), ("large_batch", 128)):
+        faster = [density for density in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0) if _ratio(size, density, batch, repeats) < 1]
+        result[name] = max(faster, default=0.0)
+    cache_file().parent.mkdir(parents=True, exist_ok=True)
+    write_text(cache_file(), json.dumps(result) + "\n")
+    crossover.cache_clear()
+    return result
+
+
+def _ratio(size: int, density: float, batch: int, repeats: int) -> float:
+    """Return the compiled backend's median time over the dense one's."""
+    n_edges = round(density * size * size)
+    topology = BipartiteTopology.from_keys(distinct_cells(size * size, n_edges, as_generator(0)), size, size)
+    index = edge_index(topology, torch.tensor(topology.src), torch.tensor(topology.dst))
+    values, x = torch.rand(n_edges, requires_grad=True), torch.rand(size, batch, requires_grad=True)
+    seconds: dict[str, list[float]] = {"compiled": [], "dense": []}
+    for repeat in range(repeats + 1):
+        for name, times in seconds.items():
+            begin = time.perf_counter()
+            torch.autograd.grad(sparse_product(values, x, index, BACKENDS[name]).sum(), (values, x))
+            if repeat > 0:
+                times.append(time.perf_counter() - begin)
+    return statistics.median(seconds["compiled"]) / statistics.median(seconds["dense"])
+
+
+def _check(text: str) -> float:
+    try:
+        density = float(text)
+    except ValueError:
+        density = -1.0
+    if not 0 <= density <= 1:
+        raise ConfigError(f"{OVERRIDE} is {text!r}; it must be a density from 0 to 1")
+    return density
