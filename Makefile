@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint bench clean
 
 demo: $(STAMP)
 	$(BIN)/netsci-nn demo
@@ -17,6 +17,9 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: $(STAMP)
+	$(BIN)/python scripts/benchmark.py --out runs/benchmark
 
 # torch comes first, by itself, so that the pinned build is the one that everything else finds.
 $(STAMP): pyproject.toml constraints.txt

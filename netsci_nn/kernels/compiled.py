@@ -25,6 +25,7 @@ from netsci_nn.kernels.vector import LANES, TILE, dot, load, multiply_add, splat
 Array = np.ndarray[Any, Any]
 
 NARROWEST = 16
+CACHE_BYTES = 2**19  # rows of the batch that are used together, so that they stay in the second-level cache of a core
 CACHE_MISS = 16  # what reading a number out of order costs, in multiply-adds
 # Float32 lanes whose partial sums and second operand fit the vector registers of this processor.
 WIDEST = 128 if llvmlite.binding.get_host_cpu_features().get("avx512f", False) else 32
@@ -35,12 +36,18 @@ def _gather(lanes, values, columns, pointers, x, offset, out, first, end):  # ty
     """out[row] = sum over the edges of row of values[edge] * x[columns[edge]], for one block of the batch."""
     stride = x.shape[1]
     flat_x, flat_out = x.reshape(-1), out.reshape(-1)
-    for row in range(first, end):
-        sums = zeros(x, lanes)
-        for edge in range(pointers[row], pointers[row + 1]):
-            column = load(flat_x, np.int64(columns[edge]) * stride + offset, lanes)
-            sums = multiply_add(splat(values[edge], lanes), column, sums)
-        store(flat_out, row * stride + offset, sums)
+    tile = max(TILE, CACHE_BYTES // (stride * x.itemsize))
+    place = pointers[first:end].copy()
+    for start in range(0, len(x), tile):
+        for row in range(first, end):
+            edge, last = place[row - first], pointers[row + 1]
+            sums = zeros(x, lanes) if start == 0 else load(flat_out, row * stride + offset, lanes)
+            while edge < last and columns[edge] < start + tile:
+                column = load(flat_x, np.int64(columns[edge]) * stride + offset, lanes)
+                sums = multiply_add(splat(values[edge], lanes), column, sums)
+                edge += 1
+            store(flat_out, row * stride + offset, sums)
+            place[row - first] = edge
 
 
 @njit(cache=True, nogil=True)
@@ -64,14 +71,20 @@ def _gather_and_sample(lanes, values, order, columns, pointers, x, y, offset, ow
     stride = x.shape[1]
     flat_x, flat_y, flat_gradient = x.reshape(-1), y.reshape(-1), x_gradient.reshape(-1)
     _permute(values, order, pointers, own_values, first, end)
-    for row in range(first, end):
-        own = load(flat_x, row * stride + offset, lanes)
-        sums = zeros(x, lanes)
-        for edge in range(pointers[row], pointers[row + 1]):
-            column = load(flat_y, np.int64(columns[edge]) * stride + offset, lanes)
-            sums = multiply_add(splat(own_values[edge], lanes), column, sums)
-            own_values[edge] = dot(own, column)
-        store(flat_gradient, row * stride + offset, sums)
+    tile = max(TILE, CACHE_BYTES // (stride * x.itemsize))
+    place = pointers[first:end].copy()
+    for start in range(0, len(y), tile):
+        for row in range(first, end):
+            edge, last = place[row - first], pointers[row + 1]
+            own = load(flat_x, row * stride + offset, lanes)
+            sums = zeros(x, lanes) if start == 0 else load(flat_gradient, row * stride + offset, lanes)
+            while edge < last and columns[edge] < start + tile:
+                column = load(flat_y, np.int64(columns[edge]) * stride + offset, lanes)
+                sums = multiply_add(splat(own_values[edge], lanes), column, sums)
+                own_values[edge] = dot(own, column)
+                edge += 1
+            store(flat_gradient, row * stride + offset, sums)
+            place[row - first] = edge
     for edge in range(pointers[first], pointers[end]):
         out[order[edge]] += own_values[edge]
 

@@ -139,6 +139,11 @@ def test_not_a_number_stays_one() -> None:
     assert not torch.isfinite(model.layers[0].values).all()
 
 
+def frozen(model: nn.Module) -> nn.Module:
+    next(model.parameters()).requires_grad_(False)
+    return model
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -147,7 +152,7 @@ def test_not_a_number_stays_one() -> None:
         (lambda m, x: (m, torch.optim.SGD(m.layers[0].parameters(), lr=0.1), x), "does not hold exactly"),
         (lambda m, x: (m.double(), torch.optim.SGD(m.parameters(), lr=0.1), x.double()), None),
         (lambda m, x: (nn.Sequential(m, nn.Dropout()), torch.optim.SGD(m.parameters(), lr=0.1), x), "holds a SparseMLP"),
-        (lambda m, x: (m.layers[0].values.requires_grad_(False) and m, torch.optim.SGD(m.parameters(), lr=0.1), x), "frozen"),
+        (lambda m, x: (frozen(m), torch.optim.SGD(m.parameters(), lr=0.1), x), "frozen"),
     ],
 )
 def test_what_does_not_fit_is_refused_or_trained_step_by_step(change: Any, reason: str | None) -> None:
