@@ -6,6 +6,7 @@ are vectorised; none loops over edges, and none can loop for ever, since crowded
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.topology import Int64Array
@@ -14,6 +15,8 @@ Rng = int | np.random.Generator
 
 # Above this share of taken cells, listing the free ones is cheaper than drawing and rejecting.
 CROWDED = 0.5
+# Up to so many bits of memory a draw, a bitmap of all numbers is faster than sorting the draws.
+BITS_A_DRAW = 64
 
 
 def as_generator(rng: Rng) -> np.random.Generator:
@@ -44,20 +47,48 @@ def distinct_cells(n_cells: int, count: int, rng: np.random.Generator, occupied:
     n_free = n_cells - len(occupied)
     if not 0 <= count <= n_free:
         raise TopologyError(f"count is {count}; from 0 to {n_free} of {n_cells} cells are free to be drawn")
-    if len(occupied) + count > CROWDED * n_cells:
-        free = np.ones(n_cells, dtype=np.bool_)
-        free[occupied] = False
-        return np.sort(rng.permutation(np.flatnonzero(free))[:count])
+    ranks = _distinct(n_free, count, rng)
+    # Before the free cell of rank r lie r free cells and the occupied ones whose position minus number is at most r.
+    return ranks + np.searchsorted(occupied - np.arange(len(occupied)), ranks, side="right") if len(occupied) else ranks
+
+
+def _distinct(size: int, count: int, rng: np.random.Generator) -> Int64Array:
+    """Return `count` distinct numbers below `size`, sorted; every set is equally likely."""
+    if 2 * count > size:
+        is_chosen = np.ones(size, dtype=np.bool_)
+        is_chosen[_distinct(size, size - count, rng)] = False
+        return np.flatnonzero(is_chosen)
+    if size <= BITS_A_DRAW * count:
+        return _distinct_by_bitmap(size, count, rng)
     chosen = np.empty(0, dtype=np.int64)
     while len(chosen) < count:
         # Every pass adds a uniform set to a uniform set; what is drawn too much is removed uniformly at the end.
-        missing = count - len(chosen)
-        acceptance = 1 - (len(occupied) + count) / n_cells
-        draws = _unique(rng.integers(n_cells, size=int(missing / acceptance * 1.01) + 64))
-        fresh = draws if len(occupied) == 0 else draws[~contains(occupied, draws)]
-        chosen = _unique(np.concatenate([chosen, fresh])) if len(chosen) else fresh
+        draws = _unique(rng.integers(size, size=int((count - len(chosen)) * 1.01) + 64))
+        chosen = _unique(np.concatenate([chosen, draws])) if len(chosen) else draws
     surplus = rng.choice(len(chosen), size=len(chosen) - count, replace=False, shuffle=False)
     return np.delete(chosen, surplus)
+
+
+@njit(cache=True)
+def _distinct_by_bitmap(size, count, rng):  # type: ignore[no-untyped-def]
+    """Draw and reject what was drawn before, with a bit for every number; then read the set bits in order."""
+    bits = np.zeros(size // 64 + 1, np.uint64)
+    drawn = 0
+    while drawn < count:
+        number = np.uint64(rng.random() * size)  # several times faster here than rng.integers
+        word, bit = number >> np.uint64(6), np.uint64(1) << (number & np.uint64(63))
+        if not bits[word] & bit:
+            bits[word] |= bit
+            drawn += 1
+    result = np.empty(count, np.int64)
+    place = 0
+    for number_of_word, bits_of_word in enumerate(bits):
+        if bits_of_word:
+            for position in range(64):
+                if bits_of_word >> np.uint64(position) & np.uint64(1):
+                    result[place] = number_of_word * 64 + position
+                    place += 1
+    return result
 
 
 def distinct_per_row(

@@ -195,6 +195,7 @@ def rewire_many() -> Row:
 
     def rewire() -> None:
         ns.rewiring.apply_delta(layer, rewirer.propose(layer, rng=0), optimizer)
+        assert layer.index  # both orientations of the new edges, which the next step needs
 
     step()
     optimizer.step()

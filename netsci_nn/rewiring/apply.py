@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numba import njit
 
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.layers import SparseLinear
@@ -25,7 +26,7 @@ def apply_delta(
 
     The layer's `Parameter` object stays the same, so the optimiser goes on training it. Every tensor of its state whose
     first dimension is n_edges is remapped; new edges get the optimiser's own initial value and gradient 0. New edges merge
-    into the sorted order in O(n_edges), without a sort. Everything is checked before anything is changed.
+    into the sorted order in O(n_edges), without sorting them. Everything is checked before anything is changed.
 
     Args:
         layer: whose edges change.
@@ -37,20 +38,19 @@ def apply_delta(
         TopologyError: when `delta` names an edge that does not exist, is out of range, or would duplicate an edge.
         ConfigError: when `optimizer` does not train the layer, or keeps state that cannot be remapped (LBFGS).
     """
-    origin, topology = _merge(layer.topology, delta)
+    by_key = _order(delta, layer.n_in)
+    origin, topology = _merge(layer.topology, delta, by_key)
     group = None if optimizer is None else _parameter_group(layer, optimizer)
     device = layer.values.device
-    survivors = torch.from_numpy(np.flatnonzero(origin >= 0)).to(device)
-    kept = torch.from_numpy(origin[origin >= 0]).to(device)
     new = torch.from_numpy(np.flatnonzero(origin < 0)).to(device)
+    source = torch.from_numpy(np.maximum(origin, 0)).to(device)
 
     def remap(old: torch.Tensor, fill: float | torch.Tensor) -> torch.Tensor:
-        result = old.new_empty((topology.n_edges, *old.shape[1:]))
-        result[survivors] = old[kept]
+        # An edge that is new takes anything first; where there was no edge at all, there is nothing to take.
+        result = old[source] if len(old) else old.new_empty((len(source), *old.shape[1:]))
         result[new] = torch.as_tensor(fill, dtype=old.dtype, device=old.device)
         return result
 
-    by_key = np.lexsort((delta.grown_src, delta.grown_dst))
     gradient = layer.values.grad
     n_edges = layer.n_edges
     values = remap(layer.values.detach(), torch.from_numpy(delta.grown_values[by_key]))
@@ -66,7 +66,13 @@ def apply_delta(
                 state[name] = remap(tensor, initial(group))
 
 
-def _merge(topology: BipartiteTopology, delta: EdgeDelta) -> tuple[Int64Array, BipartiteTopology]:
+def _order(delta: EdgeDelta, n_in: int) -> Int64Array:
+    """Return the order of the grown edges by (target, source), without a sort where they come in it."""
+    keys = delta.grown_dst * n_in + delta.grown_src
+    return np.arange(len(keys)) if (np.diff(keys) >= 0).all() else np.argsort(keys)
+
+
+def _merge(topology: BipartiteTopology, delta: EdgeDelta, by_key: Int64Array) -> tuple[Int64Array, BipartiteTopology]:
     """Return, for every new edge position, the old position (-1 for a grown edge), and the new topology."""
     n_edges, n_in, n_out = topology.n_edges, topology.n_in, topology.n_out
     if len(delta.dropped) and not (delta.dropped[0] >= 0 and delta.dropped[-1] < n_edges):
@@ -76,19 +82,38 @@ def _merge(topology: BipartiteTopology, delta: EdgeDelta) -> tuple[Int64Array, B
     for name, ends, size in (("grown_src", delta.grown_src, n_in), ("grown_dst", delta.grown_dst, n_out)):
         if len(ends) and not (ends.min() >= 0 and ends.max() < size):
             raise TopologyError(f"{name} reaches from {ends.min()} to {ends.max()}; it must be from 0 to {size - 1}")
-    is_kept = np.ones(n_edges, dtype=np.bool_)
-    is_kept[delta.dropped] = False
-    kept = np.flatnonzero(is_kept)
-    kept_keys = topology.keys()[kept]
-    grown_keys = np.sort(delta.grown_dst * n_in + delta.grown_src)
-    place = np.searchsorted(kept_keys, grown_keys)
-    repeated = (np.diff(grown_keys) == 0).any()
-    existing = (kept_keys[np.minimum(place, len(kept) - 1)] == grown_keys).any() if len(kept) else False
-    if repeated or existing:
+    grown_src, grown_dst = delta.grown_src[by_key], delta.grown_dst[by_key]
+    src, dst, origin, is_valid = _merge_sorted(topology.src, topology.dst, delta.dropped, grown_src, grown_dst)
+    if not is_valid:
         raise TopologyError("delta grows an edge that exists already or grows one twice; every edge must be unique")
-    origin = np.insert(kept, place, -1)
-    keys = np.insert(kept_keys, place, grown_keys)
-    return origin, BipartiteTopology(n_in, n_out, keys % n_in, keys // n_in)
+    return origin, BipartiteTopology(n_in, n_out, src, dst)
+
+
+@njit(cache=True)
+def _merge_sorted(src, dst, dropped, grown_src, grown_dst):  # type: ignore[no-untyped-def]
+    """Merge the survivors with the grown edges, both sorted by (dst, src), in one pass over the edges."""
+    n_edges = len(src) - len(dropped) + len(grown_src)
+    new_src, new_dst, origin = np.empty(n_edges, np.int32), np.empty(n_edges, np.int32), np.empty(n_edges, np.int64)
+    old, next_dropped, grown = 0, 0, 0
+    for place in range(n_edges):
+        while next_dropped < len(dropped) and old == dropped[next_dropped]:
+            old += 1
+            next_dropped += 1
+        is_old = old < len(src)
+        if is_old and grown < len(grown_src):
+            same_target = grown_dst[grown] == dst[old]
+            if same_target and grown_src[grown] == src[old]:
+                return new_src, new_dst, origin, False
+            is_old = dst[old] < grown_dst[grown] or (same_target and src[old] < grown_src[grown])
+        if is_old:
+            new_src[place], new_dst[place], origin[place] = src[old], dst[old], old
+            old += 1
+        else:
+            new_src[place], new_dst[place], origin[place] = grown_src[grown], grown_dst[grown], -1
+            grown += 1
+        if place > 0 and new_src[place] == new_src[place - 1] and new_dst[place] == new_dst[place - 1]:
+            return new_src, new_dst, origin, False
+    return new_src, new_dst, origin, True
 
 
 def _parameter_group(layer: SparseLinear, optimizer: torch.optim.Optimizer) -> dict[str, Any]:

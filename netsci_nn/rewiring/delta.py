@@ -34,7 +34,8 @@ class EdgeDelta:
             if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
                 raise TopologyError(f"{name} has shape {array.shape} and dtype {array.dtype}; it must be 1-D integers")
             object.__setattr__(self, name, array.astype(np.int64))
-        self.dropped.sort()
+        if (np.diff(self.dropped) < 0).any():
+            self.dropped.sort()
         values = np.asarray(self.grown_values)
         if values.ndim != 1 or (values.size and values.dtype.kind not in "fiu"):
             raise TopologyError(f"grown_values has shape {values.shape} and dtype {values.dtype}; it must be 1-D numbers")

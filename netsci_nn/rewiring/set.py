@@ -69,10 +69,10 @@ def dropped_by_sign(values: npt.NDArray[np.floating], fraction: float) -> Int64A
         raise TopologyError(f"the weight of edge {position} is {values[position]}; SET needs finite weights")
     if len(values) == 0:
         return np.empty(0, dtype=np.int64)
-    ordered = np.sort(values)
-    n, nearest = len(ordered), np.abs(ordered).min()
-    at_zero = np.flatnonzero(np.abs(ordered) == nearest)
-    first, end = at_zero[0], at_zero[-1] + 1
-    negative_threshold = ordered[int((1 - fraction) * first)]
-    positive_threshold = ordered[min(n - 1, int(end + fraction * (n - end)))]
-    return np.flatnonzero((values >= negative_threshold) & (values <= positive_threshold))
+    # Where these would stand in sorted order: the first of the weights nearest to zero, and one past the last.
+    nearest = np.abs(values).min()
+    n, first = len(values), np.count_nonzero(values < -nearest)
+    end = n - np.count_nonzero(values > nearest)
+    lower, upper = int((1 - fraction) * first), min(n - 1, int(end + fraction * (n - end)))
+    ordered = np.partition(values, (lower, upper))
+    return np.flatnonzero((values >= ordered[lower]) & (values <= ordered[upper]))
