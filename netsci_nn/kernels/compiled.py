@@ -160,21 +160,23 @@ def _transpose(x: Array, out: Array) -> None:
 
 @njit(cache=True, nogil=True)
 def _transpose_columns(x, out, first, end):  # type: ignore[no-untyped-def]
+    """Transpose the columns first..end - 1, tile by tile along the longer side: few streams of memory at a time."""
     n_rows, n_columns = x.shape
     flat_x, flat_out, width = x.reshape(-1), out.reshape(-1), out.shape[1]
-    whole_rows = n_rows // TILE * TILE
-    for column in range(first, end, TILE):
-        # The last columns may be fewer than a tile.
-        start = 0
-        if column + TILE <= end:
-            start = whole_rows
+    whole_rows, whole_columns = n_rows // TILE * TILE, first + (end - first) // TILE * TILE
+    if n_rows < n_columns:
+        for row in range(0, whole_rows, TILE):
+            for column in range(first, whole_columns, TILE):
+                transpose_tile(flat_x, row * n_columns + column, n_columns, flat_out, column * width + row, width)
+    else:
+        for column in range(first, whole_columns, TILE):
             for row in range(0, whole_rows, TILE):
                 transpose_tile(flat_x, row * n_columns + column, n_columns, flat_out, column * width + row, width)
-        for own in range(column, min(column + TILE, end)):
-            for row in range(start, n_rows):
-                out[own, row] = x[row, own]
-            for row in range(n_rows, width):
-                out[own, row] = 0
+    for column in range(first, end):
+        for row in range(whole_rows if column < whole_columns else 0, n_rows):
+            out[column, row] = x[row, column]
+        for row in range(n_rows, width):
+            out[column, row] = 0
 
 
 def _is_transposed(x: torch.Tensor) -> bool:

@@ -1,0 +1,91 @@
+"""Which backend `auto` stands for, and where its crossover comes from."""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from netsci_nn import ConfigError, SparseLinear, generators
+from netsci_nn.kernels import auto, choose_backend, crossover, measure_crossover
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty cache folder and no override for every test here."""
+    path = tmp_path / "cache" / "crossover.json"
+    monkeypatch.setattr(auto, "cache_file", lambda: path)
+    monkeypatch.delenv(auto.OVERRIDE, raising=False)
+    crossover.cache_clear()
+    yield path
+    crossover.cache_clear()
+
+
+def chosen(density: float, batch: int = 10, dtype: torch.dtype = torch.float32) -> str:
+    layer = SparseLinear(generators.erdos_renyi(20, 30, density=density, rng=0), dtype=dtype)
+    return choose_backend(layer.values, batch, layer.index)
+
+
+def test_sparse_is_compiled_and_full_is_dense() -> None:
+    assert chosen(0.1) == chosen(0.5, batch=128) == chosen(0.1, dtype=torch.float64) == "compiled"
+    assert chosen(1.0) == chosen(1.0, batch=128) == "dense"
+
+
+def test_half_precision_is_dense_and_computes() -> None:
+    assert chosen(0.1, dtype=torch.bfloat16) == "dense"
+    layer = SparseLinear(generators.erdos_renyi(20, 30, density=0.2, rng=0), dtype=torch.bfloat16)
+    layer(torch.ones(2, 20, dtype=torch.bfloat16)).sum().backward()
+    assert layer.values.grad is not None
+
+
+def test_half_precision_is_refused_by_the_compiled_backend() -> None:
+    with pytest.raises(ConfigError, match="backend 'compiled' cannot serve this layer: it computes float32 and float64"):
+        SparseLinear(generators.erdos_renyi(20, 30, density=0.2, rng=0), dtype=torch.bfloat16, backend="compiled")
+
+
+def test_the_override_wins_over_the_measurement(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.parent.mkdir()
+    cache.write_text(json.dumps({"small_batch": 0.05, "large_batch": 0.9}))
+    assert (chosen(0.1, batch=10), chosen(0.8, batch=128)) == ("dense", "compiled")
+    monkeypatch.setenv(auto.OVERRIDE, "0.3")
+    crossover.cache_clear()
+    assert (chosen(0.1, batch=10), chosen(0.8, batch=128)) == ("compiled", "dense")
+
+
+@pytest.mark.parametrize("text", ["", "much", "-0.1", "1.5", "nan"])
+def test_a_bad_override_is_said(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(auto.OVERRIDE, text)
+    with pytest.raises(ConfigError, match=f"{auto.OVERRIDE} is '{text}'; it must be a density from 0 to 1"):
+        chosen(0.1)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"small_batch": "x", "large_batch": 1}'])
+def test_a_damaged_cache_is_reported_and_not_used(content: str, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cache.parent.mkdir()
+    cache.write_text(content)
+    with caplog.at_level(logging.WARNING):
+        assert crossover() == auto.DEFAULT_CROSSOVER
+    assert "cannot be read" in caplog.text
+
+
+def test_measuring_writes_what_is_then_used(cache: Path) -> None:
+    measured = measure_crossover(size=64, repeats=1)
+    assert json.loads(cache.read_text()) == measured == crossover()
+    assert set(measured) == {"small_batch", "large_batch"}
+    assert all(0 <= density <= 1 for density in measured.values())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("density", [0.01, 0.5])
+def test_cuda(density: float) -> None:
+    layer = SparseLinear(generators.erdos_renyi(60, 50, density=density, rng=0))
+    x = torch.randn(8, 60)
+    y = layer(x)
+    on_device = layer.to("cuda")
+    z = on_device(x.cuda())
+    torch.testing.assert_close(z.cpu(), y, rtol=1e-4, atol=1e-5)
+    z.square().sum().backward()
+    assert on_device.values.grad is not None
+    assert choose_backend(on_device.values, 8, on_device.index) == ("csr" if density < auto.CUDA_DENSE_ABOVE else "dense")
