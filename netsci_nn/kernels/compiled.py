@@ -85,8 +85,12 @@ def _gather_and_sample(lanes, values, order, columns, pointers, x, y, offset, ow
                 edge += 1
             store(flat_gradient, row * stride + offset, sums)
             place[row - first] = edge
-    for edge in range(pointers[first], pointers[end]):
-        out[order[edge]] += own_values[edge]
+    if offset == 0:
+        for edge in range(pointers[first], pointers[end]):
+            out[order[edge]] = own_values[edge]
+    else:
+        for edge in range(pointers[first], pointers[end]):
+            out[order[edge]] += own_values[edge]
 
 
 @njit(cache=True, nogil=True)
@@ -123,7 +127,7 @@ def both_gradients(
     """(sampled product of x and y, W^T y), the latter in the memory layout of x."""
     columns, pointers = index.dst_by_source.numpy(), index.source_pointers.numpy()
     x_padded, y_padded = _padded(x, "x"), _padded(y, "y")
-    values_gradient = torch.zeros_like(values)
+    values_gradient = torch.empty_like(values)
     own = _scratch.array("values", values.shape, values.dtype)
     is_copied = _is_transposed(x) or x_padded.shape[1] > x.shape[1]
     x_gradient = _scratch.array("gradient", x_padded.shape, x.dtype) if is_copied else _empty(x_padded.shape, x.dtype)
