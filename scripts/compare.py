@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from netsci_nn.cli.comparison import run_comparison
-from netsci_nn.cli.output import new_directory
+from netsci_nn.cli.output import new_directory, reported_errors
 from netsci_nn.data import load_dataset
 from netsci_nn.training.config import load_experiment, slug
 
@@ -28,4 +28,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reported_errors():
+        main()

@@ -1,7 +1,8 @@
 """What all commands share: consoles, the errors they report, tables, and where results go."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -32,11 +33,22 @@ def import_analysis() -> ModuleType:
     return analysis
 
 
-def errors() -> tuple[type[Exception], ...]:
-    """The errors that become one sentence on the command line."""
-    from analysis import AnalysisError
-
-    return TopologyError, ConfigError, DataError, CheckpointError, AnalysisError
+@contextmanager
+def reported_errors() -> Iterator[None]:
+    """End the program with one sentence and exit code 2 where the block raises an error that the user can mend."""
+    try:
+        analysis = import_analysis()
+        mendable = TopologyError, ConfigError, DataError, CheckpointError, analysis.AnalysisError
+        try:
+            yield
+        except mendable as error:
+            raise ConfigError(str(error)) from error
+    except ConfigError as error:
+        STDERR.print(f"netsci-nn: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        STDERR.print("netsci-nn: interrupted", style="red")
+        sys.exit(130)
 
 
 def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
