@@ -6,6 +6,8 @@ multiple of `NARROWEST` is padded with zeros, whose results are dropped. The bac
 pass over the edges by source: each row of the output's gradient is loaded once.
 """
 
+import functools
+import logging
 import math
 import threading
 from collections.abc import Iterator
@@ -21,6 +23,8 @@ from netsci_nn.kernels.backend import BACKENDS, Backend
 from netsci_nn.kernels.index import EdgeIndex
 from netsci_nn.kernels.parallel import run_edges, run_rows
 from netsci_nn.kernels.vector import LANES, TILE, dot, load, multiply_add, splat, store, transpose_tile, zeros
+
+logger = logging.getLogger(__name__)
 
 Array = np.ndarray[Any, Any]
 
@@ -100,8 +104,15 @@ def _permute(values, order, pointers, out, first, end):  # type: ignore[no-untyp
         out[edge] = values[order[edge]]
 
 
+@functools.cache
+def _announce() -> None:
+    """Say once a process why the first product takes so long."""
+    logger.info("loading compiled kernels (the first time they are compiled, which takes some seconds)")
+
+
 def product(values: torch.Tensor, x: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
     """W x."""
+    _announce()
     return _gather_rows(values, x, index.src, index.target_pointers, index.n_out)
 
 
