@@ -78,9 +78,9 @@ def torch_sparse_layer(layer: ns.SparseLinear) -> Callable[[torch.Tensor], torch
     """Return the layer as torch-sparse itself would compute it, with its own derivatives, or None where not installed."""
     if BACKENDS["torch-sparse"].unavailable_because() is not None:
         return None
-    from netsci_nn.kernels.torch_sparse_backend import _torch_sparse
+    from netsci_nn.kernels.torch_sparse_backend import import_torch_sparse
 
-    library = _torch_sparse()
+    library = import_torch_sparse()
     topology, values = layer.topology, layer.values.detach().clone().requires_grad_()
     matrix = library.SparseTensor(
         rowptr=torch.from_numpy(topology.row_pointers.copy()),

@@ -36,14 +36,11 @@ def import_analysis() -> ModuleType:
 @contextmanager
 def reported_errors() -> Iterator[None]:
     """End the program with one sentence and exit code 2 where the block raises an error that the user can mend."""
+    mendable: tuple[type[Exception], ...] = (TopologyError, ConfigError, DataError, CheckpointError)
     try:
-        analysis = import_analysis()
-        mendable = TopologyError, ConfigError, DataError, CheckpointError, analysis.AnalysisError
-        try:
-            yield
-        except mendable as error:
-            raise ConfigError(str(error)) from error
-    except ConfigError as error:
+        mendable += (import_analysis().AnalysisError,)
+        yield
+    except mendable as error:
         STDERR.print(f"netsci-nn: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
     except KeyboardInterrupt:

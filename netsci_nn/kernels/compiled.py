@@ -1,8 +1,8 @@
 """Backend `compiled`: kernels in numba for the CPU, the default there. Needs no compiler.
 
 A row of partial sums, one number a batch column, stays in registers while the edges of its neuron go by, so that an edge costs
-one vector load and one fused multiply-add. The batch is cut into blocks of at most `WIDEST` columns; a batch that is no
-multiple of `NARROWEST` is padded with zeros, whose results are dropped. The backward pass computes both gradients in one
+one vector load and one fused multiply-add. The batch is cut into blocks of at most `WIDEST` columns, the last of which is
+padded with zeros up to a power of two; their results are dropped. The backward pass computes both gradients in one
 pass over the edges by source: each row of the output's gradient is loaded once.
 """
 
@@ -28,7 +28,6 @@ logger = logging.getLogger(__name__)
 
 Array = np.ndarray[Any, Any]
 
-NARROWEST = 16
 CACHE_BYTES = 2**19  # rows of the batch that are used together, so that they stay in the second-level cache of a core
 CACHE_MISS = 16  # what reading a number out of order costs, in multiply-adds
 # Float32 lanes whose partial sums and second operand fit the vector registers of this processor.
@@ -266,7 +265,7 @@ def _blocks(n_columns: int, item_size: int) -> Iterator[tuple[int, int]]:
     widest = WIDEST * 4 // item_size
     for offset in range(0, n_columns, widest):
         remaining = min(widest, n_columns - offset)
-        yield max(NARROWEST, 1 << (remaining - 1).bit_length()), offset
+        yield max(TILE, 1 << (remaining - 1).bit_length()), offset
 
 
 def _unsupported_because(values: torch.Tensor) -> str | None:

@@ -21,7 +21,8 @@ def unavailable_because() -> str | None:
     return f"{' and '.join(missing)} not installed (after torch: {INSTALL})" if missing else None
 
 
-def _torch_sparse() -> Any:
+def import_torch_sparse() -> Any:
+    """Return the module `torch_sparse`, or raise a ConfigError that says how to install it."""
     reason = unavailable_because()
     if reason is not None:
         raise ConfigError(f"backend 'torch-sparse' is not available: {reason}")
@@ -36,7 +37,7 @@ def _torch_sparse() -> Any:
 def _multiply(
     pointers: torch.Tensor, columns: torch.Tensor, values: torch.Tensor, shape: tuple[int, int], x: torch.Tensor
 ) -> torch.Tensor:
-    torch_sparse = _torch_sparse()
+    torch_sparse = import_torch_sparse()
     matrix = torch_sparse.SparseTensor(
         rowptr=pointers, col=columns.long(), value=values, sparse_sizes=shape, is_sorted=True, trust_data=True
     )

@@ -228,7 +228,9 @@ class SparseLinear(nn.Module):
 
     def _buffer_state(self) -> tuple[Any, ...]:
         """What changes whenever the buffers of the edges are replaced or written to."""
-        return self.src.device, id(self.src), id(self.dst), self.src._version, self.dst._version
+        buffers = self.src, self.dst
+        versions = [None if buffer.is_inference() else buffer._version for buffer in buffers]  # those count no writes
+        return self.src.device, *map(id, buffers), *versions
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_index": None, "_mirror": None}

@@ -92,6 +92,7 @@ def test_gradients_are_clipped_and_nothing_is_kept_without_grad() -> None:
         assert sparse(torch.randn(8, 30, requires_grad=True)).grad_fn is None
     with torch.inference_mode():
         assert sparse(torch.randn(8, 30)).shape == (8, 20)
+        assert layer()(torch.randn(8, 30)).shape == (8, 20)  # made here, too
 
 
 def test_a_second_backward_raises_as_torchs_does() -> None:
