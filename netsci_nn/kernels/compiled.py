@@ -2,8 +2,9 @@
 
 A row of partial sums, one number a batch column, stays in registers while the edges of its neuron go by, so that an edge costs
 one vector load and one fused multiply-add. The batch is cut into blocks of at most `WIDEST` columns, the last of which is
-padded with zeros up to a power of two; their results are dropped. The backward pass computes both gradients in one
-pass over the edges by source: each row of the output's gradient is loaded once.
+padded with zeros up to a power of two; their results are dropped. Rows of the other side are visited in tiles that fit the
+second-level cache. Where a block leaves enough registers, the backward pass computes both gradients in one pass over the
+edges by source: each row of the output's gradient is loaded once.
 """
 
 import functools
@@ -22,16 +23,31 @@ from numba import njit
 from netsci_nn.kernels.backend import BACKENDS, Backend
 from netsci_nn.kernels.index import EdgeIndex
 from netsci_nn.kernels.parallel import run_edges, run_rows
-from netsci_nn.kernels.vector import LANES, TILE, dot, load, multiply_add, splat, store, transpose_tile, zeros
+from netsci_nn.kernels.vector import (
+    GROUP,
+    LANES,
+    TILE,
+    accumulate,
+    dot,
+    dots,
+    dots_and_sums,
+    load,
+    multiply_add,
+    splat,
+    store,
+    transpose_tile,
+    zeros,
+)
 
 logger = logging.getLogger(__name__)
 
 Array = np.ndarray[Any, Any]
 
-CACHE_BYTES = 2**19  # rows of the batch that are used together, so that they stay in the second-level cache of a core
+WIDEST = 128  # float32 lanes of a block; their partial sums fill the 16 registers of AVX2, and half of AVX-512's
 CACHE_MISS = 16  # what reading a number out of order costs, in multiply-adds
-# Float32 lanes whose partial sums and second operand fit the vector registers of this processor.
-WIDEST = 128 if llvmlite.binding.get_host_cpu_features().get("avx512f", False) else 32
+_IS_AVX512 = llvmlite.binding.get_host_cpu_features().get("avx512f", False)
+WIDEST_FUSED = 128 if _IS_AVX512 else 32  # lanes whose partial sums and own row both fit the registers
+CACHE_BYTES = 2**19 if _IS_AVX512 else 2**18  # of rows used together: half of the second-level cache such processors have
 
 
 @njit(cache=True, nogil=True)
@@ -55,18 +71,34 @@ def _gather(lanes, values, columns, pointers, x, offset, out, first, end):  # ty
 
 @njit(cache=True, nogil=True)
 def _sample(lanes, columns, pointers, x, y, offset, out, first, end):  # type: ignore[no-untyped-def]
-    """out[edge] += x[columns[edge]] . y[row], for one block of the batch."""
+    """out[edge] = x[columns[edge]] . y[row] for the first block of the batch; the others add to it."""
     stride = x.shape[1]
     flat_x, flat_y = x.reshape(-1), y.reshape(-1)
-    for row in range(first, end):
-        own = load(flat_y, row * stride + offset, lanes)
-        for edge in range(pointers[row], pointers[row + 1]):
-            out[edge] += dot(load(flat_x, np.int64(columns[edge]) * stride + offset, lanes), own)
+    tile = max(TILE, CACHE_BYTES // (stride * x.itemsize))
+    place = pointers[first:end].copy()
+    for start in range(0, len(x), tile):
+        for row in range(first, end):
+            edge, last = place[row - first], pointers[row + 1]
+            own = load(flat_y, row * stride + offset, lanes)
+            while edge + GROUP <= last and columns[edge + GROUP - 1] < start + tile:
+                products = dots(own, flat_x, columns, edge, stride, offset)
+                if offset == 0:
+                    store(out, edge, products)
+                else:
+                    accumulate(out, edge, products)
+                edge += GROUP
+            while edge < last and columns[edge] < start + tile:
+                product = dot(own, load(flat_x, np.int64(columns[edge]) * stride + offset, lanes))
+                out[edge] = product if offset == 0 else out[edge] + product
+                edge += 1
+            place[row - first] = edge
 
 
 @njit(cache=True, nogil=True)
-def _gather_and_sample(lanes, values, order, columns, pointers, x, y, offset, own_values, x_gradient, out, first, end):  # type: ignore[no-untyped-def]
-    """`_gather` of y and `_sample` of x and y in one pass; rows are sources, values and out are permuted by `order`.
+def _gather_and_sample(lanes, values, order, columns, pointers, x, y, own_values, x_gradient, out, first, end):  # type: ignore[no-untyped-def]
+    """`_gather` of y and `_sample` of x and y in one pass, for a batch of one block.
+
+    Rows are sources, values and out are permuted by `order`.
 
     Permuting is a pass of its own, to and from `own_values`: consecutive sources meet the same cache lines of the values again,
     which they would not if rows of the batch were streamed in between.
@@ -79,21 +111,21 @@ def _gather_and_sample(lanes, values, order, columns, pointers, x, y, offset, ow
     for start in range(0, len(y), tile):
         for row in range(first, end):
             edge, last = place[row - first], pointers[row + 1]
-            own = load(flat_x, row * stride + offset, lanes)
-            sums = zeros(x, lanes) if start == 0 else load(flat_gradient, row * stride + offset, lanes)
+            own = load(flat_x, row * stride, lanes)
+            sums = zeros(x, lanes) if start == 0 else load(flat_gradient, row * stride, lanes)
+            while edge + GROUP <= last and columns[edge + GROUP - 1] < start + tile:
+                products, sums = dots_and_sums(own, sums, own_values, flat_y, columns, edge, stride, 0)
+                store(own_values, edge, products)
+                edge += GROUP
             while edge < last and columns[edge] < start + tile:
-                column = load(flat_y, np.int64(columns[edge]) * stride + offset, lanes)
+                column = load(flat_y, np.int64(columns[edge]) * stride, lanes)
                 sums = multiply_add(splat(own_values[edge], lanes), column, sums)
                 own_values[edge] = dot(own, column)
                 edge += 1
-            store(flat_gradient, row * stride + offset, sums)
+            store(flat_gradient, row * stride, sums)
             place[row - first] = edge
-    if offset == 0:
-        for edge in range(pointers[first], pointers[end]):
-            out[order[edge]] = own_values[edge]
-    else:
-        for edge in range(pointers[first], pointers[end]):
-            out[order[edge]] += own_values[edge]
+    for edge in range(pointers[first], pointers[end]):
+        out[order[edge]] = own_values[edge]
 
 
 @njit(cache=True, nogil=True)
@@ -112,22 +144,25 @@ def _announce() -> None:
 def product(values: torch.Tensor, x: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
     """W x."""
     _announce()
-    return _gather_rows(values, x, index.src, index.target_pointers, index.n_out)
+    x_padded = _padded(x, "x")
+    out = _empty((index.n_out, x_padded.shape[1]), x.dtype)
+    _gather_blocks(_flat(values), index.src.numpy(), index.target_pointers.numpy(), x_padded, x.shape[1], out)
+    return _cut(out, x.shape[1])
 
 
 def transposed_product(values: torch.Tensor, y: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
     """W^T y."""
-    return _gather_rows(_by_source(values, index), y, index.dst_by_source, index.source_pointers, index.n_in)
+    y_padded = _padded(y, "y")
+    out = _empty((index.n_in, y_padded.shape[1]), y.dtype)
+    own = _by_source(values, index)
+    _gather_blocks(own, index.dst_by_source.numpy(), index.source_pointers.numpy(), y_padded, y.shape[1], out)
+    return _cut(out, y.shape[1])
 
 
 def sampled_product(x: torch.Tensor, y: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
     """The sum over the batch of x[src] * y[dst]."""
-    columns, pointers = index.src.numpy(), index.target_pointers.numpy()
-    x_padded, y_padded = _padded(x, "x"), _padded(y, "y")
-    out = x.new_zeros(len(columns))
-    for lanes, offset in _blocks(x.shape[1], x.element_size()):
-        work = partial(_sample, LANES[lanes], columns, pointers, x_padded, y_padded, offset, out.numpy())
-        run_edges(work, pointers, lanes)
+    out = x.new_empty(len(index.src))
+    _sample_blocks(index, _padded(x, "x"), _padded(y, "y"), x.shape[1], out.numpy())
     return out
 
 
@@ -135,36 +170,48 @@ def both_gradients(
     values: torch.Tensor, x: torch.Tensor, y: torch.Tensor, index: EdgeIndex
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(sampled product of x and y, W^T y), the latter in the memory layout of x."""
-    columns, pointers = index.dst_by_source.numpy(), index.source_pointers.numpy()
     x_padded, y_padded = _padded(x, "x"), _padded(y, "y")
-    values_gradient = torch.empty_like(values)
-    own = _scratch.array("values", values.shape, values.dtype)
     is_copied = _is_transposed(x) or x_padded.shape[1] > x.shape[1]
     x_gradient = _scratch.array("gradient", x_padded.shape, x.dtype) if is_copied else _empty(x_padded.shape, x.dtype)
-    arrays: tuple[Any, ...] = values.contiguous().numpy(), index.by_source.numpy(), columns, pointers, x_padded, y_padded
-    for lanes, offset in _blocks(x.shape[1], x.element_size()):
-        work: Any = partial(_gather_and_sample, LANES[lanes], *arrays, offset, own, x_gradient, values_gradient.numpy())  # type: ignore[call-arg]
+    values_gradient = x.new_empty(len(values))
+    columns, pointers = index.dst_by_source.numpy(), index.source_pointers.numpy()
+    (lanes, _), *further = _blocks(x.shape[1], x.element_size())
+    if further or lanes * x.element_size() > WIDEST_FUSED * 4:
+        _sample_blocks(index, x_padded, y_padded, x.shape[1], values_gradient.numpy())
+        _gather_blocks(_by_source(values, index), columns, pointers, y_padded, x.shape[1], x_gradient)
+    else:
+        own = _scratch.array("values", values.shape, values.dtype)
+        edges = _flat(values), index.by_source.numpy(), columns, pointers
+        work = partial(
+            _gather_and_sample, LANES[lanes], *edges, x_padded, y_padded, own, x_gradient, values_gradient.numpy()
+        )
         run_edges(work, pointers, lanes)
     return values_gradient, _unpadded(x_gradient, like=x)
 
 
-def _by_source(values: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
-    """Return the values in the order by source."""
-    values, pointers = values.detach().contiguous(), index.source_pointers.numpy()
-    out = torch.empty_like(values)
-    run_edges(partial(_permute, values.numpy(), index.by_source.numpy(), pointers, out.numpy()), pointers, CACHE_MISS)
+def _gather_blocks(values: Array, columns: Array, pointers: Array, x: Array, n_columns: int, out: Array) -> None:
+    """`_gather` for all blocks of a batch of n_columns."""
+    for lanes, offset in _blocks(n_columns, x.itemsize):
+        run_edges(partial(_gather, LANES[lanes], values, columns, pointers, x, offset, out), pointers, lanes)
+
+
+def _sample_blocks(index: EdgeIndex, x: Array, y: Array, n_columns: int, out: Array) -> None:
+    """`_sample` for all blocks of a batch of n_columns."""
+    columns, pointers = index.src.numpy(), index.target_pointers.numpy()
+    for lanes, offset in _blocks(n_columns, x.itemsize):
+        run_edges(partial(_sample, LANES[lanes], columns, pointers, x, y, offset, out), pointers, lanes)
+
+
+def _by_source(values: torch.Tensor, index: EdgeIndex) -> Array:
+    """Return the values in the order by source, in scratch memory."""
+    pointers = index.source_pointers.numpy()
+    out = _scratch.array("values", values.shape, values.dtype)
+    run_edges(partial(_permute, _flat(values), index.by_source.numpy(), pointers, out), pointers, CACHE_MISS)
     return out
 
 
-def _gather_rows(
-    values: torch.Tensor, x: torch.Tensor, columns: torch.Tensor, pointers: torch.Tensor, n_rows: int
-) -> torch.Tensor:
-    x_padded, row_pointers = _padded(x, "x"), pointers.numpy()
-    out = _empty((n_rows, x_padded.shape[1]), x.dtype)
-    for lanes, offset in _blocks(x.shape[1], x.element_size()):
-        arguments = values.detach().contiguous().numpy(), columns.numpy(), row_pointers, x_padded, offset, out
-        run_edges(partial(_gather, LANES[lanes], *arguments), row_pointers, lanes)
-    return _cut(out, x.shape[1])
+def _flat(values: torch.Tensor) -> Array:
+    return values.detach().contiguous().numpy()
 
 
 def _transpose(x: Array, out: Array) -> None:

@@ -8,6 +8,7 @@ How many lanes a vector has must be known when a kernel is compiled, and it must
 numba's cache on disk. A tuple does all that, since its length is part of its type: `lanes` is always a value of `LANES`.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ TILE = 16  # lanes of the smallest vector; every vector has a multiple of it
 
 LANES = {count * TILE: (0,) * count for count in (1, 2, 4, 8)}
 
+GROUP = 8  # dot products that are summed up together: adding up the lanes of one costs as much as adding up those of eight
+
 
 class Vector(types.Type):
     """The type of `lanes` numbers of a floating type."""
@@ -43,9 +46,10 @@ class VectorModel(models.PrimitiveModel):
         super().__init__(manager, vector, ir.VectorType(SCALARS[vector.scalar], vector.lanes))
 
 
-def _address(context: Any, builder: Any, array_type: Any, array: Any, offset: Any, vector: Any) -> Any:
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [offset]), ir.PointerType(vector))
+def _address(context: Any, builder: Any, array_type: Any, array: Any, offset: Any, vector: Any = None) -> Any:
+    """Return the address of element `offset` of a flat array, as one of a vector where its type is given."""
+    address = builder.gep(context.make_array(array_type)(context, builder, array).data, [offset])
+    return address if vector is None else builder.bitcast(address, ir.PointerType(vector))
 
 
 def _alignment(scalar: types.Float) -> int:
@@ -79,15 +83,25 @@ def store(typing_context, array, offset, value):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def accumulate(typing_context, array, offset, value):  # type: ignore[no-untyped-def]
+    """Add `value` to array.flat[offset : offset + lanes] of a contiguous array."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        align = _alignment(array.dtype)
+        address = _address(context, builder, array, arguments[0], arguments[1], context.get_value_type(value))
+        builder.store(builder.fadd(builder.load(address, align=align), arguments[2]), address, align=align)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, value), generate
+
+
+@intrinsic
 def splat(typing_context, scalar, lanes):  # type: ignore[no-untyped-def]
     """Return `scalar` in every lane."""
     result = Vector(scalar, lanes.count * TILE)
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        vector = context.get_value_type(result)
-        single = builder.insert_element(ir.Constant(vector, ir.Undefined), arguments[0], ir.IntType(32)(0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), result.lanes), None)
-        return builder.shuffle_vector(single, ir.Constant(vector, ir.Undefined), zeros)
+        return _splat(builder, arguments[0], context.get_value_type(result))
 
     return result(scalar, lanes), generate
 
@@ -116,24 +130,107 @@ def multiply_add(typing_context, a, b, c):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def dot(typing_context, a, b):  # type: ignore[no-untyped-def]
-    """Return the sum over all lanes of a * b: pieces of TILE lanes are multiplied and added in turn, then added pairwise."""
+    """Return the sum over all lanes of a * b."""
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         scalar = context.get_value_type(a.scalar)
-        piece = ir.VectorType(scalar, TILE)
-        fma = _intrinsic(builder, "fma", a.scalar, [piece] * 3, piece)
+        piece = ir.VectorType(scalar, GROUP)
         reduce = _intrinsic(builder, "vector.reduce.fadd", a.scalar, [scalar, piece], scalar)
-
-        def cut(vector: Any, first: int) -> Any:
-            lanes = ir.Constant(ir.VectorType(ir.IntType(32), TILE), list(range(first, first + TILE)))
-            return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), lanes)
-
-        sums = builder.fmul(cut(arguments[0], 0), cut(arguments[1], 0))
-        for first in range(TILE, a.lanes, TILE):
-            sums = builder.call(fma, [cut(arguments[0], first), cut(arguments[1], first), sums])
-        return builder.call(reduce, [ir.Constant(scalar, -0.0), sums], fastmath=("reassoc",))
+        return builder.call(reduce, [ir.Constant(scalar, -0.0), _folded(builder, a, *arguments)], fastmath=("reassoc",))
 
     return a.scalar(a, b), generate
+
+
+@intrinsic
+def dots(typing_context, own, x, columns, edge, stride, offset):  # type: ignore[no-untyped-def]
+    """Return the vector of the dot products of `own` with the rows columns[edge], ..., columns[edge + GROUP - 1] of x.
+
+    x is flat, its rows are `stride` apart, and of each the lanes from `offset` on count.
+    """
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        own_value, *place = arguments
+        rows = _rows(context, builder, own, x, columns, *place)
+        return _totals(builder, [_folded(builder, own, own_value, row) for row in rows])
+
+    return Vector(own.scalar, GROUP)(own, x, columns, types.intp, types.intp, types.intp), generate
+
+
+@intrinsic
+def dots_and_sums(typing_context, own, sums, values, x, columns, edge, stride, offset):  # type: ignore[no-untyped-def]
+    """Return `dots` and, of the same rows, sums + values[edge] * the first + ... + values[edge + GROUP - 1] * the last.
+
+    Every row is loaded once for both.
+    """
+    products = Vector(own.scalar, GROUP)
+    result = types.Tuple((products, sums))
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        own_value, total, values_value, *place = arguments
+        vector = context.get_value_type(own)
+        fma = _intrinsic(builder, "fma", own.scalar, [vector] * 3, vector)
+        folded = []
+        for number, row in enumerate(_rows(context, builder, own, x, columns, *place)):
+            position = builder.add(place[2], ir.Constant(place[2].type, number))
+            scalar = builder.load(_address(context, builder, values, values_value, position))
+            folded.append(_folded(builder, own, own_value, row))
+            total = builder.call(fma, [_splat(builder, scalar, vector), row, total])
+        return context.make_tuple(builder, result, (_totals(builder, folded), total))
+
+    return result(own, sums, values, x, columns, types.intp, types.intp, types.intp), generate
+
+
+def _rows(
+    context: Any, builder: Any, vector: Vector, x_type: Any, columns_type: Any, x: Any, columns: Any, *place: Any
+) -> Iterator[Any]:
+    """Load the rows columns[edge], ..., columns[edge + GROUP - 1] of x in turn."""
+    edge, stride, offset = place
+    for number in range(GROUP):
+        position = builder.add(edge, ir.Constant(edge.type, number))
+        column = builder.load(_address(context, builder, columns_type, columns, position))
+        first = builder.add(builder.mul(builder.sext(column, stride.type), stride), offset)
+        address = _address(context, builder, x_type, x, first, context.get_value_type(vector))
+        yield builder.load(address, align=_alignment(x_type.dtype))
+
+
+def _folded(builder: Any, vector: Vector, a: Any, b: Any) -> Any:
+    """Return GROUP numbers whose sum is the dot product of a and b: pieces of TILE lanes are multiplied and added in turn."""
+    piece = ir.VectorType(SCALARS[vector.scalar], TILE)
+    fma = _intrinsic(builder, "fma", vector.scalar, [piece] * 3, piece)
+    sums = builder.fmul(_cut(builder, a, 0, TILE), _cut(builder, b, 0, TILE))
+    for first in range(TILE, vector.lanes, TILE):
+        sums = builder.call(fma, [_cut(builder, a, first, TILE), _cut(builder, b, first, TILE), sums])
+    return builder.fadd(_cut(builder, sums, 0, GROUP), _cut(builder, sums, GROUP, GROUP))
+
+
+def _totals(builder: Any, rows: list[Any]) -> Any:
+    """Return the sums of GROUP vectors of GROUP numbers as one vector, in three rounds that halve what remains."""
+    for block in (1, 2, 4):
+        pairs = zip(rows[::2], rows[1::2], strict=True)
+        rows = [builder.fadd(*_exchanged(builder, a, b, block)) for a, b in pairs]
+    return rows[0]
+
+
+def _exchanged(builder: Any, a: Any, b: Any, block: int) -> tuple[Any, Any]:
+    """Return a and b after they have exchanged blocks: every second one of a, from the second on, for every second one of b."""
+    lanes = range(a.type.count)
+    low = [lane if not lane & block else lane - block + len(lanes) for lane in lanes]
+    high = [lane + block if not lane & block else lane + len(lanes) for lane in lanes]
+    return _shuffled(builder, a, b, low), _shuffled(builder, a, b, high)
+
+
+def _cut(builder: Any, vector: Any, first: int, count: int) -> Any:
+    return _shuffled(builder, vector, ir.Constant(vector.type, ir.Undefined), list(range(first, first + count)))
+
+
+def _splat(builder: Any, scalar: Any, vector: Any) -> Any:
+    single = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.IntType(32)(0))
+    return _shuffled(builder, single, ir.Constant(vector, ir.Undefined), [0] * vector.count)
+
+
+def _shuffled(builder: Any, a: Any, b: Any, lanes: list[int]) -> Any:
+    """Return the named lanes of a, and of b where a number is past those of a."""
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes))
 
 
 def _intrinsic(builder: Any, name: str, scalar: types.Float, arguments: list[Any], result: Any) -> Any:
@@ -162,14 +259,10 @@ def transpose_tile(typing_context, x, x_offset, x_stride, out, out_offset, out_s
 
         rows = [builder.load(place(x, x_value, x_first, x_step, row), align=align) for row in range(TILE)]
         for block in (1, 2, 4, 8):
-            low = [lane if not lane & block else lane - block + TILE for lane in range(TILE)]
-            high = [lane + block if not lane & block else lane + TILE for lane in range(TILE)]
-            masks = [ir.Constant(ir.VectorType(ir.IntType(32), TILE), lanes) for lanes in (low, high)]
             swapped = list(rows)
             for row in range(TILE):
                 if not row & block:
-                    pair = rows[row], rows[row + block]
-                    swapped[row], swapped[row + block] = (builder.shuffle_vector(*pair, mask) for mask in masks)
+                    swapped[row], swapped[row + block] = _exchanged(builder, rows[row], rows[row + block], block)
             rows = swapped
         for row in range(TILE):
             builder.store(rows[row], place(out, out_value, out_first, out_step, row), align=align)
