@@ -47,9 +47,19 @@ def distinct_cells(n_cells: int, count: int, rng: np.random.Generator, occupied:
     n_free = n_cells - len(occupied)
     if not 0 <= count <= n_free:
         raise TopologyError(f"count is {count}; from 0 to {n_free} of {n_cells} cells are free to be drawn")
-    ranks = _distinct(n_free, count, rng)
-    # Before the free cell of rank r lie r free cells and the occupied ones whose position minus number is at most r.
-    return ranks + np.searchsorted(occupied - np.arange(len(occupied)), ranks, side="right") if len(occupied) else ranks
+    return _free_cells(_distinct(n_free, count, rng), occupied)
+
+
+@njit(cache=True)
+def _free_cells(ranks, occupied):  # type: ignore[no-untyped-def]
+    """Return the cells of the sorted ranks among those that are not occupied, in one pass over both."""
+    cells = np.empty_like(ranks)
+    passed = 0
+    for place, rank in enumerate(ranks):
+        while passed < len(occupied) and occupied[passed] - passed <= rank:  # so many free cells lie before it
+            passed += 1
+        cells[place] = rank + passed
+    return cells
 
 
 def _distinct(size: int, count: int, rng: np.random.Generator) -> Int64Array:
@@ -69,26 +79,40 @@ def _distinct(size: int, count: int, rng: np.random.Generator) -> Int64Array:
     return np.delete(chosen, surplus)
 
 
-@njit(cache=True)
-def _distinct_by_bitmap(size, count, rng):  # type: ignore[no-untyped-def]
+def _distinct_by_bitmap(size: int, count: int, rng: np.random.Generator) -> Int64Array:
     """Draw and reject what was drawn before, with a bit for every number; then read the set bits in order."""
     bits = np.zeros(size // 64 + 1, np.uint64)
-    drawn = 0
-    while drawn < count:
-        number = np.uint64(rng.random() * size)  # several times faster here than rng.integers
-        word, bit = number >> np.uint64(6), np.uint64(1) << (number & np.uint64(63))
-        if not bits[word] & bit:
-            bits[word] |= bit
-            drawn += 1
-    result = np.empty(count, np.int64)
+    missing = count
+    while missing > 0:
+        missing -= _set_bits(bits, rng.random(missing), size)  # several times faster than rng.integers
+    return _read_bits(bits, count)
+
+
+@njit(cache=True)
+def _set_bits(bits: npt.NDArray[np.uint64], draws: npt.NDArray[np.float64], size: int) -> int:
+    """Set the bit of every draw from [0, 1) that was not set, and return how many those are."""
+    fresh = 0
+    for draw in draws:
+        number = np.uint64(draw * size)
+        word, shift = number >> np.uint64(6), number & np.uint64(63)
+        fresh += int(not bits[word] >> shift & np.uint64(1))
+        bits[word] |= np.uint64(1) << shift
+    return fresh
+
+
+@njit(cache=True)
+def _read_bits(bits: npt.NDArray[np.uint64], count: int) -> Int64Array:
+    """Return the positions of the `count` set bits in order."""
+    result = np.empty(count + 1, np.int64)
     place = 0
-    for number_of_word, bits_of_word in enumerate(bits):
-        if bits_of_word:
-            for position in range(64):
-                if bits_of_word >> np.uint64(position) & np.uint64(1):
-                    result[place] = number_of_word * 64 + position
-                    place += 1
-    return result
+    for word, bits_of_word in enumerate(bits):
+        number = word * 64
+        while bits_of_word:
+            result[place] = number
+            place += int(bits_of_word & np.uint64(1))
+            bits_of_word >>= np.uint64(1)
+            number += 1
+    return result[:count]
 
 
 def distinct_per_row(

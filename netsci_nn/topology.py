@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from netsci_nn.errors import TopologyError
 
@@ -60,7 +61,8 @@ class BipartiteTopology:
         object.__setattr__(self, "dst", _frozen_indices("dst", self.dst, self.n_out, "n_out"))
         if len(self.src) != len(self.dst):
             raise TopologyError(f"src has {len(self.src)} entries and dst has {len(self.dst)}; they must be equally long")
-        _check_order(self.src, self.dst)
+        if not _is_sorted(self.src, self.dst):
+            _raise_order(self.src, self.dst)
 
     @property
     def n_edges(self) -> int:
@@ -215,23 +217,30 @@ def _frozen_indices(name: str, values: Any, size: int, size_name: str) -> Int32A
         raise TopologyError(f"{name} has shape {array.shape}; it must have one dimension")
     if array.dtype.kind not in "iu" and array.size:
         raise TopologyError(f"{name} has dtype {array.dtype}; it must hold integers")
-    outside = (array < 0) | (array >= size)
-    if outside.any():
-        position = int(outside.argmax())
+    if array.size and not (array.min() >= 0 and array.max() < size):
+        position = int(((array < 0) | (array >= size)).argmax())
         raise TopologyError(f"{name}[{position}] is {array[position]}; it must be from 0 to {size_name} - 1 = {size - 1}")
     return _frozen(np.array(array, dtype=np.int32))
 
 
-def _check_order(src: IntArray, dst: IntArray) -> None:
+@njit(cache=True, nogil=True)
+def _is_sorted(src, dst):  # type: ignore[no-untyped-def]
+    """Return whether every edge comes after the one before it by (dst, src)."""
+    for edge in range(1, len(src)):
+        if dst[edge] < dst[edge - 1] or (dst[edge] == dst[edge - 1] and src[edge] <= src[edge - 1]):
+            return False
+    return True
+
+
+def _raise_order(src: IntArray, dst: IntArray) -> None:
     same_target = dst[1:] == dst[:-1]
     duplicate = same_target & (src[1:] == src[:-1])
     if duplicate.any():
         position = int(duplicate.argmax())
         raise TopologyError(f"edge ({src[position]}, {dst[position]}) occurs twice; every edge must be unique")
     ordered = (dst[1:] > dst[:-1]) | (same_target & (src[1:] > src[:-1]))
-    if not ordered.all():
-        position = int(ordered.argmin()) + 1
-        raise TopologyError(
-            f"edge {position} = ({src[position]}, {dst[position]}) is out of order; "
-            "edges must be sorted by (dst, src), as BipartiteTopology.from_edges does"
-        )
+    position = int(ordered.argmin()) + 1
+    raise TopologyError(
+        f"edge {position} = ({src[position]}, {dst[position]}) is out of order; "
+        "edges must be sorted by (dst, src), as BipartiteTopology.from_edges does"
+    )

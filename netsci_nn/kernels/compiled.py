@@ -182,9 +182,7 @@ def both_gradients(
     else:
         own = _scratch.array("values", values.shape, values.dtype)
         edges = _flat(values), index.by_source.numpy(), columns, pointers
-        work = partial(
-            _gather_and_sample, LANES[lanes], *edges, x_padded, y_padded, own, x_gradient, values_gradient.numpy()
-        )
+        work = partial(_gather_and_sample, LANES[lanes], *edges, x_padded, y_padded, own, x_gradient, values_gradient.numpy())
         run_edges(work, pointers, lanes)
     return values_gradient, _unpadded(x_gradient, like=x)
 

@@ -30,7 +30,7 @@ def edge_index(topology: BipartiteTopology, src: torch.Tensor, dst: torch.Tensor
     by_source = scipy.sparse.csr_array((positions, topology.src, topology.row_pointers), shape=shape).tocsc()
 
     def tensor(array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
-        return torch.from_numpy(np.array(array)).to(device=src.device, dtype=dtype)
+        return torch.from_numpy(np.require(array, requirements="W")).to(device=src.device, dtype=dtype)
 
     return EdgeIndex(
         n_in=topology.n_in,

@@ -1,16 +1,21 @@
 """`apply_delta`: change a layer's edges together with its gradient and its optimiser's state."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from numba import njit
 
 from netsci_nn.errors import ConfigError, TopologyError
+from netsci_nn.kernels.parallel import run_edges
 from netsci_nn.layers import SparseLinear
 from netsci_nn.rewiring.delta import EdgeDelta
 from netsci_nn.topology import BipartiteTopology, Int64Array
+
+MERGING = 8  # what merging costs an edge, in multiply-adds
 
 # The value that an optimiser gives to its own per-edge state before the first step, where it is not zero.
 INITIAL_STATE: dict[tuple[str, str], Callable[[dict[str, Any]], float]] = {
@@ -39,16 +44,15 @@ def apply_delta(
         ConfigError: when `optimizer` does not train the layer, or keeps state that cannot be remapped (LBFGS).
     """
     by_key = _order(delta, layer.n_in)
-    origin, topology = _merge(layer.topology, delta, by_key)
+    origin, new, topology = _merge(layer.topology, delta, by_key)
     group = None if optimizer is None else _parameter_group(layer, optimizer)
     device = layer.values.device
-    new = torch.from_numpy(np.flatnonzero(origin < 0)).to(device)
-    source = torch.from_numpy(np.maximum(origin, 0)).to(device)
+    source, grown = (torch.from_numpy(array).to(device) for array in (origin, new))
 
     def remap(old: torch.Tensor, fill: float | torch.Tensor) -> torch.Tensor:
-        # An edge that is new takes anything first; where there was no edge at all, there is nothing to take.
-        result = old[source] if len(old) else old.new_empty((len(source), *old.shape[1:]))
-        result[new] = torch.as_tensor(fill, dtype=old.dtype, device=old.device)
+        # A new edge takes anything first; where there was no edge at all, there is nothing to take.
+        result = old.index_select(0, source) if len(old) else old.new_empty((len(source), *old.shape[1:]))
+        result[grown] = torch.as_tensor(fill, dtype=old.dtype, device=old.device)
         return result
 
     gradient = layer.values.grad
@@ -72,8 +76,10 @@ def _order(delta: EdgeDelta, n_in: int) -> Int64Array:
     return np.arange(len(keys)) if (np.diff(keys) >= 0).all() else np.argsort(keys)
 
 
-def _merge(topology: BipartiteTopology, delta: EdgeDelta, by_key: Int64Array) -> tuple[Int64Array, BipartiteTopology]:
-    """Return, for every new edge position, the old position (-1 for a grown edge), and the new topology."""
+def _merge(
+    topology: BipartiteTopology, delta: EdgeDelta, by_key: Int64Array
+) -> tuple[npt.NDArray[Any], Int64Array, BipartiteTopology]:
+    """Return the old position of every edge (0 for a grown one), the positions of the grown edges, and the new topology."""
     n_edges, n_in, n_out = topology.n_edges, topology.n_in, topology.n_out
     if len(delta.dropped) and not (delta.dropped[0] >= 0 and delta.dropped[-1] < n_edges):
         raise TopologyError(
@@ -83,37 +89,43 @@ def _merge(topology: BipartiteTopology, delta: EdgeDelta, by_key: Int64Array) ->
         if len(ends) and not (ends.min() >= 0 and ends.max() < size):
             raise TopologyError(f"{name} reaches from {ends.min()} to {ends.max()}; it must be from 0 to {size - 1}")
     grown_src, grown_dst = delta.grown_src[by_key], delta.grown_dst[by_key]
-    src, dst, origin, is_valid = _merge_sorted(topology.src, topology.dst, delta.dropped, grown_src, grown_dst)
-    if not is_valid:
-        raise TopologyError("delta grows an edge that exists already or grows one twice; every edge must be unique")
-    return origin, BipartiteTopology(n_in, n_out, src, dst)
+    n_new = n_edges - len(delta.dropped) + len(grown_src)
+    src, dst = np.empty(n_new, np.int32), np.empty(n_new, np.int32)
+    origin, new = np.empty(n_new, np.int32 if n_edges < 2**31 else np.int64), np.empty(len(grown_src), np.int64)
+    edges = topology.src, topology.dst, topology.row_pointers, delta.dropped, grown_src, grown_dst
+    run_edges(partial(_merge_rows, *edges, src, dst, origin, new), topology.row_pointers, MERGING)
+    try:
+        return origin, new, BipartiteTopology(n_in, n_out, src, dst)
+    except TopologyError as error:
+        raise TopologyError(f"delta grows an edge that exists already or grows one twice: {error}") from None
 
 
-@njit(cache=True)
-def _merge_sorted(src, dst, dropped, grown_src, grown_dst):  # type: ignore[no-untyped-def]
-    """Merge the survivors with the grown edges, both sorted by (dst, src), in one pass over the edges."""
-    n_edges = len(src) - len(dropped) + len(grown_src)
-    new_src, new_dst, origin = np.empty(n_edges, np.int32), np.empty(n_edges, np.int32), np.empty(n_edges, np.int64)
-    old, next_dropped, grown = 0, 0, 0
-    for place in range(n_edges):
-        while next_dropped < len(dropped) and old == dropped[next_dropped]:
-            old += 1
+@njit(cache=True, nogil=True)
+def _merge_rows(src, dst, pointers, dropped, grown_src, grown_dst, new_src, new_dst, origin, new, first, end):  # type: ignore[no-untyped-def]
+    """Merge the survivors of targets first..end - 1 with the edges grown there, both sorted by (dst, src), in one pass.
+
+    Fills new_src, new_dst and origin (the old position, 0 for a grown edge) from the place on where these targets begin, and
+    new, the places of the grown edges.
+    """
+    old, last = pointers[first], pointers[end]
+    next_dropped = np.searchsorted(dropped, old)
+    grown, last_grown = np.searchsorted(grown_dst, first), np.searchsorted(grown_dst, end)
+    place = old - next_dropped + grown
+    while old < last or grown < last_grown:
+        is_old = old < last
+        if is_old and next_dropped < len(dropped) and dropped[next_dropped] == old:
             next_dropped += 1
-        is_old = old < len(src)
-        if is_old and grown < len(grown_src):
-            same_target = grown_dst[grown] == dst[old]
-            if same_target and grown_src[grown] == src[old]:
-                return new_src, new_dst, origin, False
-            is_old = dst[old] < grown_dst[grown] or (same_target and src[old] < grown_src[grown])
+            old += 1
+            continue
+        if is_old and grown < last_grown:
+            is_old = dst[old] < grown_dst[grown] or (dst[old] == grown_dst[grown] and src[old] < grown_src[grown])
         if is_old:
             new_src[place], new_dst[place], origin[place] = src[old], dst[old], old
             old += 1
         else:
-            new_src[place], new_dst[place], origin[place] = grown_src[grown], grown_dst[grown], -1
+            new_src[place], new_dst[place], origin[place], new[grown] = grown_src[grown], grown_dst[grown], 0, place
             grown += 1
-        if place > 0 and new_src[place] == new_src[place - 1] and new_dst[place] == new_dst[place - 1]:
-            return new_src, new_dst, origin, False
-    return new_src, new_dst, origin, True
+        place += 1
 
 
 def _parameter_group(layer: SparseLinear, optimizer: torch.optim.Optimizer) -> dict[str, Any]:

@@ -34,6 +34,35 @@ def test_three_products_edge_by_edge(topology: BipartiteTopology, dtype: torch.d
     torch.testing.assert_close(products.sampled_product(x, y, index), sampled, **tolerance)
 
 
+@pytest.mark.parametrize("batch", [1, 16, 33, 100, 128, 200, 300])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("widest_fused", [0, 128], ids=["two passes", "one pass"])
+def test_long_rows_of_many_blocks_and_tiles(
+    batch: int, dtype: torch.dtype, widest_fused: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of 0 to 600 edges, so that groups of edges, tiles of rows and blocks of columns all begin and end within them."""
+    monkeypatch.setattr("netsci_nn.kernels.compiled.WIDEST_FUSED", widest_fused)  # as on other processors
+    rng = np.random.default_rng(batch)
+    mask = rng.random((61, 2300)) < rng.choice([0, 0.004, 0.05, 0.25], size=(61, 1))
+    topology = BipartiteTopology.from_mask(mask)
+    dense = torch.zeros(mask.shape, dtype=dtype)
+    values = torch.randn(topology.n_edges, dtype=dtype)
+    dense[topology.dst.copy(), topology.src.copy()] = values
+    x, y = torch.randn(2300, batch, dtype=dtype), torch.randn(61, batch, dtype=dtype)
+    tolerance = {"rtol": 1e-4, "atol": 1e-4} if dtype == torch.float32 else {"rtol": 1e-11, "atol": 1e-11}
+    sampled, compiled = (y @ x.t())[topology.dst.copy(), topology.src.copy()], BACKENDS["compiled"]
+    assert compiled.both_gradients is not None
+    index = index_of(topology)
+    torch.testing.assert_close(compiled.product(values, x, index), dense @ x, **tolerance)
+    torch.testing.assert_close(compiled.transposed_product(values, y, index), dense.t() @ y, **tolerance)
+    torch.testing.assert_close(compiled.sampled_product(x, y, index), sampled, **tolerance)
+    for layout in (x, x.t().contiguous().t()):
+        values_gradient, x_gradient = compiled.both_gradients(values, layout, y, index)
+        torch.testing.assert_close(values_gradient, sampled, **tolerance)
+        torch.testing.assert_close(x_gradient, dense.t() @ y, **tolerance)
+        assert x_gradient.stride() == layout.stride()
+
+
 @pytest.mark.parametrize("topology", CASES.values(), ids=CASES.keys())
 def test_edge_index_holds_both_orientations(topology: BipartiteTopology) -> None:
     index = index_of(topology)
