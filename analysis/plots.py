@@ -100,6 +100,41 @@ def degree_distribution(graphs: Mapping[str, Any], *, kind: Literal["ccdf", "his
     return figure
 
 
+def topology_card(graph: Any, *, title: str = "", bins: int = 300) -> Figure:
+    """A layer at a glance: its adjacency matrix, and the degree distribution of either side beside that of a random layer.
+
+    Args:
+        graph: one layer, in any form that `describe` takes.
+        title: over the picture.
+        bins: the adjacency is drawn as shares of joined pairs in at most bins x bins cells.
+
+    Returns:
+        A figure; black on white, targets downwards and sources to the right, as in the weight matrix.
+    """
+    layer = as_bipartite(graph)
+    rows, columns = min(bins, layer.n_out), min(bins, layer.n_in)
+    edges = (layer.dst.astype(np.int64) * rows // layer.n_out) * columns + layer.src.astype(np.int64) * columns // layer.n_in
+    cells = np.bincount(edges, minlength=rows * columns).reshape(rows, columns)
+    sizes = [
+        np.bincount(np.arange(n, dtype=np.int64) * k // n, minlength=k) for n, k in ((layer.n_out, rows), (layer.n_in, columns))
+    ]
+    share = cells / np.outer(*sizes)
+    figure = Figure(figsize=(9, 3), layout="constrained")
+    picture, sources, targets = figure.subplots(1, 3)
+    picture.imshow(share, cmap="Greys", vmin=0, vmax=share.max() or 1, aspect="auto", interpolation="nearest",
+                   extent=(0, layer.n_in, layer.n_out, 0))  # fmt: skip
+    picture.set(xlabel="source", ylabel="target")
+    for axes, side in ((sources, "sources"), (targets, "targets")):
+        _draw_degrees(axes, _degrees(layer, side), "this layer", STYLES[0], "ccdf")
+        _draw_null(axes, (layer.n_in, layer.n_out, layer.n_edges), side, "ccdf", NULL_LABEL)
+        axes.set(xlabel=f"degree of {side}", ylabel="share with at least this degree")
+        if layer.n_edges > 0:
+            axes.set(xscale="log", yscale="log")
+        _finish(axes)
+    figure.suptitle(title, fontsize=9)
+    return figure
+
+
 def input_degree_map(degrees: Mapping[str, npt.ArrayLike], image_shape: tuple[int, int]) -> Figure:
     """The degree of every input neuron, laid out as the image that the inputs are; all panels share one scale.
 

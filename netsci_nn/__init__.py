@@ -1,9 +1,9 @@
 """Neural networks whose sparse layers are bipartite graphs: graph models generate them, training rewires them."""
 
-from netsci_nn import generators, rewiring
+from netsci_nn import allocation, generators, rewiring
 from netsci_nn.errors import CheckpointError, ConfigError, DataError, TopologyError
 from netsci_nn.layers import SparseLinear
-from netsci_nn.models import SparseMLP, dense_mlp, network_graph
+from netsci_nn.models import SparseMLP, dense_mlp, network_graph, sparsify
 from netsci_nn.topology import BipartiteTopology
 
 __all__ = [
@@ -14,8 +14,10 @@ __all__ = [
     "SparseLinear",
     "SparseMLP",
     "TopologyError",
+    "allocation",
     "dense_mlp",
     "generators",
     "network_graph",
     "rewiring",
+    "sparsify",
 ]

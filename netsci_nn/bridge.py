@@ -7,6 +7,8 @@ igraph; torch is imported only where a tensor is asked for.
 """
 
 from collections.abc import Iterable, Sequence
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import igraph
@@ -15,12 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
-from netsci_nn.errors import TopologyError
+from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.topology import BipartiteTopology, FloatArray, Int64Array, neuron_count
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import torch
 
     ArrayLike = npt.ArrayLike | torch.Tensor
@@ -230,3 +230,71 @@ def stack_to_igraph(
     graph.es["layer"] = np.repeat(np.arange(len(topologies)), [t.n_edges for t in topologies]).tolist()
     graph.es["weight"] = weights.tolist()
     return graph
+
+
+def graph_edges(graph: igraph.Graph | networkx.Graph | str | PathLike[str]) -> tuple[Int64Array, int, int]:
+    """Return any graph as edges from sources to targets, and how many sources and targets it has.
+
+    Where all vertices carry 0 (False) or 1 (True) in `type` (igraph) or `bipartite` (networkx, and igraph without `type`),
+    the graph is bipartite: each side is numbered by its order among the vertices, and an edge may point either way.
+    Otherwise every vertex is a source and a target: a directed edge u -> v is (u, v); an undirected edge is (u, v) and
+    (v, u), a self-loop (u, u) once. Weights are ignored.
+
+    Args:
+        graph: an igraph or networkx graph, or the path of a GraphML file.
+
+    Returns:
+        int64 `[n_edges, 2]` pairs (source, target), sorted by (target, source); the number of sources; that of targets.
+
+    Raises:
+        TopologyError: when a graph has no vertex on a side or only some of them carry one, when an edge lies within one side
+            or occurs twice, when a file does not hold GraphML, or `graph` is something else.
+        ConfigError: when a path is not a file.
+    """
+    if isinstance(graph, (str, PathLike)):
+        graph = _graph_of_file(graph)
+    if isinstance(graph, igraph.Graph):
+        n_vertices, marks = graph.vcount(), _marks_of_igraph(graph)
+        ends = np.array(graph.get_edgelist(), dtype=np.int64).reshape(-1, 2)
+    elif isinstance(graph, networkx.Graph):
+        n_vertices, marks = len(graph), _marks(list(dict(graph.nodes(data="bipartite")).values()), "bipartite")
+        number = {node: position for position, node in enumerate(graph)}
+        ends = np.array([(number[a], number[b]) for a, b in graph.edges()], dtype=np.int64).reshape(-1, 2)
+    else:
+        raise TopologyError(
+            f"graph is a {type(graph).__name__}; it must be an igraph.Graph, a networkx graph or the path of a GraphML file"
+        )
+    if n_vertices == 0:
+        raise TopologyError("graph has 0 vertices; it must have at least 1")
+    if marks is not None:
+        if marks.all() or not marks.any():
+            raise TopologyError(
+                f"graph has {(~marks).sum()} sources and {marks.sum()} targets; it must have at least 1 of both"
+            )
+        topology = _from_ends(ends, marks, None).topology
+    else:
+        if not graph.is_directed():
+            ends = np.concatenate([ends, ends[ends[:, 0] != ends[:, 1], ::-1]])
+        topology = _sorted(ends[:, 0], ends[:, 1], n_vertices, n_vertices, None).topology
+    return topology.to_edges().astype(np.int64), topology.n_in, topology.n_out
+
+
+def _graph_of_file(path: str | PathLike[str]) -> igraph.Graph:
+    if not Path(path).is_file():
+        raise ConfigError(f"path {str(path)!r} is not a file")
+    try:
+        return igraph.Graph.Read_GraphML(str(path))
+    except igraph.InternalError as error:
+        raise TopologyError(f"file {str(path)!r} cannot be read as GraphML: {error}") from error
+
+
+def _marks_of_igraph(graph: igraph.Graph) -> npt.NDArray[np.bool_] | None:
+    found = (_marks(graph.vs[name], name) for name in ("type", "bipartite") if name in graph.vs.attributes())
+    return next((marks for marks in found if marks is not None), None)
+
+
+def _marks(values: Sequence[Any], attribute: str) -> npt.NDArray[np.bool_] | None:
+    """Return the sides that `values` mark; None where not one of them is a side, since other tools name other things `type`."""
+    if not any(value in (0, 1) for value in values):
+        return None
+    return _sides(values, attribute)

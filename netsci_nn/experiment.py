@@ -1,7 +1,6 @@
 """An experiment: every method with every seed, each run in a directory of its own."""
 
 import importlib.metadata
-import inspect
 import json
 import platform
 import subprocess
@@ -17,9 +16,9 @@ import tomli_w
 import torch
 from torch import nn
 
-from netsci_nn.data import Dataset
+from netsci_nn.data import Dataset, input_statistic
 from netsci_nn.errors import ConfigError, DataError
-from netsci_nn.generators import GENERATORS, Generator
+from netsci_nn.generators import GENERATORS, Generator, check_parameters
 from netsci_nn.io import write_text
 from netsci_nn.models import SparseMLP, dense_mlp, sparse_layers
 from netsci_nn.rewiring import REWIRERS
@@ -240,11 +239,14 @@ def count_dense_weights(experiment: Experiment) -> int:
 
 
 def _build_generator(choice: GeneratorConfig, dataset: Dataset) -> Generator:
-    """Bind a generator's parameters; `input_weighted` gets the mean training input where no weights are given."""
-    generator = GENERATORS[choice.name]
-    parameters = _check_parameters(f"generator {choice.name!r}", generator, choice.parameters)
-    if choice.name == "input_weighted":
-        parameters.setdefault("weights", dataset.x_train.mean(axis=0, dtype=np.float64))
+    """Bind a generator's parameters; those that come from data are computed on the training inputs where not given."""
+    generator, parameters = GENERATORS[choice.name], choice.parameters
+    statistic = parameters.pop("statistic", "mean") if choice.name == "input_weighted" else ""
+    check_parameters(f"generator {choice.name!r}", generator, parameters)
+    if choice.name == "input_weighted" and "weights" not in parameters:
+        parameters["weights"] = input_statistic(statistic, dataset.x_train, dataset.y_train)
+    if choice.name == "csti":
+        parameters.setdefault("inputs", dataset.x_train)
     return partial(generator, **parameters)
 
 
@@ -252,17 +254,8 @@ def _build_rewiring(method: MethodConfig) -> list[Rewire]:
     if method.rewiring is None:
         return []
     factory = REWIRERS[method.rewiring.name]
-    parameters = _check_parameters(f"rewiring {method.rewiring.name!r}", factory, method.rewiring.parameters)
-    return [Rewire(factory(**parameters), method.rewiring.layers, method.rewiring.every_epochs)]
-
-
-def _check_parameters(what: str, factory: Callable[..., Any], parameters: dict[str, Any]) -> dict[str, Any]:
-    reserved = {"n_in", "n_out", "n_edges", "density", "rng"}
-    allowed = [name for name in inspect.signature(factory).parameters if name not in reserved]
-    for name, value in parameters.items():
-        if name not in allowed:
-            raise ConfigError(f"{what}: unknown key {name!r} = {value!r}; allowed are: {', '.join(allowed) or 'none'}")
-    return dict(parameters)
+    check_parameters(f"rewiring {method.rewiring.name!r}", factory, method.rewiring.parameters)
+    return [Rewire(factory(**method.rewiring.parameters), method.rewiring.layers, method.rewiring.every_epochs)]
 
 
 def _write_header(directory: Path, experiment: Experiment, method: MethodConfig, seed: int) -> None:

@@ -140,6 +140,11 @@ def load_network(path: Path_) -> list[bridge.WeightedTopology]:
     return layers
 
 
+def check_format(path: Path_) -> None:
+    """Raise a ConfigError unless the ending of `path` is that of a topology file."""
+    _format(path)
+
+
 def _format(path: Path_) -> "_Format":
     ending = Path(path).suffix.lower()
     if ending not in _FORMATS:

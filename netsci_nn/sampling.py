@@ -1,7 +1,7 @@
 """Random choice of distinct cells without ever listing all cells; the one place where edges are drawn.
 
 Positions in a matrix of n_in x n_out cells are flattened to int64, because 65,536 x 65,536 overflows int32. All functions
-are vectorised; none loops over edges, and none can loop for ever, since crowded cases are solved by listing the free cells.
+are vectorised or compiled, and none can loop for ever, since crowded cases are solved by listing the free cells.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from netsci_nn.topology import Int64Array
 
 Rng = int | np.random.Generator
 
-# Above this share of taken cells, listing the free ones is cheaper than drawing and rejecting.
+# Above this share of taken columns, listing the free ones is cheaper than drawing and rejecting.
 CROWDED = 0.5
 # Up to so many bits of memory a draw, a bitmap of all numbers is faster than sorting the draws.
 BITS_A_DRAW = 64
@@ -130,26 +130,45 @@ def distinct_per_row(
         sorted int64 cells row * n_columns + column, `[counts.sum()]`.
     """
     occupied = np.empty(0, dtype=np.int64) if occupied is None else occupied
-    taken = np.bincount(occupied // n_columns, minlength=len(counts)) + counts
-    if (taken > n_columns).any():
-        row = int((taken > n_columns).argmax())
-        raise TopologyError(
-            f"row {row} needs {counts[row]} of {n_columns} columns, of which {n_columns - taken[row] + counts[row]} are free"
-        )
-    crowded = np.flatnonzero((taken > CROWDED * n_columns) & (counts > 0))
-    drawn = [_per_crowded_row(crowded, counts, n_columns, rng, occupied)]
-    needed = counts.copy()
-    needed[crowded] = 0
-    taken_cells = occupied
-    while (remaining := int(needed.sum())) > 0:
-        # A rejected column is drawn again within its row, so that each row's set stays uniform.
-        rows = np.repeat(np.arange(len(counts)), needed)
-        draws = _unique(rows * n_columns + rng.integers(n_columns, size=remaining))
-        fresh = draws if len(taken_cells) == 0 else draws[~contains(taken_cells, draws)]
-        needed -= np.bincount(fresh // n_columns, minlength=len(counts))
-        taken_cells = np.sort(np.concatenate([taken_cells, fresh]))
-        drawn.append(fresh)
-    return np.sort(np.concatenate(drawn))
+    taken = np.bincount(occupied // n_columns, minlength=len(counts))
+    if (taken + counts > n_columns).any():
+        row = int((taken + counts > n_columns).argmax())
+        raise TopologyError(f"row {row} needs {counts[row]} of {n_columns} columns, of which {n_columns - taken[row]} are free")
+    return _distinct_per_row(counts, taken, n_columns, rng, occupied)
+
+
+@njit(cache=True)
+def _distinct_per_row(counts, taken, n_columns, rng, occupied):  # type: ignore[no-untyped-def]
+    """Draw and reject within every row; crowded rows draw which of their free columns stay out instead."""
+    cells = np.empty(counts.sum(), np.int64)
+    mark = np.full(n_columns, -1, np.int64)  # the last row to which the column was given
+    free = np.empty(n_columns, np.int64)
+    end, place = 0, 0
+    for row in range(len(counts)):
+        for _ in range(taken[row]):
+            mark[occupied[end] - row * n_columns] = row
+            end += 1
+        first = place
+        if taken[row] + counts[row] <= CROWDED * n_columns:
+            while place < first + counts[row]:
+                column = int(rng.random() * n_columns)
+                if mark[column] != row:
+                    mark[column] = row
+                    cells[place] = row * n_columns + column
+                    place += 1
+        elif counts[row] > 0:
+            n_free = 0
+            for column in range(n_columns):
+                if mark[column] != row:
+                    free[n_free] = column
+                    n_free += 1
+            for chosen in range(counts[row]):  # the first steps of a Fisher-Yates shuffle
+                other = chosen + int(rng.random() * (n_free - chosen))
+                free[chosen], free[other] = free[other], free[chosen]
+                cells[place] = row * n_columns + free[chosen]
+                place += 1
+        cells[first:place].sort()
+    return cells
 
 
 def contains(sorted_cells: Int64Array, cells: Int64Array) -> npt.NDArray[np.bool_]:
@@ -166,23 +185,3 @@ def _unique(cells: Int64Array) -> Int64Array:
     first = np.ones(len(cells), dtype=np.bool_)
     np.not_equal(cells[1:], cells[:-1], out=first[1:])
     return cells[first]
-
-
-def _per_crowded_row(
-    rows: Int64Array, counts: Int64Array, n_columns: int, rng: np.random.Generator, occupied: Int64Array
-) -> Int64Array:
-    """Rank random keys within each row, in blocks of rows of bounded memory; taken cells rank last."""
-    block = max(1, 2**22 // n_columns)
-    chosen = [np.empty(0, dtype=np.int64)]
-    for start in range(0, len(rows), block):
-        part = rows[start : start + block]
-        keys = rng.random((len(part), n_columns))
-        first, last = np.searchsorted(occupied, part * n_columns), np.searchsorted(occupied, (part + 1) * n_columns)
-        lengths = last - first
-        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        columns = occupied[np.repeat(first, lengths) + within] % n_columns
-        keys[np.repeat(np.arange(len(part)), lengths), columns] = np.inf
-        ranked = np.argsort(keys, axis=1)
-        wanted = np.arange(n_columns) < counts[part][:, None]
-        chosen.append((part[:, None] * n_columns + ranked)[wanted])
-    return np.concatenate(chosen)

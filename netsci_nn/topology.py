@@ -125,8 +125,28 @@ class BipartiteTopology:
     @classmethod
     def from_keys(cls, keys: Int64Array, n_in: int, n_out: int) -> BipartiteTopology:
         """Build from unsorted flattened positions dst * n_in + src (integers `[n_edges]`, no duplicates)."""
-        dst, src = np.divmod(np.sort(keys), n_in)
-        return cls(n_in, n_out, src, dst)
+        neuron_count("n_in", n_in)
+        neuron_count("n_out", n_out)
+        keys = np.asarray(keys, dtype=np.int64)
+        if len(keys) and not (keys.min() >= 0 and keys.max() < n_in * n_out):
+            raise TopologyError(f"keys reach from {keys.min()} to {keys.max()}; they must be from 0 to {n_in * n_out - 1}")
+        if (keys[1:] < keys[:-1]).any():
+            keys = np.sort(keys)
+        src, dst = split_cells(keys, n_in)
+        return cls(n_in, n_out, _frozen(src), _frozen(dst))
+
+    @classmethod
+    def from_ends(cls, src: IntArray, dst: IntArray, n_in: int, n_out: int) -> BipartiteTopology:
+        """Build from sources and targets of edges in any order, in O(n_edges): integer arrays `[n_edges]`."""
+        neuron_count("n_in", n_in)
+        neuron_count("n_out", n_out)
+        src, dst = _checked_indices("src", src, n_in, "n_in"), _checked_indices("dst", dst, n_out, "n_out")
+        if len(src) != len(dst):
+            raise TopologyError(f"src has {len(src)} entries and dst has {len(dst)}; they must be equally long")
+        # Two stable passes: by source, then by target.
+        src, dst = sorted_by_counting(src, dst, src, n_in)
+        src, dst = sorted_by_counting(src, dst, dst, n_out)
+        return cls(n_in, n_out, _frozen(src), _frozen(dst))
 
     @classmethod
     def from_edges(cls, edges: ArrayLike, n_in: int, n_out: int) -> BipartiteTopology:
@@ -212,6 +232,13 @@ def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _frozen_indices(name: str, values: Any, size: int, size_name: str) -> Int32Array:
+    """Return the checked indices as an array that nobody else can write to: a copy, unless they are so already."""
+    array = _checked_indices(name, values, size, size_name)
+    is_frozen = array.dtype == np.int32 and array.flags.owndata and not array.flags.writeable
+    return array if is_frozen else _frozen(np.array(array, dtype=np.int32))
+
+
+def _checked_indices(name: str, values: Any, size: int, size_name: str) -> npt.NDArray[Any]:
     array = np.asarray(values)
     if array.ndim != 1:
         raise TopologyError(f"{name} has shape {array.shape}; it must have one dimension")
@@ -220,7 +247,32 @@ def _frozen_indices(name: str, values: Any, size: int, size_name: str) -> Int32A
     if array.size and not (array.min() >= 0 and array.max() < size):
         position = int(((array < 0) | (array >= size)).argmax())
         raise TopologyError(f"{name}[{position}] is {array[position]}; it must be from 0 to {size_name} - 1 = {size - 1}")
-    return _frozen(np.array(array, dtype=np.int32))
+    return array if array.size else array.astype(np.int32)
+
+
+@njit(cache=True, nogil=True)
+def split_cells(cells: Int64Array, n_columns: int) -> tuple[Int32Array, Int32Array]:
+    """Return columns and rows of the flattened positions row * n_columns + column, without temporaries."""
+    columns, rows = np.empty(len(cells), np.int32), np.empty(len(cells), np.int32)
+    for place, cell in enumerate(cells):
+        rows[place] = cell // n_columns
+        columns[place] = cell % n_columns
+    return columns, rows
+
+
+@njit(cache=True, nogil=True)
+def sorted_by_counting(src: IntArray, dst: IntArray, keys: IntArray, size: int) -> tuple[Int32Array, Int32Array]:
+    """Return both ends in the order of `keys` (0..size - 1), edges of equal key in the order they had."""
+    place = np.zeros(size + 1, np.int64)
+    for key in keys:
+        place[key + 1] += 1
+    for key in range(size):
+        place[key + 1] += place[key]
+    sorted_src, sorted_dst = np.empty(len(keys), np.int32), np.empty(len(keys), np.int32)
+    for edge, key in enumerate(keys):
+        sorted_src[place[key]], sorted_dst[place[key]] = src[edge], dst[edge]
+        place[key] += 1
+    return sorted_src, sorted_dst
 
 
 @njit(cache=True, nogil=True)

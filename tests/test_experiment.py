@@ -208,7 +208,7 @@ def test_interruption_ends_the_experiment(tmp_path: Path) -> None:
             {"name": "a", "generator": {"name": "erdos_renyi", "rng": 1}},
             {},
             ConfigError,
-            "unknown key 'rng' = 1; allowed are: none",
+            "unknown key 'rng' = 1; allowed are: variant",
         ),
         (
             {"name": "a", "rewiring": {"name": "set", "fraction": 2}},

@@ -13,9 +13,9 @@ PACKAGE = ROOT / "netsci_nn"
 # errors <- registry, topology <- bridge, io <- sampling, generators, kernels, data <- layers <- models, rewiring <- ...
 LEVELS = [
     {"errors"},
-    {"registry", "topology"},
+    {"checks", "registry", "topology"},
     {"bridge", "io", "sampling"},
-    {"generators", "kernels", "data"},
+    {"allocation", "generators", "kernels", "data"},
     {"layers"},
     {"models", "rewiring"},
     {"training", "experiment"},
@@ -37,7 +37,7 @@ package = types.ModuleType("netsci_nn"); package.__path__ = [{str(PACKAGE)!r}]; 
 """
 
 
-@pytest.mark.parametrize("module", ["topology", "registry", "sampling", "generators"])
+@pytest.mark.parametrize("module", ["topology", "registry", "sampling", "allocation", "generators"])
 def test_generators_need_neither_torch_nor_igraph(module: str) -> None:
     loaded = loaded_by(f"{WITHOUT_INIT}import netsci_nn.{module}")
     assert "netsci_nn" in loaded
@@ -104,7 +104,7 @@ def test_every_module_imports_only_from_its_own_part_or_below(path: Path) -> Non
     own = part_of(path)
     assert own in LEVEL, f"{own} is not in the table above"
     parts = {name.split(".")[1] for name in imports_of(path, module_level=True) if name.startswith("netsci_nn.")} & LEVEL.keys()
-    beside = {"training", "experiment"} | ({"bridge", "io"}) | {"registry", "topology"} | {"models", "rewiring"}
+    beside = {"training", "experiment"} | ({"bridge", "io"}) | {"checks", "registry", "topology"} | {"models", "rewiring"}
     for part in parts - {own}:
         assert LEVEL[part] < LEVEL[own] or (LEVEL[part] == LEVEL[own] and {part, own} <= beside | {"sampling"})
 

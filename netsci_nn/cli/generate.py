@@ -7,9 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from netsci_nn.cli.output import STDOUT, check_writable
+from netsci_nn.cli.output import STDOUT, check_writable, import_analysis
 from netsci_nn.errors import ConfigError
-from netsci_nn.generators import GENERATORS
+from netsci_nn.generators import GENERATORS, call, check_parameters
+from netsci_nn.generators.budget import RESERVED
+from netsci_nn.io import atomic_write, check_format
+
+PICTURES = (".png", ".svg", ".pdf")
 
 
 def generate(
@@ -21,32 +25,41 @@ def generate(
     edges: Annotated[int | None, typer.Option(help="Exact number of edges, instead of --density.")] = None,
     param: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, a parameter of the model; repeatable.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 0,
+    plot: Annotated[Path | None, typer.Option(help="Also draw adjacency and degrees, to a .png, .svg or .pdf file.")] = None,
 ) -> None:
-    """Generate a topology and write it to a file."""
+    """Generate a topology and write it to a file. Some models fix their number of edges and take no budget."""
     generator = GENERATORS[model]
-    check_writable(out)
-    topology = generator(n_in, n_out, n_edges=edges, density=density, rng=seed, **_parameters(model, param or []))
+    check_writable(out, plot)
+    check_format(out)
+    if plot is not None and plot.suffix.lower() not in PICTURES:
+        raise ConfigError(f"plot {str(plot)!r} ends in {plot.suffix!r}; allowed are: {', '.join(PICTURES)}")
+    parameters = _parameters(model, param or [])
+    topology = call(generator, n_in, n_out, n_edges=edges, density=density, rng=seed, **parameters)
     topology.save(out)
-    STDOUT.print(f"{topology}\nwritten to {out}", highlight=False, soft_wrap=True)
+    settings = ", ".join([model, *(param or []), f"seed={seed}"])
+    STDOUT.print(f"{topology} ({settings})\nwritten to {out}", highlight=False, soft_wrap=True)
+    if plot is not None:
+        analysis = import_analysis()
+        from analysis import plots
+
+        figure = plots.topology_card(analysis.intake.as_bipartite(topology), title=settings)
+        with atomic_write(plot) as temporary:
+            figure.savefig(temporary, dpi=100)
+        STDOUT.print(f"drawn in {plot}", highlight=False, soft_wrap=True)
 
 
 def _parameters(model: str, texts: list[str]) -> dict[str, Any]:
-    """Parse KEY=VALUE with JSON values; a path to a .npy or text file of numbers serves as an array."""
-    reserved = {"n_in", "n_out", "n_edges", "density", "rng"}
-    allowed = [name for name in inspect.signature(GENERATORS[model]).parameters if name not in reserved]
+    """Parse KEY=VALUE with JSON values; a path to a .npy or text file of numbers serves as an array, GraphML as a graph."""
     parameters: dict[str, Any] = {}
     for text in texts:
         key, separator, value = text.partition("=")
-        if not separator or key not in allowed:
-            raise ConfigError(f"param is {text!r}; it must be KEY=VALUE with one of the keys: {', '.join(allowed) or 'none'}")
+        if not separator:
+            raise ConfigError(f"param is {text!r}; it must be KEY=VALUE")
         parameters[key] = _value(value)
-    required = [
-        name
-        for name, parameter in inspect.signature(GENERATORS[model]).parameters.items()
-        if name in allowed and parameter.default is inspect.Parameter.empty and name not in parameters
-    ]
-    if required:
-        raise ConfigError(f"param {required[0]!r} is missing; model {model!r} needs --param {required[0]}=VALUE")
+    check_parameters(f"model {model!r}", GENERATORS[model], parameters)
+    for name, parameter in inspect.signature(GENERATORS[model]).parameters.items():
+        if parameter.default is parameter.empty and name not in (*RESERVED, *parameters):
+            raise ConfigError(f"param {name!r} is missing; model {model!r} needs --param {name}=VALUE")
     return parameters
 
 
@@ -57,7 +70,7 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError:
         pass
-    if not Path(text).is_file():
+    if not Path(text).is_file() or text.lower().endswith(".graphml"):
         return text
     try:
         return np.load(text, allow_pickle=False) if text.endswith(".npy") else np.loadtxt(text, ndmin=1)

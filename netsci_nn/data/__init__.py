@@ -2,5 +2,6 @@
 
 from netsci_nn.data import digits, mnist  # noqa: F401  (each registers its dataset)
 from netsci_nn.data.dataset import DATASETS, Dataset, load_dataset
+from netsci_nn.data.statistic import STATISTICS, input_statistic
 
-__all__ = ["DATASETS", "Dataset", "load_dataset"]
+__all__ = ["DATASETS", "STATISTICS", "Dataset", "input_statistic", "load_dataset"]

@@ -1,21 +1,74 @@
 """What all generators share: their registry, their signature and how an edge budget is stated."""
 
-import math
-import numbers
+import inspect
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from netsci_nn.checks import check_density
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.registry import Registry
 from netsci_nn.topology import BipartiteTopology, neuron_count
 
-# A graph model: (n_in, n_out, *, n_edges=None, density=None, rng, **parameters), exactly that many edges out.
+# A graph model: (n_in, n_out, *, n_edges=None, density=None, rng, **parameters), exactly that many edges out; models whose
+# structure fixes the number of edges have neither n_edges nor density, deterministic ones no rng.
 Generator = Callable[..., BipartiteTopology]
 
 GENERATORS: Registry[Generator] = Registry("generator")
+
+
+RESERVED = ("n_in", "n_out", "n_edges", "density", "rng")  # what is not a model's own parameter
+
+
+def takes(generator: Callable[..., Any], name: str) -> bool:
+    """Return whether a generator has a parameter of that name."""
+    parameters = inspect.signature(generator).parameters
+    return name in parameters or any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+
+
+def call(
+    generator: Generator,
+    n_in: int,
+    n_out: int,
+    *,
+    n_edges: int | None = None,
+    density: float | None = None,
+    rng: Any = None,
+    **parameters: Any,
+) -> BipartiteTopology:
+    """Call a generator with what it takes: `rng` only where it draws, a budget only where one is left to choose.
+
+    Args:
+        generator: as in `GENERATORS`.
+        n_in: number of sources.
+        n_out: number of targets.
+        n_edges: exact number of edges; or
+        density: share of the possible edges; or neither, for a generator that needs no budget.
+        rng: int seed or numpy Generator.
+        parameters: the model's own.
+
+    Raises:
+        ConfigError: when a budget is given to a generator whose structure fixes the number of edges.
+        TopologyError: as the generator does.
+    """
+    given = {"n_edges": n_edges, "density": density}
+    for name, value in given.items():
+        if value is not None and not takes(generator, name):
+            raise ConfigError(
+                f"{name} is {value!r}; the structure of this model fixes its number of edges, so it must be left out"
+            )
+    budget = {name: value for name, value in given.items() if value is not None}
+    return generator(n_in, n_out, **budget, **({"rng": rng} if takes(generator, "rng") else {}), **parameters)
+
+
+def check_parameters(what: str, factory: Callable[..., Any], parameters: Mapping[str, Any]) -> None:
+    """Raise a ConfigError that lists the choices unless `factory` has every one of these parameters of its own."""
+    allowed = [name for name in inspect.signature(factory).parameters if name not in RESERVED]
+    for name, value in parameters.items():
+        if name not in allowed:
+            raise ConfigError(f"{what}: unknown key {name!r} = {value!r}; allowed are: {', '.join(allowed) or 'none'}")
 
 
 def resolve_n_edges(n_in: int, n_out: int, n_edges: int | None, density: float | None) -> int:
@@ -43,20 +96,3 @@ def resolve_n_edges(n_in: int, n_out: int, n_edges: int | None, density: float |
     if not 0 <= count <= n_cells:
         raise TopologyError(f"n_edges is {n_edges!r}; it must be an integer from 0 to n_in * n_out = {n_cells}")
     return count
-
-
-def check_density(name: str, density: float) -> float:
-    """Return `density` as a float after checking that it lies in (0, 1]."""
-    return check_real(name, density, lambda value: 0 < value <= 1, "in (0, 1]")
-
-
-def check_real(name: str, value: float, is_allowed: Any, allowed: str) -> float:
-    """Return `value` as a float, or raise a TopologyError saying that it must be a finite number that is `allowed`."""
-    if (
-        isinstance(value, (bool, np.bool_))
-        or not isinstance(value, numbers.Real)
-        or not math.isfinite(value)
-        or not is_allowed(value)
-    ):
-        raise TopologyError(f"{name} is {value!r}; it must be a number {allowed}")
-    return float(value)

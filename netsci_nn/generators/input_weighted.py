@@ -1,14 +1,21 @@
-"""Input-weighted: sources receive edges in proportion to a statistic of the data, such as the mean intensity of a pixel."""
+"""Input-weighted: sources receive edges in proportion to a statistic of the data, such as the mean intensity of a pixel.
+
+`netsci_nn.data.input_statistic` computes such statistics.
+"""
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import brentq
 
+from netsci_nn.checks import check_choice, check_real
 from netsci_nn.errors import TopologyError
-from netsci_nn.generators.budget import GENERATORS, check_real, resolve_n_edges
+from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
 from netsci_nn.sampling import Rng, as_generator, distinct_per_row
-from netsci_nn.topology import BipartiteTopology, Int64Array
+from netsci_nn.topology import BipartiteTopology, Int64Array, split_cells
 
 Float64Array = npt.NDArray[np.float64]
+
+SAMPLERS = ("expected", "sequential")
 
 
 @GENERATORS.register("input_weighted")
@@ -20,13 +27,20 @@ def input_weighted(
     n_edges: int | None = None,
     density: float | None = None,
     smoothing: float = 0.0,
+    sampler: str = "expected",
     rng: Rng,
 ) -> BipartiteTopology:
-    """Give source i a share of the edges proportional to weights[i] + smoothing, and each edge a uniform free target.
+    """Draw edges whose source is chosen in proportion to weights[i] + smoothing, and whose target is a uniform free one.
 
-    The out-degrees are the largest-remainder rounding of n_edges * (w_i + s) / sum(w + s), each at most n_out; what a
-    full source cannot take goes to the others in the same proportion. Only the targets are random. With smoothing 0 a
-    source of weight 0 gets no edge. The degrees follow the law of the weights: heterogeneous, not scale-free by itself.
+    Two samplers differ in the out-degrees; given these, the targets of a source are a uniform set:
+
+    - `"expected"`: out-degrees are the largest-remainder rounding of n_edges * (w_i + s) / sum(w + s), each at most n_out;
+      what a full source cannot take goes to the others in the same proportion. Only the targets are random.
+    - `"sequential"`: pairs are drawn one after the other, each of the free pairs (i, j) with probability proportional to
+      w_i + s. Out-degrees then spread around the same values (Wallenius' noncentral hypergeometric law).
+
+    With smoothing 0 a source of weight 0 gets no edge. Out-degrees follow the law of the weights: heterogeneous, not
+    scale-free by itself. In-degrees are nearly binomial: a sum over sources of coins with the sources' shares.
 
     Args:
         n_in: number of sources, at least 1.
@@ -35,13 +49,16 @@ def input_weighted(
         n_edges: exact number of edges, 0 to n_out times the number of sources with weight + smoothing > 0; or
         density: share of the possible edges in (0, 1], meaning round(density * n_in * n_out) edges.
         smoothing: s >= 0, added to every weight, in the weights' unit.
+        sampler: "expected" or "sequential".
         rng: int seed or numpy Generator.
 
     Raises:
-        TopologyError: when a size, the budget or a weight is out of range.
+        TopologyError: when a size, the budget or a weight is out of range (weights of standardised inputs are: their means are
+            not >= 0), or the sampler unknown.
 
     Source: the rule SC_Input of the brain-inspired LeNet-300-100 study (edges of the first layer drawn with a
-    probability that grows with the mean input pixel); the rounding and the cap are this toolkit's.
+    probability that grows with the mean input pixel); the samplers and the cap are this
+    toolkit's.
     """
     count = resolve_n_edges(n_in, n_out, n_edges, density)
     smoothing = check_real("smoothing", smoothing, lambda value: value >= 0, ">= 0")
@@ -53,9 +70,13 @@ def input_weighted(
         raise TopologyError(
             f"n_edges is {count}; with {feasible // n_out} sources of positive weight it must be from 0 to {feasible}"
         )
+    check_choice("sampler", sampler, SAMPLERS)
     generator = as_generator(rng)
-    cells = distinct_per_row(largest_remainder(count, shares, n_out, generator), n_out, generator)
-    return BipartiteTopology.from_keys((cells % n_out) * n_in + cells // n_out, n_in, n_out)
+    degrees = (largest_remainder if sampler == "expected" else sequential_degrees)(count, shares, n_out, generator)
+    cells = distinct_per_row(degrees, n_out, generator)
+    dst, src = split_cells(cells, n_out)
+    del cells
+    return BipartiteTopology.from_ends(src, dst, n_in, n_out)
 
 
 def largest_remainder(count: int, shares: Float64Array, cap: int, rng: np.random.Generator) -> Int64Array:
@@ -81,6 +102,38 @@ def largest_remainder(count: int, shares: Float64Array, cap: int, rng: np.random
     order = np.lexsort((tie_break, -remainder))
     result[order[: count - int(result.sum())]] += 1
     return result
+
+
+def sequential_degrees(count: int, shares: Float64Array, cap: int, rng: np.random.Generator) -> Int64Array:
+    """Return how many pairs each source has after `count` draws without replacement, `cap` pairs of weight shares[i] each.
+
+    The law is that of clocks: every pair rings after an exponential time of rate shares[i], and the first `count` pairs to
+    ring are drawn. So the number of pairs that ring within a stretch of time is binomial for every source, and only those
+    of the last stretch need times of their own.
+    """
+    rates = np.maximum(shares / shares.max(), np.where(shares > 0, 1e-280, 0.0))
+    degrees = np.zeros(len(shares), dtype=np.int64)
+    if count == cap * int((shares > 0).sum()):
+        return np.where(shares > 0, cap, 0)
+    while (missing := count - int(degrees.sum())) > 0:
+        free = cap - degrees
+        stretch = _stretch(free, rates, missing)
+        rung = rng.binomial(free, -np.expm1(-rates * stretch))
+        if rung.sum() <= missing:
+            degrees += rung
+            continue
+        source = np.repeat(np.arange(len(shares)), rung)
+        # Inverse of the distribution function of an exponential time that is known to lie within the stretch.
+        times = -np.log1p(rng.random(len(source)) * np.expm1(-rates[source] * stretch)) / rates[source]
+        degrees += np.bincount(source[np.argpartition(times, missing)[:missing]], minlength=len(shares))
+    return degrees
+
+
+def _stretch(free: Int64Array, rates: Float64Array, missing: int) -> float:
+    """Return a time within which on average a few more than `missing` pairs ring, or half of the surplus pairs."""
+    surplus = int(free[rates > 0].sum()) - missing
+    wanted = missing + min(4 * np.sqrt(missing), surplus / 2)
+    return float(np.exp(brentq(lambda t: float(free @ -np.expm1(-rates * np.exp(t))) - wanted, -80.0, 690.0)))
 
 
 def _check_weights(weights: npt.ArrayLike, n_in: int) -> Float64Array:

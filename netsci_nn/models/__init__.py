@@ -2,5 +2,6 @@
 
 from netsci_nn.models.mlp import SparseMLP, dense_mlp
 from netsci_nn.models.network import network_graph, sparse_layers
+from netsci_nn.models.sparsify import sparsify
 
-__all__ = ["SparseMLP", "dense_mlp", "network_graph", "sparse_layers"]
+__all__ = ["SparseMLP", "dense_mlp", "network_graph", "sparse_layers", "sparsify"]

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from netsci_nn.checks import check_density
 from netsci_nn.errors import ConfigError
-from netsci_nn.generators import GENERATORS, Generator
-from netsci_nn.generators.budget import check_density
+from netsci_nn.generators import GENERATORS, Generator, call, takes
 from netsci_nn.layers import ACTIVATIONS, SparseLinear
 from netsci_nn.sampling import Rng, as_generator
 from netsci_nn.topology import neuron_count
@@ -25,7 +25,7 @@ class SparseMLP(nn.Module):
     Args:
         layer_sizes: neurons of the input, the hidden layers and the output, at least two numbers.
         density: of every layer, in (0, 1]; one number for all layers or one a layer. A layer has exactly
-            round(density * n_in * n_out) edges.
+            round(density * n_in * n_out) edges, except where its generator draws or fixes the number itself.
         generator: a name in `netsci_nn.generators.GENERATORS` or a function with the same signature, for all layers or
             one a layer; `functools.partial` binds a model's own parameters.
         activation: a name in `netsci_nn.layers.ACTIVATIONS`.
@@ -59,7 +59,7 @@ class SparseMLP(nn.Module):
         self.layers = nn.ModuleList()
         with seeded_torch(random):
             for (n_in, n_out), value, model in zip(pairwise(sizes), densities, models, strict=True):
-                topology = model(n_in, n_out, density=value, rng=random)
+                topology = call(model, n_in, n_out, density=value if takes(model, "density") else None, rng=random)
                 self.layers.append(SparseLinear(topology, bias, backend))
         self.activation = ACTIVATIONS[activation]()
 

@@ -94,6 +94,8 @@ def _merge(
     origin, new = np.empty(n_new, np.int32 if n_edges < 2**31 else np.int64), np.empty(len(grown_src), np.int64)
     edges = topology.src, topology.dst, topology.row_pointers, delta.dropped, grown_src, grown_dst
     run_edges(partial(_merge_rows, *edges, src, dst, origin, new), topology.row_pointers, MERGING)
+    for array in (src, dst):
+        array.setflags(write=False)  # so that the topology need not copy them
     try:
         return origin, new, BipartiteTopology(n_in, n_out, src, dst)
     except TopologyError as error:

@@ -99,7 +99,7 @@ GENERATE = ["generate", "erdos_renyi", 10, 8, "--out", "t.npz"]
         ([*GENERATE, "--edges", 81], r"n_edges is 81; it must be an integer from 0 to n_in \* n_out = 80"),
         ([*GENERATE, "--edges", -1], "n_edges is -1; it must be"),
         ([*GENERATE, "--edges", 3, "--seed", -1], "rng is -1; it must be an integer seed >= 0"),
-        ([*GENERATE, "--edges", 3, "--param", "p=1"], "param is 'p=1'; it must be KEY=VALUE with one of the keys: none"),
+        ([*GENERATE, "--edges", 3, "--param", "p=1"], "model 'erdos_renyi': unknown key 'p' = 1; allowed are: variant"),
         (["generate", "erdos_renyi", 0, 8, "--out", "t.npz", "--edges", 0], "n_in is 0; it must be an integer from 1"),
         (["generate", "erdos_renyi", 5, 8, "--out", "t.txt", "--edges", 3], r"path 't\.txt' ends in '\.txt'; allowed are: "),
         (["generate", "erdos_renyi", 5, 8, "--out", "no/t.npz", "--edges", 3], "lies in a folder that does not exist"),
@@ -129,6 +129,13 @@ GENERATE = ["generate", "erdos_renyi", 10, 8, "--out", "t.npz"]
             ["generate", "input_weighted", 3, 8, "--out", "t.npz", "--edges", 3, "--param", "weights=words.txt"],
             "does not hold numbers",
         ),
+        (["generate", "grouped", 4, 4, "--out", "t.npz"], "param 'n_groups' is missing"),
+        (
+            ["generate", "grouped", 4, 4, "--out", "t.npz", "--density", 0.5, "--param", "n_groups=2"],
+            "density is 0.5; the structure of this model fixes its number of edges",
+        ),
+        ([*GENERATE, "--edges", 3, "--plot", "t.bmp"], r"plot 't\.bmp' ends in '\.bmp'; allowed are: \.png"),
+        ([*GENERATE, "--edges", 3, "--param", "variant=gmp"], "variant is 'gmp'; it must be one of 'gnm', 'gnp'"),
         (["analyze", "nowhere.npz"], r"path 'nowhere\.npz' is not a file"),
         (["analyze", "broken.npz"], r"file 'broken\.npz' does not hold a topology"),
         (["analyze", "triangle.graphml"], r"file 'triangle\.graphml' does not hold a topology: .*not bipartite"),
@@ -220,6 +227,18 @@ def test_generate_with_parameters_from_text_and_files(run: Cli, tmp_path: Path) 
         arguments = ["input_weighted", 3, 10, "--edges", 8, "--param", f"weights={weights}", "--out", f"{number}.csv"]
         assert run("generate", *arguments).code == 0
         assert BipartiteTopology.load(tmp_path / f"{number}.csv").out_degrees.tolist() == [0, 2, 6]
+
+
+def test_generate_draws_a_picture_and_takes_models_without_a_budget(run: Cli, tmp_path: Path) -> None:
+    outcome = run("generate", "grouped", 8, 4, "--param", "n_groups=2", "--out", "g.graphml", "--plot", "g.png")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "n_edges=16" in outcome.out
+    assert "(grouped, n_groups=2, seed=0)" in outcome.out
+    assert (tmp_path / "g.png").read_bytes().startswith(b"\x89PNG")
+    outcome = run("generate", "from_graph", 16, 8, "--param", "graph=g.graphml", "--out", "scaled.npz")
+    assert outcome.code == 0
+    assert BipartiteTopology.load(tmp_path / "scaled.npz") == netsci_nn.generators.grouped(16, 8, n_groups=2)
+    assert run("generate", "erdos_renyi", 8, 4, "--edges", 0, "--out", "e.csv", "--plot", "e.png").code == 0
 
 
 def test_an_empty_topology_can_be_analysed(run: Cli) -> None:

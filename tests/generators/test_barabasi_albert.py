@@ -137,7 +137,7 @@ def test_every_budget_of_a_thin_layer_is_met(n_in: int, n_out: int, a: float) ->
         assert barabasi_albert(n_in, n_out, n_edges=n_edges, attractiveness=a, rng=n_edges).n_edges == n_edges
 
 
-@pytest.mark.parametrize("attractiveness", [-0.1, float("nan"), float("inf"), True, "1", None], ids=repr)
+@pytest.mark.parametrize("attractiveness", [-0.1, float("nan"), float("inf"), True, "1", [1]], ids=repr)
 def test_bad_attractiveness(attractiveness: Any) -> None:
     with pytest.raises(TopologyError, match=r"attractiveness is .*; it must be a number >= 0"):
         barabasi_albert(5, 5, n_edges=5, attractiveness=attractiveness, rng=0)

@@ -95,7 +95,7 @@ def test_every_experiment_file_of_the_repository_is_valid() -> None:
         ({"model__activation": "rleu"}, r"unknown activation 'rleu' \(did you mean 'relu'\?\); allowed are: gelu"),
         ({"model__backend": "nope"}, "unknown backend 'nope'"),
         ({"dataset": "minst"}, r"unknown dataset 'minst' \(did you mean 'mnist'\?\); allowed are: digits, mnist"),
-        ({"method": [{"name": "a", "generator": "er"}]}, "unknown generator 'er'; allowed are: barabasi_albert, erdos_renyi"),
+        ({"method": [{"name": "a", "generator": "er"}]}, "unknown generator 'er'; allowed are: barabasi_albert, brf"),
         (
             {"method": [{"name": "a", "generator": ["erdos_renyi"]}]},
             "generator has 1 entries; it must be one value or one for each",

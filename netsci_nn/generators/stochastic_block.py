@@ -1,0 +1,118 @@
+"""Stochastic block model: neurons fall into groups, and how densely two groups are joined depends on the groups alone."""
+
+import numpy as np
+import numpy.typing as npt
+
+from netsci_nn.checks import check_count, check_real
+from netsci_nn.errors import TopologyError
+from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
+from netsci_nn.sampling import Rng, as_generator, distinct_cells
+from netsci_nn.topology import BipartiteTopology, Int64Array
+
+Float64Array = npt.NDArray[np.float64]
+
+
+@GENERATORS.register("stochastic_block")
+def stochastic_block(
+    n_in: int,
+    n_out: int,
+    *,
+    n_edges: int | None = None,
+    density: float | None = None,
+    n_blocks: int = 4,
+    mixing: float = 0.1,
+    affinity: npt.ArrayLike | None = None,
+    rng: Rng,
+) -> BipartiteTopology:
+    """Draw a modular layer: each pair of a source group and a target group gets a fixed share of the edges, placed uniformly.
+
+    Both sides are cut into consecutive groups whose sizes differ by at most one. Either there are n_blocks groups on each
+    side, of which the matching ones share 1 - mixing of the edges and all others the rest; or `affinity` gives the relative
+    density of every pair of groups. Shares are rounded by largest remainder, and what a full block cannot take goes to the
+    others in the same proportion. Within a block every set of pairs is equally likely, so degrees there are hypergeometric;
+    a neuron's degree is the sum over the blocks that it lies in.
+
+    Args:
+        n_in: number of sources, at least 1.
+        n_out: number of targets, at least 1.
+        n_edges: exact number of edges, 0 to the number of pairs whose groups may be joined; or
+        density: share of the possible edges in (0, 1], meaning round(density * n_in * n_out) edges.
+        n_blocks: groups on each side, 1 to min(n_in, n_out); ignored where `affinity` is given.
+        mixing: share of the edges between groups that do not match, 0 to 1; (n_blocks - 1) / n_blocks is no modularity.
+        affinity: `[target groups, source groups]`, finite, >= 0: the density of each block in any unit.
+        rng: int seed or numpy Generator.
+
+    Raises:
+        TopologyError: when a size, the budget or a parameter is out of range; for the budget with the feasible range.
+
+    Source: Holland, Laskey & Leinhardt 1983; with counts fixed as in the microcanonical version (Peixoto 2012).
+    """
+    count, generator = resolve_n_edges(n_in, n_out, n_edges, density), as_generator(rng)
+    if affinity is None:
+        n_blocks = check_count("n_blocks", n_blocks, 1, min(n_in, n_out))
+        mixing = check_real("mixing", mixing, lambda value: 0 <= value <= 1, "from 0 to 1")
+        weights = _planted(n_blocks, mixing)
+    else:
+        weights = _check_affinity(affinity, n_in, n_out)
+    rows, columns = _borders(n_out, len(weights)), _borders(n_in, weights.shape[1])
+    sizes = np.diff(rows)[:, None] * np.diff(columns)
+    shares = (weights if affinity is None else weights * sizes).ravel()
+    feasible = int(sizes.ravel()[shares > 0].sum())
+    if count > feasible:
+        raise TopologyError(
+            f"n_edges is {count}; it must be from 0 to {feasible}, the number of pairs whose groups may be joined"
+        )
+    cells = [np.empty(0, dtype=np.int64)]
+    for block, n_block in enumerate(_split_budget(count, shares, sizes.ravel(), generator)):
+        row, column = divmod(block, weights.shape[1])
+        width = int(columns[column + 1] - columns[column])
+        chosen = distinct_cells(int(sizes[row, column]), int(n_block), generator)
+        cells.append((chosen // width + rows[row]) * n_in + chosen % width + columns[column])
+    return BipartiteTopology.from_keys(np.concatenate(cells), n_in, n_out)
+
+
+def _planted(n_blocks: int, mixing: float) -> Float64Array:
+    """Return the share of the edges of each pair of groups."""
+    if n_blocks == 1:
+        return np.ones((1, 1))
+    shares = np.full((n_blocks, n_blocks), mixing / (n_blocks * (n_blocks - 1)))
+    np.fill_diagonal(shares, (1 - mixing) / n_blocks)
+    return shares
+
+
+def _borders(size: int, n_groups: int) -> Int64Array:
+    """Return where each of n_groups consecutive groups begins, and the end."""
+    return np.arange(n_groups + 1, dtype=np.int64) * size // n_groups
+
+
+def _split_budget(count: int, shares: Float64Array, caps: Int64Array, rng: np.random.Generator) -> Int64Array:
+    """Split `count` into whole numbers proportional to `shares`, each at most its cap; ties are broken at random."""
+    is_open, quota = shares > 0, np.zeros(len(shares))
+    while is_open.any():
+        remaining = count - quota[~is_open].sum()
+        quota[is_open] = remaining * shares[is_open] / shares[is_open].sum()
+        is_over = is_open & (quota > caps)
+        if not is_over.any():
+            break
+        quota[is_over] = caps[is_over]
+        is_open &= ~is_over
+    counts = np.floor(quota).astype(np.int64)
+    order = np.lexsort((rng.random(len(shares)), counts - quota))
+    order = order[(counts < caps)[order] & (shares > 0)[order]]
+    counts[order[: count - int(counts.sum())]] += 1
+    return counts
+
+
+def _check_affinity(affinity: npt.ArrayLike, n_in: int, n_out: int) -> Float64Array:
+    try:
+        array = np.asarray(affinity, dtype=np.float64)
+    except (TypeError, ValueError):
+        array = np.empty(0)
+    if array.ndim != 2 or not (1 <= array.shape[0] <= n_out and 1 <= array.shape[1] <= n_in):
+        raise TopologyError(
+            f"affinity has shape {array.shape}; it must be numbers [target groups, source groups], "
+            f"at most {n_out} and {n_in} groups"
+        )
+    if not (np.isfinite(array).all() and (array >= 0).all() and array.any()):
+        raise TopologyError("affinity must be finite, >= 0 and not all zero")
+    return array / array.max()
