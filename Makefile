@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-laws lint bench clean
 
 demo: $(STAMP)
 	$(BIN)/netsci-nn demo
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+test-laws: $(STAMP)
+	$(BIN)/python -m pytest -m laws tests/laws
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

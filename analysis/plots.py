@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 from scipy import stats
 
 from .errors import AnalysisError
@@ -130,6 +130,9 @@ def topology_card(graph: Any, *, title: str = "", bins: int = 300) -> Figure:
         axes.set(xlabel=f"degree of {side}", ylabel="share with at least this degree")
         if layer.n_edges > 0:
             axes.set(xscale="log", yscale="log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axes.xaxis.set_minor_formatter(NullFormatter())
         _finish(axes)
     figure.suptitle(title, fontsize=9)
     return figure

@@ -58,7 +58,7 @@ def to_igraph(topology: BipartiteTopology, weights: ArrayLike | None = None) -> 
     graph = igraph.Graph(n=topology.n_in + topology.n_out, edges=ends)
     graph.vs["type"] = [False] * topology.n_in + [True] * topology.n_out
     if weights is not None:
-        graph.es["weight"] = _weights(weights, topology.n_edges).tolist()
+        graph.es["weight"] = edge_weights(weights, topology.n_edges).tolist()
     return graph
 
 
@@ -87,7 +87,7 @@ def to_networkx(topology: BipartiteTopology, weights: ArrayLike | None = None) -
     if weights is None:
         graph.add_edges_from(zip(src, dst, strict=True))
     else:
-        values = _weights(weights, topology.n_edges).tolist()
+        values = edge_weights(weights, topology.n_edges).tolist()
         graph.add_weighted_edges_from(zip(src, dst, values, strict=True))
     return graph
 
@@ -111,7 +111,7 @@ def from_networkx(graph: networkx.Graph) -> WeightedTopology:
 
 def to_scipy(topology: BipartiteTopology, weights: ArrayLike | None = None) -> scipy.sparse.csr_array:
     """Return the scipy CSR array `[n_out, n_in]` whose stored entries are the edges: `weights`, or int64 ones."""
-    data = np.ones(topology.n_edges, dtype=np.int64) if weights is None else _weights(weights, topology.n_edges)
+    data = np.ones(topology.n_edges, dtype=np.int64) if weights is None else edge_weights(weights, topology.n_edges)
     shape = (topology.n_out, topology.n_in)
     return scipy.sparse.csr_array((data, topology.src.copy(), topology.row_pointers.astype(np.int64)), shape=shape)
 
@@ -176,7 +176,7 @@ def _from_ends(ends: Int64Array, is_target: npt.NDArray[np.bool_], weights: Floa
 def _sorted(src: npt.NDArray[Any], dst: npt.NDArray[Any], n_in: int, n_out: int, weights: ArrayLike | None) -> WeightedTopology:
     order = np.lexsort((src, dst))
     topology = BipartiteTopology(n_in, n_out, src[order], dst[order])
-    return WeightedTopology(topology, None if weights is None else _weights(weights, len(order))[order])
+    return WeightedTopology(topology, None if weights is None else edge_weights(weights, len(order))[order])
 
 
 def _sides(values: Sequence[Any], attribute: str) -> npt.NDArray[np.bool_]:
@@ -188,7 +188,8 @@ def _sides(values: Sequence[Any], attribute: str) -> npt.NDArray[np.bool_]:
     return np.array(values, dtype=np.bool_)
 
 
-def _weights(weights: ArrayLike, n_edges: int) -> npt.NDArray[Any]:
+def edge_weights(weights: ArrayLike, n_edges: int) -> npt.NDArray[Any]:
+    """Return weights as an array after checking that there is one for every edge."""
     array = _array(weights)
     if array.shape != (n_edges,):
         raise TopologyError(f"weights has shape {array.shape}; it must be [n_edges] = [{n_edges}]")
@@ -203,17 +204,18 @@ def _array(values: ArrayLike) -> npt.NDArray[Any]:
     return np.asarray(values)
 
 
-def write_graphml(topology: BipartiteTopology, path: "Path") -> None:
+def write_graphml(topology: BipartiteTopology, weights: npt.NDArray[Any] | None, path: Path) -> None:
     """Write the igraph graph of `topology` as GraphML."""
-    to_igraph(topology).write_graphml(str(path))
+    to_igraph(topology, None if weights is None else weights.astype(np.float64)).write_graphml(str(path))
 
 
-def read_graphml(path: "Path") -> BipartiteTopology:
-    """Read a GraphML file whose vertices carry the boolean `type` (see `from_igraph`)."""
+def read_graphml(path: Path) -> WeightedTopology:
+    """Read a GraphML file whose vertices carry the boolean `type` (see `from_igraph`); weights become float32."""
     try:
-        return from_igraph(igraph.Graph.Read_GraphML(str(path))).topology
+        topology, weights = from_igraph(igraph.Graph.Read_GraphML(str(path)))
     except igraph.InternalError as error:
         raise TopologyError(f"GraphML cannot be read: {error}") from error
+    return WeightedTopology(topology, None if weights is None else weights.astype(np.float32))
 
 
 def stack_to_igraph(

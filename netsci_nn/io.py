@@ -7,7 +7,7 @@ import os
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -22,6 +22,7 @@ from netsci_nn.errors import CheckpointError, ConfigError, TopologyError
 from netsci_nn.topology import BipartiteTopology
 
 Path_ = str | PathLike[str]
+Values = np.ndarray | None  # float32 [n_edges]
 
 # What the readers of damaged files raise.
 DAMAGE = (
@@ -71,23 +72,37 @@ def write_text(path: Path_, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def save_topology(topology: BipartiteTopology, path: Path_) -> None:
+def save_topology(topology: BipartiteTopology, path: Path_, weights: bridge.ArrayLike | None = None) -> None:
     """Write `topology` to `path`, atomically.
 
     Args:
         topology: what to write.
-        path: ends in .safetensors, .npz, .graphml or .csv (one "source,target" a line below `# n_in=... n_out=...`).
+        path: ends in .safetensors, .npz, .graphml or .csv (one "source,target" or "source,target,weight" a line below
+            `# n_in=... n_out=...`).
+        weights: `[n_edges]` numbers, kept as float32; or None.
 
     Raises:
         ConfigError: when the ending is unknown.
+        TopologyError: when there are not as many weights as edges.
     """
     form = _format(path)
+    values = None if weights is None else bridge.edge_weights(weights, topology.n_edges).astype(np.float32)
     with atomic_write(path) as temporary:
-        form.write(topology, temporary)
+        form.write(topology, values, temporary)
 
 
 def load_topology(path: Path_) -> BipartiteTopology:
-    """Read a topology from a file in one of the formats of `save_topology`.
+    """Read a topology from a file in one of the formats of `save_topology`; weights are left out (`load_weighted`).
+
+    Raises:
+        ConfigError: when the ending is unknown or the file is missing.
+        CheckpointError: when the file is damaged or does not hold a topology.
+    """
+    return load_weighted(path).topology
+
+
+def load_weighted(path: Path_) -> bridge.WeightedTopology:
+    """Read a topology and, where the file has them, its weights as float32 `[n_edges]`, as `save_topology` writes them.
 
     Raises:
         ConfigError: when the ending is unknown or the file is missing.
@@ -152,53 +167,70 @@ def _format(path: Path_) -> "_Format":
     return _FORMATS[ending]
 
 
-def _arrays(topology: BipartiteTopology) -> dict[str, np.ndarray]:
+def _arrays(topology: BipartiteTopology, values: Values = None) -> dict[str, np.ndarray]:
     shape = np.array([topology.n_in, topology.n_out], dtype=np.int64)
-    return {"shape": shape, "src": np.array(topology.src), "dst": np.array(topology.dst)}
+    arrays = {"shape": shape, "src": np.array(topology.src), "dst": np.array(topology.dst)}
+    return arrays if values is None else {**arrays, "values": np.ascontiguousarray(values)}
 
 
-def _from_arrays(arrays: dict[str, np.ndarray]) -> BipartiteTopology:
+def _weighted(arrays: Mapping[str, np.ndarray]) -> bridge.WeightedTopology:
+    topology = _from_arrays(arrays)
+    if "values" not in arrays:
+        return bridge.WeightedTopology(topology, None)
+    return bridge.WeightedTopology(topology, bridge.edge_weights(arrays["values"], topology.n_edges).astype(np.float32))
+
+
+def _from_arrays(arrays: Mapping[str, np.ndarray]) -> BipartiteTopology:
     shape = arrays["shape"]
     if shape.shape != (2,) or shape.dtype.kind not in "iu":
         raise TopologyError(f"its 'shape' is {shape.tolist()}; it must be two integers, n_in and n_out")
     return BipartiteTopology(int(shape[0]), int(shape[1]), arrays["src"], arrays["dst"])
 
 
-def _write_npz(topology: BipartiteTopology, path: Path) -> None:
+def _write_npz(topology: BipartiteTopology, values: Values, path: Path) -> None:
     with path.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **_arrays(topology))
+        np.savez_compressed(file, allow_pickle=False, **_arrays(topology, values))
 
 
-def _read_npz(path: Path) -> BipartiteTopology:
+def _read_npz(path: Path) -> bridge.WeightedTopology:
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        return _from_arrays({name: archive[name] for name in ("shape", "src", "dst")})
+        return _weighted({name: archive[name] for name in ("shape", "src", "dst", "values") if name in archive.files})
 
 
-def _write_csv(topology: BipartiteTopology, path: Path) -> None:
+def _write_csv(topology: BipartiteTopology, values: Values, path: Path) -> None:
     header = f"n_in={topology.n_in} n_out={topology.n_out}"
-    np.savetxt(path, topology.to_edges(), fmt="%d", delimiter=",", header=header)
+    if values is None:
+        np.savetxt(path, topology.to_edges(), fmt="%d", delimiter=",", header=header)
+        return
+    table = np.column_stack([topology.to_edges(), values.astype(np.float64)])
+    np.savetxt(path, table, fmt=["%d", "%d", "%.9g"], delimiter=",", header=header)  # nine digits tell any float32
 
 
-def _read_csv(path: Path) -> BipartiteTopology:
+def _read_csv(path: Path) -> bridge.WeightedTopology:
     with path.open(encoding="utf-8") as file:
         sizes = dict(word.partition("=")[::2] for word in file.readline().lstrip("# ").split())
         lines = [line for line in file if line.strip()]
     if set(sizes) != {"n_in", "n_out"}:
         raise TopologyError("its first line must be '# n_in=... n_out=...'")
-    edges = np.loadtxt(lines, dtype=np.int64, delimiter=",", ndmin=2) if lines else np.empty((0, 2), dtype=np.int64)
-    return BipartiteTopology.from_edges(edges, int(sizes["n_in"]), int(sizes["n_out"]))
+    is_weighted = bool(lines) and lines[0].count(",") == 2
+    ends, weights = np.empty((0, 2), dtype=np.int64), None
+    if lines:
+        ends = np.loadtxt(lines, dtype=np.int64, delimiter=",", ndmin=2, usecols=(0, 1) if is_weighted else None)
+        weights = np.loadtxt(lines, dtype=np.float32, delimiter=",", ndmin=1, usecols=2) if is_weighted else None
+    return bridge.from_edges(ends, int(sizes["n_in"]), int(sizes["n_out"]), weights)
+
+
+def _write_safetensors(topology: BipartiteTopology, values: Values, path: Path) -> None:
+    save_file(_arrays(topology, values), path)
 
 
 class _Format(NamedTuple):
-    write: Callable[[BipartiteTopology, Path], None]
-    read: Callable[[Path], BipartiteTopology]
+    write: Callable[[BipartiteTopology, Values, Path], None]
+    read: Callable[[Path], bridge.WeightedTopology]
 
 
 _FORMATS = {
-    ".safetensors": _Format(
-        write=lambda topology, path: save_file(_arrays(topology), path),
-        read=lambda path: _from_arrays(load_file(path)),
-    ),
+    ".safetensors": _Format(write=_write_safetensors, read=lambda path: _weighted(load_file(path))),
     ".npz": _Format(write=_write_npz, read=_read_npz),
     ".graphml": _Format(write=bridge.write_graphml, read=bridge.read_graphml),
     ".csv": _Format(write=_write_csv, read=_read_csv),

@@ -193,13 +193,13 @@ class BipartiteTopology:
         """Return the boolean numpy mask `[n_out, n_in]`; `netsci_nn.bridge.to_torch_mask` gives a tensor."""
         return _bridge().to_mask(self)
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write to `path`; the ending chooses the format (see `netsci_nn.io.save_topology`)."""
-        _io().save_topology(self, path)
+    def save(self, path: str | PathLike[str], weights: ArrayLike | None = None) -> None:
+        """Write to `path`, with weights if given; the ending chooses the format (see `netsci_nn.io.save_topology`)."""
+        _io().save_topology(self, path, weights)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> BipartiteTopology:
-        """Read what `save` wrote (see `netsci_nn.io.load_topology`)."""
+        """Read what `save` wrote, without weights (see `netsci_nn.io.load_topology`, and `load_weighted` there)."""
         return _io().load_topology(path)
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from safetensors.numpy import save_file
-from sparse_cases import topologies
+from sparse_cases import CASES, topologies
 
-from netsci_nn import BipartiteTopology, CheckpointError, ConfigError, generators
-from netsci_nn.io import atomic_write, load_network, load_topology, save_network, save_topology, write_text
+from netsci_nn import BipartiteTopology, CheckpointError, ConfigError, TopologyError, generators
+from netsci_nn.io import atomic_write, load_network, load_topology, load_weighted, save_network, save_topology, write_text
 
 ENDINGS = [".safetensors", ".npz", ".graphml", ".csv"]
 EXAMPLE = generators.erdos_renyi(30, 20, density=0.2, rng=0)
@@ -160,7 +160,7 @@ def test_a_pickle_in_an_archive_is_not_run(tmp_path: Path) -> None:
         "# n_in=3 n_out=2\n1;0\n",
         "# n_in=3 n_out=2\n1,0\n1,0\n",
         "# n_in=3 n_out=2\n3,0\n",
-        "# n_in=3 n_out=2\n1,0,7\n",
+        "# n_in=3 n_out=2\n1,0,7,8\n",
         "# n_in=3 n_out=2\n1.5,0\n",
     ],
 )
@@ -250,3 +250,20 @@ def test_npz_holds_no_pickles(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     EXAMPLE.save(path)
     assert sorted(zipfile.ZipFile(path).namelist()) == ["dst.npy", "shape.npy", "src.npy"]
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "npz", "graphml", "csv"])
+@pytest.mark.parametrize("case", ["irregular", "no edge", "one edge"])
+def test_weights_come_back_as_float32(ending: str, case: str, tmp_path: Path) -> None:
+    topology, path = CASES[case], tmp_path / f"t.{ending}"
+    weights = np.random.default_rng(0).normal(size=topology.n_edges) * 10.0 ** np.arange(-4, topology.n_edges - 4)
+    topology.save(path, weights)
+    found = load_weighted(path)
+    assert found.topology == topology == BipartiteTopology.load(path)
+    if topology.n_edges:
+        assert found.weights is not None
+        assert found.weights.dtype == np.float32
+        np.testing.assert_array_equal(found.weights, weights.astype(np.float32))
+    with pytest.raises(TopologyError, match="weights has shape"):
+        topology.save(path, np.ones(topology.n_edges + 1))
+    assert BipartiteTopology.load(path) == topology
