@@ -6,10 +6,12 @@ import numpy.typing as npt
 from netsci_nn.checks import check_count, check_real
 from netsci_nn.errors import TopologyError
 from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
-from netsci_nn.sampling import Rng, as_generator, distinct_cells
+from netsci_nn.sampling import Rng, as_generator, distinct_cells, distinct_per_row
 from netsci_nn.topology import BipartiteTopology, Int64Array
 
 Float64Array = npt.NDArray[np.float64]
+
+MANY_CELLS = 2**16  # of one block, from which on blocks are drawn one by one
 
 
 @GENERATORS.register("stochastic_block")
@@ -62,13 +64,25 @@ def stochastic_block(
         raise TopologyError(
             f"n_edges is {count}; it must be from 0 to {feasible}, the number of pairs whose groups may be joined"
         )
-    cells = [np.empty(0, dtype=np.int64)]
-    for block, n_block in enumerate(_split_budget(count, shares, sizes.ravel(), generator)):
-        row, column = divmod(block, weights.shape[1])
-        width = int(columns[column + 1] - columns[column])
-        chosen = distinct_cells(int(sizes[row, column]), int(n_block), generator)
-        cells.append((chosen // width + rows[row]) * n_in + chosen % width + columns[column])
-    return BipartiteTopology.from_keys(np.concatenate(cells), n_in, n_out)
+    counts = _split_budget(count, shares, sizes.ravel(), generator)
+    block, within = _cells_of_blocks(counts, sizes.ravel(), generator)
+    row, column = np.divmod(block, weights.shape[1])
+    width = np.diff(columns)[column]
+    return BipartiteTopology.from_ends(within % width + columns[column], within // width + rows[row], n_in, n_out)
+
+
+def _cells_of_blocks(counts: Int64Array, sizes: Int64Array, rng: np.random.Generator) -> tuple[Int64Array, Int64Array]:
+    """Draw counts[b] distinct cells 0..sizes[b] - 1 of every block b; return the block and the cell of each."""
+    largest = int(sizes.max())
+    if largest > MANY_CELLS:  # then there are few blocks
+        drawn = [distinct_cells(int(size), int(n_block), rng) for n_block, size in zip(counts, sizes, strict=True)]
+        return np.repeat(np.arange(len(counts)), counts), np.concatenate(drawn)
+    # Many blocks at once: each is a row, whose columns beyond the block's size are taken.
+    beyond = largest - sizes
+    row = np.repeat(np.arange(len(sizes)), beyond)
+    column = np.arange(beyond.sum()) - np.repeat(np.cumsum(beyond) - beyond, beyond) + sizes[row]
+    block, within = np.divmod(distinct_per_row(counts, largest, rng, occupied=row * largest + column), largest)
+    return block, within
 
 
 def _planted(n_blocks: int, mixing: float) -> Float64Array:

@@ -32,7 +32,8 @@ def fill_preferentially(
     free[dst[:placed].astype(np.int64) * n_in + src[:placed]] = False
     cells = np.flatnonzero(free)
     out_degrees, in_degrees = np.bincount(src[:placed], minlength=n_in), np.bincount(dst[:placed], minlength=n_out)
-    weight = (out_degrees[cells % n_in] + attraction) * (in_degrees[cells // n_in] + attraction)
+    largest = attraction + max(out_degrees.max(), in_degrees.max(), 1)  # so that no product overflows
+    weight = ((out_degrees + attraction) / largest)[cells % n_in] * ((in_degrees + attraction) / largest)[cells // n_in]
     variate, is_positive = rng.exponential(size=len(cells)), weight > 0
     keys = np.where(is_positive, variate / np.where(is_positive, weight, 1.0), 1e300 * (1.0 + variate))
     chosen = cells[np.argsort(keys)[: len(src) - placed]]

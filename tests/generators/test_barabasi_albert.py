@@ -141,3 +141,19 @@ def test_every_budget_of_a_thin_layer_is_met(n_in: int, n_out: int, a: float) ->
 def test_bad_attractiveness(attractiveness: Any) -> None:
     with pytest.raises(TopologyError, match=r"attractiveness is .*; it must be a number >= 0"):
         barabasi_albert(5, 5, n_edges=5, attractiveness=attractiveness, rng=0)
+
+
+@pytest.mark.parametrize("attractiveness", [1e-12, 1e300])
+@pytest.mark.parametrize("mode", ["growth", "urn"])
+@pytest.mark.parametrize("sides", ["both", "source", "target"])
+def test_extreme_attractiveness_in_nearly_full_layers(attractiveness: float, mode: str, sides: str) -> None:
+    topology = barabasi_albert(60, 45, n_edges=2698, attractiveness=attractiveness, mode=mode, sides=sides, rng=0)
+    assert topology.n_edges == 2698
+    assert sides != "source" or np.ptp(topology.in_degrees) <= 1
+    assert sides != "target" or np.ptp(topology.out_degrees) <= 1
+
+
+def test_the_urn_needs_attractiveness() -> None:
+    assert barabasi_albert(5, 5, n_edges=5, mode="urn", rng=0).n_edges == 5
+    with pytest.raises(TopologyError, match="attractiveness is 0; with mode='urn' it must be a number > 0"):
+        barabasi_albert(5, 5, n_edges=5, mode="urn", attractiveness=0, rng=0)

@@ -1,5 +1,6 @@
 """Stochastic blocks and truncated power laws: shares and degrees by hand, laws, failure paths."""
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,19 @@ def test_a_full_block_passes_on_what_it_cannot_take() -> None:
     assert counts(stochastic_block(4, 4, n_edges=12, affinity=[[2, 0], [1, 1]], rng=0), 2, 2) == [[4, 0], [4, 4]]
     with pytest.raises(TopologyError, match="n_edges is 13; it must be from 0 to 12, the number of pairs whose groups may be"):
         stochastic_block(4, 4, n_edges=13, affinity=[[2, 0], [1, 1]], rng=0)
+
+
+@pytest.mark.parametrize("many_cells", [1, 2**16])
+def test_blocks_of_unequal_sizes_get_their_shares(many_cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups of 7 among 50 and 60 neurons, drawn block by block and all at once."""
+    monkeypatch.setattr(sys.modules["netsci_nn.generators.stochastic_block"], "MANY_CELLS", many_cells)
+    topology = stochastic_block(50, 60, n_edges=300, n_blocks=7, mixing=0.3, rng=0)
+    group_of_source, group_of_target = (
+        np.searchsorted(np.arange(8) * n // 7, np.arange(n), side="right") - 1 for n in (50, 60)
+    )
+    within = (group_of_source[topology.src] == group_of_target[topology.dst]).sum()
+    assert abs(within - 210) <= 7  # 7 shares of 30, each rounded
+    assert topology.n_edges == 300
 
 
 def test_within_a_block_every_pair_is_alike() -> None:
