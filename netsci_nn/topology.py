@@ -125,8 +125,7 @@ class BipartiteTopology:
     @classmethod
     def from_keys(cls, keys: Int64Array, n_in: int, n_out: int) -> BipartiteTopology:
         """Build from unsorted flattened positions dst * n_in + src (integers `[n_edges]`, no duplicates)."""
-        neuron_count("n_in", n_in)
-        neuron_count("n_out", n_out)
+        n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
         keys = np.asarray(keys, dtype=np.int64)
         if len(keys) and not (keys.min() >= 0 and keys.max() < n_in * n_out):
             raise TopologyError(f"keys reach from {keys.min()} to {keys.max()}; they must be from 0 to {n_in * n_out - 1}")
@@ -138,8 +137,7 @@ class BipartiteTopology:
     @classmethod
     def from_ends(cls, src: IntArray, dst: IntArray, n_in: int, n_out: int) -> BipartiteTopology:
         """Build from sources and targets of edges in any order, in O(n_edges): integer arrays `[n_edges]`."""
-        neuron_count("n_in", n_in)
-        neuron_count("n_out", n_out)
+        n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
         src, dst = _checked_indices("src", src, n_in, "n_in"), _checked_indices("dst", dst, n_out, "n_out")
         if len(src) != len(dst):
             raise TopologyError(f"src has {len(src)} entries and dst has {len(dst)}; they must be equally long")

@@ -10,7 +10,7 @@ from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
 from netsci_nn.generators.regular import equal_degrees
 from netsci_nn.generators.urn import fill_preferentially, fill_quotas
 from netsci_nn.sampling import Rng, as_generator
-from netsci_nn.topology import BipartiteTopology, Int64Array
+from netsci_nn.topology import BipartiteTopology, Int64Array, neuron_count
 
 SIDES = ("both", "source", "target")
 MODES = ("growth", "urn")
@@ -69,6 +69,7 @@ def barabasi_albert(
     Source: Barabasi & Albert 1999, attractiveness after Dorogovtsev, Mendes & Samukhin 2000; two sides, the interleaved
     arrival and the exact budget are this toolkit's.
     """
+    n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count = resolve_n_edges(n_in, n_out, n_edges, density)
     check_choice("sides", sides, SIDES)
     check_choice("mode", mode, MODES)

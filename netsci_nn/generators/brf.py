@@ -11,7 +11,7 @@ from netsci_nn.generators.bsw import even_lengths, nearest
 from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
 from netsci_nn.generators.input_weighted import largest_remainder
 from netsci_nn.sampling import Rng, as_generator
-from netsci_nn.topology import BipartiteTopology, Int64Array
+from netsci_nn.topology import BipartiteTopology, Int64Array, neuron_count
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -65,6 +65,7 @@ def brf(
     rule), appendix D, with the weight of its published code. There the targets' degrees are chosen; here the sources'.
     The law of "uniform" with its exact budget, and positions that are not rounded to whole steps, are this toolkit's.
     """
+    n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count = resolve_n_edges(n_in, n_out, n_edges, density)
     r = check_real("randomness", randomness, lambda value: 0 <= value <= 1, "from 0 to 1")
     check_choice("degrees", degrees, DEGREES)

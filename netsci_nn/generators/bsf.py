@@ -8,7 +8,7 @@ from numba import njit
 from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
 from netsci_nn.generators.urn import fill_preferentially
 from netsci_nn.sampling import Rng, as_generator, distinct_cells
-from netsci_nn.topology import BipartiteTopology, Int64Array
+from netsci_nn.topology import BipartiteTopology, Int64Array, neuron_count
 
 # So often another partner is tried for an edge that cannot be moved across, and another node for one re-attached.
 TRIES = 32
@@ -52,6 +52,7 @@ def bsf(n_in: int, n_out: int, *, n_edges: int | None = None, density: float | N
     Albert 1999. The published code pairs single ends instead of edges, gives an empty graph where m is whole, and meets the
     number of edges only about; the exact budget, the bounded tries and step 5 are this toolkit's.
     """
+    n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count = resolve_n_edges(n_in, n_out, n_edges, density)
     generator = as_generator(rng)
     first, second = grow(arrivals(n_in + n_out, count, generator), generator)

@@ -5,7 +5,7 @@ import numpy as np
 from netsci_nn.checks import check_real
 from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
 from netsci_nn.sampling import Rng, as_generator, distinct_cells
-from netsci_nn.topology import BipartiteTopology, Int64Array
+from netsci_nn.topology import BipartiteTopology, Int64Array, neuron_count
 
 
 @GENERATORS.register("bsw")
@@ -46,6 +46,7 @@ def bsw(
     Source: the model BSW of Zhang, Zhao, Wu, Muscoloni & Cannistraci 2024 (Cannistraci-Hebb training). There the longer
     windows are placed at random and the number of edges is met only about; here both are exact.
     """
+    n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count = resolve_n_edges(n_in, n_out, n_edges, density)
     probability = check_real("rewiring_probability", rewiring_probability, lambda value: 0 <= value <= 1, "from 0 to 1")
     generator = as_generator(rng)

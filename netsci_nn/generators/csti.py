@@ -6,7 +6,7 @@ import numpy.typing as npt
 from netsci_nn.errors import TopologyError
 from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
 from netsci_nn.sampling import Rng, as_generator
-from netsci_nn.topology import BipartiteTopology, Int64Array
+from netsci_nn.topology import BipartiteTopology, Int64Array, neuron_count
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -55,6 +55,7 @@ def csti(
     2 * n_in, deeper layers reuse the pattern of the first, and the strongest entries of the repeated matrix are taken,
     which shares the budget among the copies only about.
     """
+    n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count = resolve_n_edges(n_in, n_out, n_edges, density)
     if n_out % n_in != 0:
         raise TopologyError(f"n_out is {n_out}; it must be a multiple of n_in = {n_in}, since targets stand for inputs")

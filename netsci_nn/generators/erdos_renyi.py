@@ -5,7 +5,7 @@ import numpy as np
 from netsci_nn.checks import check_choice
 from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
 from netsci_nn.sampling import Rng, as_generator, distinct_cells
-from netsci_nn.topology import BipartiteTopology
+from netsci_nn.topology import BipartiteTopology, neuron_count
 
 VARIANTS = ("gnm", "gnp", "with_replacement")
 
@@ -41,6 +41,7 @@ def erdos_renyi(
     Source: "gnm": Erdos & Renyi 1959; "gnp": Gilbert 1959; both restricted to pairs (source, target). "with_replacement" is
     what the published SciPy code of SET draws.
     """
+    n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count = resolve_n_edges(n_in, n_out, n_edges, density)
     check_choice("variant", variant, VARIANTS)
     generator, n_cells = as_generator(rng), n_in * n_out

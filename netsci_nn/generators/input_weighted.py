@@ -11,7 +11,7 @@ from netsci_nn.checks import check_choice, check_real
 from netsci_nn.errors import TopologyError
 from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
 from netsci_nn.sampling import Rng, as_generator, distinct_per_row
-from netsci_nn.topology import BipartiteTopology, Int64Array, split_cells
+from netsci_nn.topology import BipartiteTopology, Int64Array, neuron_count, split_cells
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -60,6 +60,7 @@ def input_weighted(
     probability that grows with the mean input pixel); the samplers and the cap are this
     toolkit's.
     """
+    n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count = resolve_n_edges(n_in, n_out, n_edges, density)
     smoothing = check_real("smoothing", smoothing, lambda value: value >= 0, ">= 0")
     shares = _check_weights(weights, n_in) + smoothing

@@ -63,8 +63,7 @@ def truncated_power_law(
 
     Source: Clauset, Shalizi & Newman 2009 for the law; the graph as in `configuration_model`.
     """
-    neuron_count("n_in", n_in)
-    neuron_count("n_out", n_out)
+    n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     check_choice("sides", sides, SIDES)
     count = None if n_edges is None and density is None else resolve_n_edges(n_in, n_out, n_edges, density)
     names, sizes = ("out_degrees", "in_degrees"), (n_in, n_out)

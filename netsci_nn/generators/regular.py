@@ -6,7 +6,7 @@ from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
 from netsci_nn.generators.configuration import realise_degrees
 from netsci_nn.generators.trades import trade_edges
 from netsci_nn.sampling import Rng, as_generator, distinct_per_row
-from netsci_nn.topology import BipartiteTopology, Int64Array, split_cells
+from netsci_nn.topology import BipartiteTopology, Int64Array, neuron_count, split_cells
 
 
 @GENERATORS.register("constant_fan_in")
@@ -30,6 +30,7 @@ def constant_fan_in(
 
     Source: the layout of structured sparse training, for example Lasby et al. 2023 (SRigL); drawn at random here.
     """
+    n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count, generator = resolve_n_edges(n_in, n_out, n_edges, density), as_generator(rng)
     return BipartiteTopology.from_keys(distinct_per_row(equal_degrees(count, n_out, generator), n_in, generator), n_in, n_out)
 
@@ -42,6 +43,7 @@ def constant_fan_out(
 
     Out-degrees differ by at most one; in-degrees are nearly binomial. Arguments and errors as there.
     """
+    n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count, generator = resolve_n_edges(n_in, n_out, n_edges, density), as_generator(rng)
     dst, src = split_cells(distinct_per_row(equal_degrees(count, n_in, generator), n_out, generator), n_out)
     return BipartiteTopology.from_ends(src, dst, n_in, n_out)
@@ -64,6 +66,7 @@ def regular(n_in: int, n_out: int, *, n_edges: int | None = None, density: float
     Raises:
         TopologyError: when a size or the budget is out of range.
     """
+    n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count, generator = resolve_n_edges(n_in, n_out, n_edges, density), as_generator(rng)
     degrees = equal_degrees(count, n_in, generator), equal_degrees(count, n_out, generator)
     return trade_edges(realise_degrees(*degrees), rng=generator)

@@ -9,7 +9,7 @@ from netsci_nn.checks import check_choice, check_real
 from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
 from netsci_nn.generators.trades import trade_targets
 from netsci_nn.sampling import Rng, as_generator, distinct_per_row
-from netsci_nn.topology import BipartiteTopology, Int64Array, split_cells
+from netsci_nn.topology import BipartiteTopology, Int64Array, neuron_count, split_cells
 
 REWIRINGS = ("target_end", "swap")
 
@@ -53,6 +53,7 @@ def small_world(
     Source: Watts & Strogatz 1998, carried over to two sides; the lattice for unequal sides and any budget is this
     toolkit's. "swap" after Maslov & Sneppen 2002, with trades (see `netsci_nn.generators.trades`) for single swaps.
     """
+    n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count = resolve_n_edges(n_in, n_out, n_edges, density)
     probability = check_real("rewiring_probability", rewiring_probability, lambda value: 0 <= value <= 1, "from 0 to 1")
     check_choice("rewiring", rewiring, REWIRINGS)

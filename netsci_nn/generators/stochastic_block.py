@@ -7,7 +7,7 @@ from netsci_nn.checks import check_count, check_real
 from netsci_nn.errors import TopologyError
 from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
 from netsci_nn.sampling import Rng, as_generator, distinct_cells, distinct_per_row
-from netsci_nn.topology import BipartiteTopology, Int64Array
+from netsci_nn.topology import BipartiteTopology, Int64Array, neuron_count
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -49,6 +49,7 @@ def stochastic_block(
 
     Source: Holland, Laskey & Leinhardt 1983; with counts fixed as in the microcanonical version (Peixoto 2012).
     """
+    n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count, generator = resolve_n_edges(n_in, n_out, n_edges, density), as_generator(rng)
     if affinity is None:
         n_blocks = check_count("n_blocks", n_blocks, 1, min(n_in, n_out))

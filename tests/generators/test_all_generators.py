@@ -173,3 +173,15 @@ def test_65536_x_65536_overflows_nothing(model: str) -> None:
     # An int32 overflow would fold the keys: uniform targets must reach the upper half of the range.
     assert topology.keys()[-1] > 2**31
     assert len(np.unique(topology.dst)) > 1000
+
+
+@models
+def test_sizes_may_be_numpy_integers(model: str) -> None:
+    """65,536 x 65,536 overflows the int32 that a caller may have read from an array."""
+    if model == "csti":
+        pytest.skip("csti correlates all pairs of inputs: O(n_in^2) time by definition")
+    size = np.int32(65_536)
+    parameters: dict[str, Any] = {"weights": np.ones(65_536)} if model == "input_weighted" else {}
+    parameters |= {"n_blocks": 4} if model == "stochastic_block" else {}
+    topology = generate(model, size, size, n_edges=70_000, rng=0, **parameters)
+    assert topology == generate(model, 65_536, 65_536, n_edges=70_000, rng=0, **parameters)
