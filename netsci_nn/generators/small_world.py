@@ -29,7 +29,8 @@ def small_world(
 
     Source i sits at angle i / n_in of a circle and target j at j / n_out. In the lattice every source is joined to a
     window of consecutive targets around its angle; the degrees on each side differ by at most one, and no other graph with
-    such degrees has a smaller sum of circular distances over its edges. Then every edge is chosen with probability p, and
+    such degrees has a smaller sum of circular distances over its edges (compared with the optimum of the linear programme in
+    the tests, not proven). Then every edge is chosen with probability p, and
 
     - `"target_end"`: a chosen edge keeps its source and takes a uniformly random target to which the source has no other
       edge. Out-degrees stay those of the lattice, in-degrees become those of a random graph.

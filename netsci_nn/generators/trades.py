@@ -26,7 +26,7 @@ def trade_edges(topology: BipartiteTopology, *, n_sweeps: int = N_SWEEPS, rng: R
 
     In a sweep all sources are paired at random, and every pair trades: of the targets that only one of the two has, each
     source gets as many as before, chosen at random. The chain is symmetric, so its stationary law is uniform over all
-    graphs with these degrees. One sweep moves about as much as one switch of two edges for every edge.
+    graphs with these degrees.
 
     Args:
         topology: where the chain begins.
