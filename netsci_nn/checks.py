@@ -34,13 +34,13 @@ def check_count(name: str, value: int, lowest: int, highest: int | None = None) 
     return count
 
 
-def check_real(name: str, value: float, is_allowed: Any, allowed: str) -> float:
-    """Return `value` as a float, or raise a TopologyError saying that it must be a finite number that is `allowed`."""
+def check_real(name: str, value: float, is_allowed: Any, allowed: str, error: type[ValueError] = TopologyError) -> float:
+    """Return `value` as a float, or raise `error` saying that it must be a finite number that is `allowed`."""
     if (
         isinstance(value, (bool, np.bool_))
         or not isinstance(value, numbers.Real)
         or not math.isfinite(value)
         or not is_allowed(value)
     ):
-        raise TopologyError(f"{name} is {value!r}; it must be a number {allowed}")
+        raise error(f"{name} is {value!r}; it must be a number {allowed}")
     return float(value)

@@ -68,9 +68,13 @@ def test_run_directory(tmp_path: Path) -> None:
     result = run(tmp_path / "run")
     files = {str(path.relative_to(tmp_path / "run")) for path in (tmp_path / "run").rglob("*") if path.is_file()}
     steps = {f"topology/epoch-000{epoch}.safetensors" for epoch in range(5)}
-    assert files == {"config.toml", "environment.json", "metrics.jsonl", "checkpoint/last.safetensors"} | steps | {
-        "topology/final.safetensors"
-    }
+    assert files == {
+        "config.toml",
+        "environment.json",
+        "metrics.jsonl",
+        "result.json",
+        "checkpoint/last.safetensors",
+    } | steps | {"topology/final.safetensors"}
     config = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
     assert config["training"]["optimizer"] == "sgd"  # defaults included
     assert parse_experiment(config, "run").method[0].rewiring.name == "set"

@@ -17,7 +17,7 @@ LEVELS = [
     {"bridge", "io", "sampling"},
     {"allocation", "generators", "kernels", "data"},
     {"layers"},
-    {"models", "rewiring"},
+    {"models", "pruning", "rewiring"},
     {"training", "experiment"},
     {"cli"},
 ]

@@ -3,41 +3,72 @@
 import numpy as np
 from numba import njit
 
-from netsci_nn.kernels.epoch import Network
+from netsci_nn.kernels.epoch import Array, Network
 
 
-@njit(cache=True, nogil=True)
-def replace_edges(  # type: ignore[no-untyped-def]
-    network: Network, layer, dropped, grown_src, grown_dst, grown_values, step
-):
-    """Replace edges of one layer in place, in O(edges of the layer): values, velocity, births and both orientations.
+def replace_edges(
+    network: Network, layer: int, dropped: Array, grown_src: Array, grown_dst: Array, grown_values: Array, step: int
+) -> Network | None:
+    """Replace edges of one layer, in O(edges of the layer): values, velocity, births and both orientations.
 
     Args:
-        network: the stack; survivors keep their value, velocity and birth, new edges start with velocity 0.
+        network: the stack; survivors keep their value, velocity and birth, new edges start with velocity 0. It is changed
+            in place where as many edges are grown as dropped.
         layer: its number.
-        dropped: int64, distinct positions among the layer's edges, as many as edges are grown.
+        dropped: int64, distinct positions among the layer's edges.
         grown_src: int64, sources of the new edges, sorted by (target, source).
         grown_dst: int64, their targets.
         grown_values: their values.
         step: birth of the new edges.
 
     Returns:
-        True; False where a new edge exists already, occurs twice or is out of range: the layer is then unchanged.
+        The network, a new one where the number of edges differs; None where a new edge exists already, occurs twice or is
+        out of range: the network is then unchanged.
     """
+    fits, *edges = _merged(network, layer, dropped, grown_src, grown_dst, grown_values, step)
+    if not fits:
+        return None
+    if len(grown_src) != len(dropped):
+        network = _resized(network, layer, len(grown_src) - len(dropped))
+    _write(network, layer, *edges)
+    return network
+
+
+def _resized(network: Network, layer: int, surplus: int) -> Network:
+    """Return a copy with room for `surplus` more edges in one layer; that layer's edges have yet to be written."""
+    first, end = network.edge_start[layer], network.edge_start[layer + 1]
+    edge_start, row = network.edge_start.copy(), int(network.group_start[layer + 2])
+    edge_start[layer + 1 :] += surplus
+    later = {"target_pointers": network.target_pointers.copy(), "source_pointers": network.source_pointers.copy()}
+    later["target_pointers"][row:] += surplus
+    later["source_pointers"][int(network.group_start[layer + 1]) :] += surplus
+    per_edge = {}
+    for name in ("values", "velocity", "src", "by_source", "dst_by_source", "birth"):
+        old = getattr(network, name)
+        per_edge[name] = np.concatenate([old[:first], np.empty(end - first + surplus, old.dtype), old[end:]])
+    per_edge["by_source"][edge_start[layer + 1] :] += surplus
+    return network._replace(edge_start=edge_start, **per_edge, **later)
+
+
+@njit(cache=True, nogil=True)
+def _merged(network, layer, dropped, grown_src, grown_dst, grown_values, step):  # type: ignore[no-untyped-def]
+    """Return whether the new edges fit, and the layer's new src, values, velocity, birth and places where targets begin."""
     first, end = network.edge_start[layer], network.edge_start[layer + 1]
     first_source, first_target = network.group_start[layer], network.group_start[layer + 1]
     n_in, n_out = first_target - first_source, network.group_start[layer + 2] - first_target
-    src, birth = np.empty(end - first, np.int32), np.empty(end - first, np.int32)
-    values, velocity = np.empty(end - first, network.values.dtype), np.zeros(end - first, network.values.dtype)
+    n_new = max(0, end - first - len(dropped) + len(grown_dst))
+    src, birth = np.empty(n_new, np.int32), np.empty(n_new, np.int32)
+    values, velocity = np.empty(n_new, network.values.dtype), np.zeros(n_new, network.values.dtype)
     pointers = np.empty(n_out + 1, np.int64)
     is_dropped = np.zeros(end - first, np.bool_)
+    misfit = (False, src, values, velocity, birth, pointers)
     for position in dropped:
         if not 0 <= position < end - first or is_dropped[position]:
-            return False
+            return misfit
         is_dropped[position] = True
     place, grown = 0, 0
     for target in range(n_out):
-        pointers[target] = first + place
+        pointers[target] = place
         edge, last = network.target_pointers[first_target + target], network.target_pointers[first_target + target + 1]
         while True:
             while edge < last and is_dropped[edge - first]:
@@ -45,13 +76,13 @@ def replace_edges(  # type: ignore[no-untyped-def]
             is_new = grown < len(grown_dst) and grown_dst[grown] == target
             if edge == last and not is_new:
                 break
-            if place == end - first:
-                return False
+            if place == n_new:
+                return misfit
             if is_new and (edge == last or grown_src[grown] <= network.src[edge]):
-                is_repeated = place > 0 and pointers[target] < first + place and src[place - 1] >= grown_src[grown]
+                is_repeated = place > 0 and pointers[target] < place and src[place - 1] >= grown_src[grown]
                 exists = edge < last and grown_src[grown] == network.src[edge]
                 if is_repeated or exists or not 0 <= grown_src[grown] < n_in:
-                    return False
+                    return misfit
                 src[place], values[place], birth[place] = grown_src[grown], grown_values[grown], step
                 grown += 1
             else:
@@ -59,14 +90,20 @@ def replace_edges(  # type: ignore[no-untyped-def]
                 velocity[place] = network.velocity[edge]
                 edge += 1
             place += 1
-    if grown < len(grown_dst) or place != end - first:
-        return False
-    pointers[n_out] = end
+    pointers[n_out] = place
+    fits = grown == len(grown_dst) and place == n_new
+    return fits, src, values, velocity, birth, pointers
+
+
+@njit(cache=True, nogil=True)
+def _write(network, layer, src, values, velocity, birth, pointers):  # type: ignore[no-untyped-def]
+    """Put a layer's edges, as many as there is room for, into the network."""
+    first, end = network.edge_start[layer], network.edge_start[layer + 1]
+    first_target = network.group_start[layer + 1]
     network.src[first:end], network.birth[first:end] = src, birth
     network.values[first:end], network.velocity[first:end] = values, velocity
-    network.target_pointers[first_target : first_target + n_out + 1] = pointers
+    network.target_pointers[first_target : first_target + len(pointers)] = pointers + first
     _order_by_source(network, layer)
-    return True
 
 
 @njit(cache=True, nogil=True)

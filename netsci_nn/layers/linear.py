@@ -150,11 +150,12 @@ class SparseLinear(nn.Module):
                 f"both must be [n_edges] = [{topology.n_edges}]"
             )
         dtype, device = self.values.dtype, self.values.device
+        new_values = values.detach().to(device=device, dtype=dtype, copy=True)  # first: `values` may be the layer's own
         self.values.grad = None
         # Passing through another dtype makes autograd forget the node that remembers the old length; without it, a
         # loss that is still referenced would make the next backward fail.
         self.values.data = torch.empty(0, dtype=torch.float32 if dtype == torch.float16 else torch.float16, device=device)
-        self.values.data = values.detach().to(device=device, dtype=dtype, copy=True)
+        self.values.data = new_values
         self._set_topology(topology, birth)
         self.topology_version += 1
 

@@ -43,6 +43,8 @@ def apply_delta(
         TopologyError: when `delta` names an edge that does not exist, is out of range, or would duplicate an edge.
         ConfigError: when `optimizer` does not train the layer, or keeps state that cannot be remapped (LBFGS).
     """
+    if delta.kept_values is not None and len(delta.kept_values) != layer.n_edges:
+        raise TopologyError(f"kept_values has {len(delta.kept_values)} entries; the layer has {layer.n_edges} edges")
     by_key = _order(delta, layer.n_in)
     origin, new, topology = _merge(layer.topology, delta, by_key)
     group = None if optimizer is None else _parameter_group(layer, optimizer)
@@ -57,7 +59,8 @@ def apply_delta(
 
     gradient = layer.values.grad
     n_edges = layer.n_edges
-    values = remap(layer.values.detach(), torch.from_numpy(delta.grown_values[by_key]))
+    kept = layer.values.detach() if delta.kept_values is None else torch.from_numpy(delta.kept_values).to(layer.values)
+    values = remap(kept, torch.from_numpy(delta.grown_values[by_key]))
     birth = remap(layer.birth, layer.topology_version + 1 if step is None else step)
     layer.set_structure(topology, values, birth)
     if gradient is not None:

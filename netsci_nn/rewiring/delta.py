@@ -18,6 +18,8 @@ class EdgeDelta:
         grown_src: `[n_grown]`, sources of the new edges.
         grown_dst: `[n_grown]`, targets of the new edges.
         grown_values: `[n_grown]`, their weights.
+        kept_values: `[n_edges]`, new weights of the current edges where the rule changes them (entries of dropped edges do
+            not count); None leaves them as they are.
 
     Raises:
         TopologyError: when the shapes do not fit, positions repeat, or a value is not finite.
@@ -27,6 +29,7 @@ class EdgeDelta:
     grown_src: Int64Array
     grown_dst: Int64Array
     grown_values: npt.NDArray[np.floating]
+    kept_values: npt.NDArray[np.floating] | None = None
 
     def __post_init__(self) -> None:
         for name in ("dropped", "grown_src", "grown_dst"):
@@ -40,6 +43,8 @@ class EdgeDelta:
         if values.ndim != 1 or (values.size and values.dtype.kind not in "fiu"):
             raise TopologyError(f"grown_values has shape {values.shape} and dtype {values.dtype}; it must be 1-D numbers")
         object.__setattr__(self, "grown_values", values.astype(np.result_type(values, np.float32)))
+        if self.kept_values is not None and (self.kept_values.ndim != 1 or self.kept_values.dtype.kind != "f"):
+            raise TopologyError(f"kept_values has shape {self.kept_values.shape}; it must be 1-D floating numbers, one an edge")
         for array in (self.dropped, self.grown_src, self.grown_dst, self.grown_values):
             array.setflags(write=False)
         if not len(self.grown_src) == len(self.grown_dst) == len(self.grown_values):

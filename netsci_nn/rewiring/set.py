@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from netsci_nn.checks import check_real
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.layers import SparseLinear
 from netsci_nn.rewiring.delta import EdgeDelta
@@ -33,12 +34,10 @@ class SparseEvolution:
     """
 
     def __init__(self, fraction: float = 0.3, initial_value: float = 0.0) -> None:
-        if isinstance(fraction, bool) or not isinstance(fraction, (int, float)) or not 0 < fraction < 1:
-            raise ConfigError(f"fraction is {fraction!r}; it must be a number in (0, 1)")
-        if isinstance(initial_value, bool) or not isinstance(initial_value, (int, float)) or not 0 <= initial_value < np.inf:
-            raise ConfigError(f"initial_value is {initial_value!r}; it must be a finite number >= 0")
-        self.fraction = float(fraction)
-        self.initial_value = float(initial_value)
+        self.fraction = check_real("fraction", fraction, lambda value: 0 < value < 1, "in (0, 1)", ConfigError)
+        self.initial_value = check_real(
+            "initial_value", initial_value, lambda value: value >= 0, ">= 0 and finite", ConfigError
+        )
 
     def propose(self, layer: SparseLinear, *, rng: Rng, statistics: RewiringStatistics | None = None) -> EdgeDelta:
         """Return the change for `layer` in O(n_edges log n_edges); `rng` is an int seed or numpy Generator."""

@@ -3,7 +3,7 @@
 from netsci_nn.training.callbacks import Checkpoint, Evaluate, JsonlLog, LearningRateDecay, RecordTopology, Rewire
 from netsci_nn.training.checkpoint import load_checkpoint, save_checkpoint
 from netsci_nn.training.evaluate import evaluate
-from netsci_nn.training.loop import Callback, Event, TrainingState, train
+from netsci_nn.training.loop import Callback, Event, Progress, TrainingState, train
 from netsci_nn.training.progress import ProgressBar, progress_display
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Event",
     "JsonlLog",
     "LearningRateDecay",
+    "Progress",
     "ProgressBar",
     "RecordTopology",
     "Rewire",

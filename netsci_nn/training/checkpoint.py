@@ -15,7 +15,7 @@ from torch import nn
 from netsci_nn.errors import CheckpointError
 from netsci_nn.io import atomic_write
 from netsci_nn.layers import SparseLinear
-from netsci_nn.training.loop import TrainingState
+from netsci_nn.training.loop import Progress, TrainingState
 
 FORMAT = "netsci_nn checkpoint 1"
 
@@ -31,6 +31,7 @@ def save_checkpoint(path: str | PathLike[str], state: TrainingState) -> None:
                 tensors[f"optimizer.{number}.{name}"] = value
             else:
                 scalars.setdefault(str(number), {})[name] = value
+    tensors |= {f"carried.{name}": torch.from_numpy(array) for name, array in state.carried.items()}
     tensors["torch_rng"] = torch.get_rng_state()
     progress = {
         "epoch": state.epoch,
@@ -49,8 +50,8 @@ def save_checkpoint(path: str | PathLike[str], state: TrainingState) -> None:
 
 def load_checkpoint(
     path: str | PathLike[str], model: nn.Module, optimizer: torch.optim.Optimizer, rng: np.random.Generator
-) -> tuple[int, int]:
-    """Put model, optimiser, `rng` and torch's CPU generator into the saved state; return (epochs, steps) completed.
+) -> Progress:
+    """Put model, optimiser, `rng` and torch's CPU generator into the saved state; return what is completed.
 
     Pass the result to `train(completed=...)`. The edge counts of sparse layers may differ from the file's: layers take
     over the saved topology. Nothing is changed when the file does not fit.
@@ -72,7 +73,8 @@ def load_checkpoint(
     except (ValueError, TypeError, KeyError, IndexError, RuntimeError) as error:
         _restore(model, optimizer, rng, *before)
         raise CheckpointError(f"file {str(path)!r} does not fit or is damaged: {error}") from error
-    return progress["epoch"], progress["step"]
+    carried = {name.removeprefix("carried."): t.numpy() for name, t in tensors.items() if name.startswith("carried.")}
+    return Progress(progress["epoch"], progress["step"], carried)
 
 
 def _restore(

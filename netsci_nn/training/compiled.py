@@ -5,9 +5,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +20,8 @@ from netsci_nn.kernels.merge import replace_edges
 from netsci_nn.kernels.parallel import workers
 from netsci_nn.kernels.vector import LANES, TILE
 from netsci_nn.layers import SparseLinear
-from netsci_nn.models import SparseMLP, sparse_layers
-from netsci_nn.rewiring.rule import ArrayRewirer, LayerArrays
+from netsci_nn.models import SparseMLP
+from netsci_nn.rewiring import ArrayRewirer, EdgeDelta, LayerArrays, Memory
 from netsci_nn.sampling import Rng, as_generator
 from netsci_nn.topology import BipartiteTopology
 
@@ -91,25 +92,24 @@ def _stack(model: nn.Module) -> tuple[list[SparseLinear], list[float]]:
     return layers, slopes
 
 
-class StepRewiring(NamedTuple):
-    """A rule that acts within compiled training after every `every_steps`-th mini-batch."""
+@dataclass
+class StepRewiring:
+    """A rule that acts within compiled training after every `every_steps`-th mini-batch, and what it has done so far.
+
+    Attributes:
+        rewirer: the rule.
+        every_steps: at least 1.
+        memory: for every layer that it acts on, by number, what training keeps for the rule (see `netsci_nn.rewiring.rule`);
+            "previous" holds the weights after its last action.
+        rewired: edges dropped.
+        seconds: time spent.
+    """
 
     rewirer: ArrayRewirer
-    layers: tuple[int, ...]
     every_steps: int
-
-
-def step_rewirings(model: nn.Module, callbacks: Sequence[Any]) -> list[tuple[Any, StepRewiring]]:
-    """Return the callbacks that rewire between mini-batches and can do so within compiled training, and what they do."""
-    layers = sparse_layers(model)
-    return [
-        (
-            callback,
-            StepRewiring(callback.rewirer, tuple(map(layers.index, callback.chosen_layers(model))), callback.every_steps),
-        )
-        for callback in callbacks
-        if getattr(callback, "every_steps", None) and hasattr(callback.rewirer, "propose_arrays")
-    ]
+    memory: dict[int, Memory]
+    rewired: int = 0
+    seconds: float = 0.0
 
 
 class CompiledTraining:
@@ -180,7 +180,11 @@ class CompiledTraining:
                 position, step, unreported = end, step + done, unreported + done
                 for rewiring in self.rewirings:
                     if step % rewiring.every_steps == 0:
-                        self._rewire(network, rewiring, step, sgd, random)
+                        begin, n_edges = time.perf_counter(), len(network.values)
+                        network = self._rewire(network, rewiring, step, sgd, random)
+                        if len(network.values) != n_edges:
+                            scratch = [self._scratch(network) for _ in range(self.n_shares)]
+                        rewiring.seconds += time.perf_counter() - begin
                 # The first call may include compilation, so the run of mini-batches only doubles.
                 if done == n_steps:
                     n_steps = max(1, min(2 * n_steps, int(n_steps * SECONDS_A_CALL / seconds)))
@@ -210,22 +214,44 @@ class CompiledTraining:
             descend(network, sgd, scratch[0].values_gradient, scratch[0].bias_gradient)
         return total
 
-    def _rewire(self, network: Network, rewiring: StepRewiring, step: int, sgd: SGD, rng: np.random.Generator) -> None:
-        for number in rewiring.layers:
-            layer, edges = self.layers[number], slice(*network.edge_start[number : number + 2])
-            dst = self._targets(network, number)
-            state = LayerArrays(
-                layer.n_in, layer.n_out, network.src[edges], dst, network.values[edges], network.velocity[edges]
+    def _rewire(self, network: Network, rewiring: StepRewiring, step: int, sgd: SGD, rng: np.random.Generator) -> Network:
+        for number, memory in rewiring.memory.items():
+            delta = rewiring.rewirer.propose_arrays(
+                self._arrays(network, number, memory), learning_rate=sgd.learning_rate, rng=rng
             )
-            delta = rewiring.rewirer.propose_arrays(state, learning_rate=sgd.learning_rate, rng=rng)
-            order = np.lexsort((delta.grown_src, delta.grown_dst))
-            grown = delta.grown_src[order], delta.grown_dst[order], delta.grown_values[order].astype(self.x.dtype)
-            if not replace_edges(network, number, delta.dropped, *grown, step):
-                raise TopologyError(
-                    f"the rewirer's delta for layer {number} drops {len(delta.dropped)} edges and grows {len(order)}; between "
-                    "mini-batches it must grow as many as it drops, none of them out of range or existing already"
-                )
-            self.changed.add(number)
+            if delta.kept_values is not None:
+                network.values[slice(*network.edge_start[number : number + 2])] = delta.kept_values
+            if len(delta.dropped) or len(delta.grown_src):
+                network = self._replace(network, number, delta, step)
+            if "previous" in memory:
+                memory["previous"] = network.values[slice(*network.edge_start[number : number + 2])].copy()
+            rewiring.rewired += len(delta.dropped)
+        return network
+
+    def _replace(self, network: Network, number: int, delta: EdgeDelta, step: int) -> Network:
+        order = np.lexsort((delta.grown_src, delta.grown_dst))
+        grown = delta.grown_src[order], delta.grown_dst[order], delta.grown_values[order].astype(self.x.dtype)
+        replaced = replace_edges(network, number, delta.dropped, *grown, step)
+        if replaced is None:
+            raise TopologyError(
+                f"the rewirer's delta for layer {number} drops {len(delta.dropped)} edges and grows {len(order)}; "
+                "none of them may be out of range, and no edge may be grown that exists already"
+            )
+        self.changed.add(number)
+        return replaced
+
+    def _arrays(self, network: Network, number: int, memory: Memory) -> LayerArrays:
+        layer, edges = self.layers[number], slice(*network.edge_start[number : number + 2])
+        return LayerArrays(
+            n_in=layer.n_in,
+            n_out=layer.n_out,
+            src=network.src[edges],
+            dst=self._targets(network, number),
+            values=network.values[edges],
+            velocity=network.velocity[edges],
+            previous=memory.get("previous"),
+            memory=memory,
+        )
 
     def _targets(self, network: Network, number: int) -> Array:
         """Return the target of every edge of a layer, int32."""

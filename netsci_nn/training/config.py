@@ -14,6 +14,7 @@ from netsci_nn.errors import ConfigError
 from netsci_nn.generators import GENERATORS
 from netsci_nn.kernels import BACKENDS
 from netsci_nn.layers import ACTIVATIONS
+from netsci_nn.pruning import PRUNERS
 from netsci_nn.registry import Registry
 from netsci_nn.rewiring import REWIRERS
 
@@ -66,11 +67,33 @@ class RewiringConfig(_Named):
     """A rewiring rule, its parameters, where and when it acts."""
 
     layers: list[Annotated[int, Field(strict=True, ge=0)]] | None = None
-    every_epochs: Annotated[int, Field(strict=True, ge=1)] = 1
+    every_epochs: Annotated[int, Field(strict=True, ge=1)] | None = None
+    every_steps: Annotated[int, Field(strict=True, ge=1)] | None = None
 
     @model_validator(mode="after")
     def _known(self) -> "RewiringConfig":
         _require(REWIRERS, self.name)
+        if self.every_epochs is not None and self.every_steps is not None:
+            raise ValueError(
+                f"every_epochs is {self.every_epochs} and every_steps is {self.every_steps}; only one of them may be given"
+            )
+        return self
+
+
+class PruningConfig(_Section):
+    """Where the topology comes from when it is that of a dense network, trained and pruned."""
+
+    criterion: str = "magnitude"
+    dense: str | None = None  # the method whose network is pruned; without it one is trained for this method alone
+    rounds: Annotated[int, Field(strict=True, ge=1, le=100)] = 1  # more than 1: prune and train again, a geometric step a round
+    weights: Literal["trained", "initial", "fresh"] = "trained"  # what training goes on from after pruning
+    partners: Literal["kept", "random"] = "kept"  # random: only both degree sequences stay those of the pruned network
+
+    @model_validator(mode="after")
+    def _known(self) -> "PruningConfig":
+        _require(PRUNERS, self.criterion)
+        if self.partners == "random" and self.weights != "fresh":
+            raise ValueError(f"pruning.weights is {self.weights!r}; with random partners it must be 'fresh'")
         return self
 
 
@@ -110,11 +133,13 @@ class TrainingConfig(_Section):
 
 
 class MethodConfig(_Section):
-    """One [[method]]: a topology for every layer and a rule that rewires it."""
+    """One [[method]]: a topology for every layer, from a graph model or from pruning, and the rules that rewire it."""
 
     name: Annotated[str, Field(min_length=1)]
     generator: OneGenerator | list[OneGenerator] = GeneratorConfig(name="erdos_renyi")
-    rewiring: OneRewiring | None = None
+    density: Density | list[Density] | None = None  # by default that of [model]
+    pruning: PruningConfig | None = None
+    rewiring: OneRewiring | list[OneRewiring] | None = None
 
     @property
     def is_dense(self) -> bool:
@@ -127,7 +152,20 @@ class MethodConfig(_Section):
             raise ValueError(f"generator {DENSE!r} stands for all layers; it cannot be one of a list")
         if self.is_dense and self.rewiring is not None:
             raise ValueError(f"rewiring needs sparse layers; it cannot be combined with generator {DENSE!r}")
+        if self.pruning is not None and "generator" in self.model_fields_set:
+            raise ValueError("generator and pruning are both given; a method's topology comes from one of them")
+        rules = self.rewirings
+        chosen = [layer for rule in rules for layer in rule.layers or ()]
+        if len(set(chosen)) < len(chosen) or (len(rules) > 1 and any(rule.layers is None for rule in rules)):
+            raise ValueError("several rules of rewiring act on one layer; give each rule layers of its own")
         return self
+
+    @property
+    def rewirings(self) -> list[RewiringConfig]:
+        """The rules, none or more."""
+        if self.rewiring is None:
+            return []
+        return self.rewiring if isinstance(self.rewiring, list) else [self.rewiring]
 
 
 class Experiment(_Section):
@@ -150,7 +188,25 @@ class Experiment(_Section):
                 raise ValueError(f"{what} are {values}; they must differ")
         for method in self.method:
             _check_length("generator", method.generator, len(self.model.layer_sizes) - 1)
+            _check_length("density", method.density, len(self.model.layer_sizes) - 1)
+            self.dense_method(method)
         return self
+
+    def dense_method(self, method: MethodConfig) -> MethodConfig | None:
+        """Return the method that trains the dense network which `method` prunes; None where it prunes none.
+
+        Raises:
+            ValueError: when that method does not exist or is not dense.
+        """
+        if method.pruning is None:
+            return None
+        if method.pruning.dense is None:
+            return MethodConfig(name=DENSE, generator=GeneratorConfig(name=DENSE))
+        for other in self.method:
+            if other.name == method.pruning.dense and other.is_dense:
+                return other
+        dense = ", ".join(repr(other.name) for other in self.method if other.is_dense) or "none in this file"
+        raise ValueError(f"pruning.dense of method {method.name!r} is {method.pruning.dense!r}; dense methods are: {dense}")
 
 
 def load_experiment(path: str | PathLike[str], overrides: Sequence[str] = ()) -> Experiment:
@@ -220,4 +276,6 @@ def _sentence(error: ValidationError) -> str:
 def _allowed_keys(location: tuple[int | str, ...]) -> str:
     sections: dict[str, type[BaseModel]] = {"model": ModelConfig, "training": TrainingConfig, "method": MethodConfig}
     section = sections.get(str(location[0]), Experiment) if len(location) > 1 else Experiment
+    if "pruning" in location[:-1]:
+        section = PruningConfig
     return f"allowed are: {', '.join(section.model_fields)}"

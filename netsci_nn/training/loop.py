@@ -4,21 +4,22 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
 from netsci_nn.data.dataset import check_labels
 from netsci_nn.errors import ConfigError, DataError
 from netsci_nn.sampling import Rng, as_generator
-from netsci_nn.training.compiled import CompiledTraining, reason_against, step_rewirings
+from netsci_nn.training.compiled import CompiledTraining, StepRewiring, reason_against
 
 logger = logging.getLogger(__name__)
 
@@ -45,10 +46,38 @@ class TrainingState:
     step: int = 0  # mini-batches completed
     interrupted: bool = False
     record: dict[str, Any] = field(default_factory=dict)  # what callbacks say of the current epoch
+    carried: dict[str, npt.NDArray[Any]] = field(default_factory=dict)  # what callbacks need to find in a checkpoint
+
+
+class Progress(tuple[int, int]):
+    """What training has behind it: (epochs, mini-batches), and what callbacks have left with the state.
+
+    Attributes:
+        carried: arrays by name (see `TrainingState.carried`).
+    """
+
+    carried: Mapping[str, npt.NDArray[Any]]
+
+    def __new__(cls, epoch: int, step: int, carried: Mapping[str, npt.NDArray[Any]] | None = None) -> "Progress":
+        """Put the three together."""
+        progress = super().__new__(cls, (epoch, step))
+        progress.carried = dict(carried or {})
+        return progress
 
 
 Callback = Callable[[Event, TrainingState], None]
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+@runtime_checkable
+class RewiresBetweenSteps(Protocol):
+    """A callback that may leave its work between mini-batches to compiled training."""
+
+    within_compiled: StepRewiring | None  # set by the training loop while compiled steps do the work
+
+    def step_rewiring(self) -> StepRewiring | None:
+        """Return the work, or None where compiled training cannot do it."""
+        ...
 
 
 def train(
@@ -83,7 +112,7 @@ def train(
         rng: int seed or numpy Generator.
         callbacks: called in order at every `Event`.
         loss: of (logits, labels), a mean over the batch.
-        completed: epochs and mini-batches that a resumed training has behind it.
+        completed: what a resumed training has behind it (see `load_checkpoint`).
         compiled: whether to use compiled steps; None where possible.
 
     Raises:
@@ -95,7 +124,8 @@ def train(
     y = y.long()
     steps_per_epoch = -(-len(x) // batch_size)
     state = TrainingState(model, optimizer, as_generator(rng), epochs, steps_per_epoch, *completed)
-
+    if isinstance(completed, Progress):
+        state.carried.update(completed.carried)
     train_epoch = _choose_epoch(state, x, y, batch_size, loss, callbacks, compiled)
 
     def notify(event: Event) -> None:
@@ -129,20 +159,23 @@ def _choose_epoch(
     reason = "compiled=False" if compiled is False else reason_against(state.model, state.optimizer, x, batch_size)
     if loss is not nn.functional.cross_entropy:
         reason = "the loss is not cross_entropy"
-    rewirings = step_rewirings(state.model, callbacks)
-    within = [callback for callback, _ in rewirings]
-    for callback in within:
-        callback.is_within_compiled = False
-    if any(getattr(callback, "needs_every_step", True) for callback in callbacks if callback not in within):
+    within: list[tuple[Any, StepRewiring]] = []
+    for callback in callbacks:
+        if isinstance(callback, RewiresBetweenSteps):
+            callback.within_compiled = None
+            rewiring = callback.step_rewiring()
+            within += [] if rewiring is None else [(callback, rewiring)]
+    acting = [callback for callback, _ in within]
+    if any(getattr(callback, "needs_every_step", True) for callback in callbacks if callback not in acting):
         reason = "a callback needs every step (set its attribute needs_every_step to False where it does not)"
     if compiled and reason is not None:
         raise ConfigError(f"compiled is True, but compiled steps cannot train this: {reason}")
     if reason is not None:
         logger.debug("training step by step: %s", reason)
         return partial(_train_epoch, state, x, y, batch_size, loss)
-    for callback in within:
-        callback.is_within_compiled = True
-    training = CompiledTraining(state.model, state.optimizer, x, y, batch_size, [rewiring for _, rewiring in rewirings])
+    for callback, rewiring in within:
+        callback.within_compiled = rewiring
+    training = CompiledTraining(state.model, state.optimizer, x, y, batch_size, [rewiring for _, rewiring in within])
     training.compile()
     return partial(_train_epoch_compiled, state, training)
 

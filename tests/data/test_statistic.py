@@ -53,7 +53,7 @@ def test_experiments_use_the_training_split_alone() -> None:
     from dataclasses import replace
     from functools import partial
 
-    from netsci_nn.experiment import _build_generator
+    from netsci_nn.experiment.build import _build_generator
     from netsci_nn.training.config import GeneratorConfig
 
     digits = load_dataset("digits")

@@ -203,12 +203,13 @@ class Turnover:
 
 
 @pytest.mark.parametrize("every_steps", [1, 3])
-def test_rewiring_between_mini_batches_equals_the_step_by_step_one(every_steps: int) -> None:
+@pytest.mark.parametrize("surplus", [0, 2, -1])
+def test_rewiring_between_mini_batches_equals_the_step_by_step_one(every_steps: int, surplus: int) -> None:
     results = []
     for compiled in (True, False):
         model = network("mlp", torch.float64)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-        rewire = Rewire(Turnover(), layers=[0, 1], every_steps=every_steps)
+        rewire = Rewire(Turnover(surplus=surplus), layers=[0, 1], every_steps=every_steps)
         parameters = list(model.parameters())
         train(model, optimizer, *data(torch.float64), epochs=3, batch_size=20, rng=5, callbacks=[rewire], compiled=compiled)
         assert all(a is b for a, b in zip(parameters, model.parameters(), strict=True))
@@ -224,19 +225,19 @@ def test_rewiring_between_mini_batches_equals_the_step_by_step_one(every_steps: 
     assert a.layers[2].topology == network("mlp", torch.float64).layers[2].topology
 
 
-def test_a_rule_that_changes_the_edge_count_is_refused_between_mini_batches() -> None:
+class Repetition(Turnover):
+    """Grow an edge that is there already."""
+
+    def _delta(self, values: Any, src: Any, dst: Any, n_in: int, n_out: int, rng: np.random.Generator) -> EdgeDelta:
+        return EdgeDelta(np.array([0]), src[1:2], dst[1:2], np.zeros(1))
+
+
+def test_a_delta_that_does_not_fit_is_refused_between_mini_batches() -> None:
     model = network("mlp", torch.float32)
-    callbacks = [Rewire(Turnover(surplus=1), every_steps=1)]
-    with pytest.raises(TopologyError, match="drops 3 edges and grows 4"):
-        train(
-            model,
-            torch.optim.SGD(model.parameters(), lr=0.1),
-            *data(torch.float32),
-            epochs=1,
-            batch_size=50,
-            rng=0,
-            callbacks=callbacks,
-        )
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    callbacks = [Rewire(Repetition(), every_steps=1)]
+    with pytest.raises(TopologyError, match="drops 1 edges and grows 1"):
+        train(model, optimizer, *data(torch.float32), epochs=1, batch_size=50, rng=0, callbacks=callbacks)
 
 
 @pytest.mark.parametrize("every_steps", [0, -1, 1.5])

@@ -52,7 +52,7 @@ def test_names_and_tables_with_parameters() -> None:
     parsed = parse_experiment(table(method=[method]), "toy").method[0]
     assert [g.name for g in parsed.generator] == ["small_world", "erdos_renyi"]
     assert parsed.generator[0].parameters == {"rewiring_probability": 0.2}
-    assert (parsed.rewiring.parameters, parsed.rewiring.layers, parsed.rewiring.every_epochs) == ({"fraction": 0.4}, [0], 1)
+    assert (parsed.rewiring.parameters, parsed.rewiring.layers, parsed.rewiring.every_epochs) == ({"fraction": 0.4}, [0], None)
 
 
 def test_every_experiment_file_of_the_repository_is_valid() -> None:
@@ -101,7 +101,10 @@ def test_every_experiment_file_of_the_repository_is_valid() -> None:
             "generator has 1 entries; it must be one value or one for each",
         ),
         ({"method": [{"name": "a", "generator": ["dense", "dense"]}]}, "generator 'dense' stands for all layers"),
-        ({"method": [{"name": "a", "rewiring": "sett"}]}, r"unknown rewirer 'sett' \(did you mean 'set'\?\); allowed are: set"),
+        (
+            {"method": [{"name": "a", "rewiring": "sett"}]},
+            r"unknown rewirer 'sett' \(did you mean 'set'\?\); allowed are: ba_deep_r, ",
+        ),
         ({"method": [{"name": "a", "generator": "dense", "rewiring": "set"}]}, "cannot be combined with generator 'dense'"),
         ({"method": [{"name": "a"}, {"name": "a"}]}, r"method names are \['a', 'a'\]; they must differ"),
         ({"method": [{"name": "a b"}, {"name": "A-b"}]}, r"method names \(as folder names\) are .*; they must differ"),

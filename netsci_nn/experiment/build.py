@@ -1,0 +1,110 @@
+"""From an experiment file to networks, optimisers and rewiring rules; and what their training costs."""
+
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import nn
+
+from netsci_nn.data import Dataset, input_statistic
+from netsci_nn.errors import ConfigError, DataError
+from netsci_nn.generators import GENERATORS, Generator, check_parameters
+from netsci_nn.layers import SparseLinear
+from netsci_nn.models import SparseMLP, dense_mlp, sparse_layers
+from netsci_nn.rewiring import REWIRERS
+from netsci_nn.training import Rewire
+from netsci_nn.training.config import Experiment, GeneratorConfig, MethodConfig, RewiringConfig
+
+
+def build_model(experiment: Experiment, method: MethodConfig, dataset: Dataset, seed: int) -> nn.Module:
+    """Build the untrained network of a method; the same seed gives the same network.
+
+    Raises:
+        DataError: when the layer sizes do not fit the dataset.
+        ConfigError, TopologyError: when a generator's parameters are not allowed, or the method prunes (its network is
+            then made from a trained one).
+    """
+    sizes = experiment.model.layer_sizes
+    if sizes[0] != dataset.n_features or sizes[-1] < dataset.n_classes:
+        raise DataError(
+            f"model.layer_sizes is {sizes}; dataset {dataset.name!r} needs {dataset.n_features} inputs "
+            f"and at least {dataset.n_classes} outputs"
+        )
+    if method.pruning is not None:
+        raise ConfigError(f"method {method.name!r} prunes; its network is made from a trained one, see run_method")
+    settings = experiment.model
+    rng = np.random.default_rng([seed, 0])
+    if method.is_dense:
+        return dense_mlp(sizes, activation=settings.activation, bias=settings.bias, rng=rng)
+    choices = method.generator if isinstance(method.generator, list) else [method.generator] * (len(sizes) - 1)
+    return SparseMLP(
+        sizes,
+        density=density_of(experiment, method),
+        generator=[_build_generator(choice, dataset) for choice in choices],
+        activation=settings.activation,
+        bias=settings.bias,
+        backend=settings.backend,
+        rng=rng,
+    )
+
+
+def density_of(experiment: Experiment, method: MethodConfig) -> float | list[float]:
+    """Return the density that a method asks for: its own, or that of [model]."""
+    return experiment.model.density if method.density is None else method.density
+
+
+def build_optimizer(experiment: Experiment, model: nn.Module) -> torch.optim.Optimizer:
+    """Return the optimiser that section [training] describes."""
+    training = experiment.training
+    if training.optimizer == "adam":
+        return torch.optim.Adam(model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay)
+    return torch.optim.SGD(
+        model.parameters(), lr=training.learning_rate, momentum=training.momentum, weight_decay=training.weight_decay
+    )
+
+
+def build_rewirings(method: MethodConfig) -> list[Rewire]:
+    """Return a callback for every rule of a method.
+
+    Raises:
+        ConfigError: when a rule's parameters are not allowed.
+    """
+    return [_build_rewiring(rule) for rule in method.rewirings]
+
+
+def _build_rewiring(rule: RewiringConfig) -> Rewire:
+    factory = REWIRERS[rule.name]
+    check_parameters(f"rewiring {rule.name!r}", factory, rule.parameters)
+    return Rewire(factory(**rule.parameters), rule.layers, rule.every_epochs, rule.every_steps)
+
+
+def _build_generator(choice: GeneratorConfig, dataset: Dataset) -> Generator:
+    """Bind a generator's parameters; those that come from data are computed on the training inputs where not given."""
+    generator, parameters = GENERATORS[choice.name], choice.parameters
+    statistic = parameters.pop("statistic", "mean") if choice.name == "input_weighted" else ""
+    check_parameters(f"generator {choice.name!r}", generator, parameters)
+    if choice.name == "input_weighted" and "weights" not in parameters:
+        parameters["weights"] = input_statistic(statistic, dataset.x_train, dataset.y_train)
+    if choice.name == "csti":
+        parameters.setdefault("inputs", dataset.x_train)
+    return partial(generator, **parameters)
+
+
+def count_weights(model: nn.Module) -> int:
+    """Return the number of edges of all linear layers, sparse or dense; biases are not counted."""
+    dense = sum(module.weight.numel() for module in model.modules() if isinstance(module, nn.Linear))
+    return dense + sum(layer.n_edges for layer in sparse_layers(model))
+
+
+def count_dense_weights(experiment: Experiment) -> int:
+    """Return the number of weights of the dense network of the same layer sizes."""
+    return sum(n_in * n_out for n_in, n_out in pairwise(experiment.model.layer_sizes))
+
+
+def training_multiply_adds(model: nn.Module, n_rows: int) -> int:
+    """Return the multiply-adds of one epoch: per edge and row one forward, one for its gradient, and, in all layers but
+    the first, one for the gradient to the sources. Biases, activations, the update and rewiring are not counted."""
+    layers = [module for module in model.modules() if isinstance(module, (nn.Linear, SparseLinear))]
+    edges = [layer.n_edges if isinstance(layer, SparseLinear) else layer.weight.numel() for layer in layers]
+    return n_rows * (3 * sum(edges) - edges[0])

@@ -1,0 +1,144 @@
+"""All runs of an experiment: one after the other, or in several processes; from the beginning, or from where they stopped."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from netsci_nn.data import Dataset
+from netsci_nn.errors import ConfigError
+from netsci_nn.experiment.directory import CHECKPOINT, check_same_run, clear, is_begun
+from netsci_nn.experiment.result import RunResult, load_result
+from netsci_nn.experiment.run import check_method, run_method
+from netsci_nn.training import Callback
+from netsci_nn.training.config import Experiment, MethodConfig, slug
+
+CallbackFactory = Callable[[str, int], Callback]
+
+
+class Task(NamedTuple):
+    """A run to be done."""
+
+    method: MethodConfig
+    seed: int
+    directory: Path
+    dense_run: Path | None  # which must be complete before
+
+
+def run_experiment(
+    experiment: Experiment,
+    dataset: Dataset,
+    directory: Path,
+    further: CallbackFactory | None = None,
+    *,
+    workers: int = 1,
+    resume: bool = False,
+) -> Iterator[RunResult]:
+    """Run every method with every seed and yield each result as it comes; stop after an interruption.
+
+    A dense network that several methods prune is trained once a seed, before them.
+
+    Args:
+        experiment: what to run.
+        dataset: loaded data.
+        directory: where run directories are made: `METHOD/seed-0` and so on.
+        further: makes one more callback for a method's name and a seed, for example a progress bar; with one worker only.
+        workers: processes that runs are shared between.
+        resume: read the results of complete runs in `directory` and go on with incomplete ones, instead of refusing them.
+
+    Raises:
+        ConfigError, DataError, TopologyError: when the experiment does not fit, before anything is written.
+    """
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise ConfigError(f"workers is {workers!r}; it must be an integer >= 1")
+    for method in experiment.method:
+        check_method(experiment, method, dataset)
+    tasks = _tasks(experiment, directory)
+    if workers == 1:
+        yield from _run_here(experiment, dataset, tasks, further, resume)
+    else:
+        yield from _run_in_workers(experiment, dataset, tasks, workers, resume)
+
+
+def _tasks(experiment: Experiment, directory: Path) -> list[Task]:
+    """All runs, seed by seed, in the order of the methods; only dense networks come before those that prune them."""
+    tasks = []
+    for seed in experiment.seeds:
+        for method in sorted(experiment.method, key=lambda method: method.pruning is not None):
+            dense = None if method.pruning is None else method.pruning.dense
+            places = [None if name is None else directory / slug(name) / f"seed-{seed}" for name in (method.name, dense)]
+            assert places[0] is not None
+            tasks.append(Task(method, seed, places[0], places[1]))
+    return tasks
+
+
+def _run_here(
+    experiment: Experiment, dataset: Dataset, tasks: list[Task], further: CallbackFactory | None, resume: bool
+) -> Iterator[RunResult]:
+    if experiment.training.threads is not None:
+        torch.set_num_threads(experiment.training.threads)
+    for task in tasks:
+        callbacks = [] if further is None else [further(task.method.name, task.seed)]
+        result = _run(experiment, dataset, task, callbacks, resume)
+        yield result
+        if result.interrupted:
+            return
+
+
+def _run(experiment: Experiment, dataset: Dataset, task: Task, callbacks: list[Callback], resume: bool) -> RunResult:
+    """Do a run, or what is left of it."""
+    run = experiment, task.method, task.seed
+    if not (resume and is_begun(task.directory)):
+        return run_method(*run, dataset, task.directory, callbacks, dense_run=task.dense_run)
+    check_same_run(task.directory, *run)
+    known = load_result(task.directory)
+    if known is not None:
+        return known
+    go_on = task.method.pruning is not None or (task.directory / CHECKPOINT).is_file()
+    if not go_on:
+        clear(task.directory, header=True)
+    return run_method(*run, dataset, task.directory, callbacks, resume=go_on, dense_run=task.dense_run)
+
+
+def _run_in_workers(
+    experiment: Experiment, dataset: Dataset, tasks: list[Task], workers: int, resume: bool
+) -> Iterator[RunResult]:
+    """Share the runs between spawned processes; a forked one could not use compiled code on threads."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads of one process must not take the core of another
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _start_worker, (experiment, dataset, workers)) as pool:
+        waiting = [task for task in tasks if task.dense_run is not None]
+        running = {pool.submit(_run_in_worker, task, resume) for task in tasks if task.dense_run is None}
+        try:
+            while running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    result = future.result()
+                    yield result
+                    if result.interrupted:
+                        return
+                    ready = [task for task in waiting if task.dense_run == result.directory]
+                    waiting = [task for task in waiting if task.dense_run != result.directory]
+                    running |= {pool.submit(_run_in_worker, task, resume) for task in ready}
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+_worker: dict[str, tuple[Experiment, Dataset]] = {}
+
+
+def _start_worker(experiment: Experiment, dataset: Dataset, workers: int) -> None:
+    """Prepare a process: threads, and Ctrl-C, which ends the run that it trains and otherwise is its parent's business."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(experiment.training.threads or max(1, torch.get_num_threads() // workers))
+    _worker["job"] = experiment, dataset
+
+
+def _run_in_worker(task: Task, resume: bool) -> RunResult:
+    experiment, dataset = _worker["job"]
+    return _run(experiment, dataset, task, [], resume)

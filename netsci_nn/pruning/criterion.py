@@ -1,0 +1,51 @@
+"""What a pruning criterion is, and which weights it scores."""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from netsci_nn.errors import ConfigError
+from netsci_nn.layers import SparseLinear
+from netsci_nn.registry import Registry
+
+LinearLayer = nn.Linear | SparseLinear
+
+# A criterion: (model, **parameters), out comes one tensor for each of `linear_layers(model)`, in that order and of the shape
+# of its weights: a score a weight, the greater the better worth keeping. What it needs beside the model, such as inputs to
+# compute gradients from, is bound by functools.partial. It leaves the model as it was.
+Criterion = Callable[..., list[torch.Tensor]]
+
+PRUNERS: Registry[Criterion] = Registry("pruning criterion")
+
+
+def linear_layers(model: nn.Module) -> dict[str, LinearLayer]:
+    """Return the layers that are pruned, dense or sparse, by their dotted names and in the order of `model.modules()`.
+
+    A layer that is registered under several names occurs once, under the first; the name of `model` itself is "". The output
+    projection of an `nn.MultiheadAttention`, which reads its weight past the layer, is left out, as are its input projections.
+
+    Raises:
+        ConfigError: when `model` is no module, has no such layer, or one without weights before its first input.
+    """
+    if not isinstance(model, nn.Module):
+        raise ConfigError(f"model is a {type(model).__name__}; it must be a module with linear layers")
+    projections = {module.out_proj for module in model.modules() if isinstance(module, nn.MultiheadAttention)}
+    layers = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, (nn.Linear, SparseLinear)) and module not in projections
+    }
+    if not layers:
+        raise ConfigError(
+            f"model is a {type(model).__name__} without linear layers that can be pruned; it must have at least one"
+        )
+    for name, layer in layers.items():
+        if isinstance(layer, nn.Linear) and isinstance(layer.weight, nn.parameter.UninitializedParameter):
+            raise ConfigError(f"layer {name!r} has no weights before its first input; the model must have seen one")
+    return layers
+
+
+def weights_of(layer: LinearLayer) -> torch.Tensor:
+    """Return the weights of a layer: `[n_out, n_in]` of a dense one, `[n_edges]` of a sparse one."""
+    return layer.values if isinstance(layer, SparseLinear) else layer.weight

@@ -1,0 +1,274 @@
+"""From scores to topologies, and from topologies to the sparse model; the same for every criterion."""
+
+import copy
+import inspect
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from netsci_nn.checks import check_count, check_density
+from netsci_nn.errors import ConfigError, TopologyError
+from netsci_nn.generators.budget import resolve_n_edges
+from netsci_nn.layers import SparseLinear
+from netsci_nn.pruning.criterion import PRUNERS, Criterion, LinearLayer, linear_layers, weights_of
+from netsci_nn.sampling import contains
+from netsci_nn.topology import BipartiteTopology, Int64Array
+
+Layers = dict[str, LinearLayer]
+
+
+def prune(
+    model: nn.Module, *, density: float | Sequence[float], criterion: str | Criterion = "magnitude"
+) -> list[BipartiteTopology]:
+    """Return the edges that are worth keeping in every linear layer of `model`, which stays as it is.
+
+    Each layer keeps exactly round(density * n_in * n_out) edges, those of its highest scores; of equal scores those that
+    come first by (dst, src). A sparse layer keeps some of its own edges. Layers do not compete: for one threshold over all
+    of them, `netsci_nn.allocation.global_scores` of the same scores gives the densities.
+
+    Args:
+        model: a module that has linear layers, dense or sparse, or is one (see `linear_layers`).
+        density: edges / (n_in * n_out), in (0, 1]; one number for all layers or one a layer.
+        criterion: a name in `netsci_nn.pruning.PRUNERS` or a function of the model; `functools.partial` binds what it
+            needs beside the model.
+
+    Returns:
+        a topology a linear layer, in the order of `model.modules()`.
+
+    Raises:
+        ConfigError: when there is no linear layer, the criterion is unknown or does not give a score for every weight, or
+            the number of densities is wrong.
+        TopologyError: when a density is out of range, a sparse layer has fewer edges than it would keep, or a score is NaN.
+    """
+    layers = linear_layers(model)
+    counts = _counts(layers, density)
+    scores = _scores(model, layers, criterion)
+    positions = [_highest(*layer) for layer in zip(scores, counts, strict=True)]
+    return [_topology(*layer) for layer in zip(layers.values(), positions, strict=True)]
+
+
+def restrict(model: nn.Module, topologies: Sequence[BipartiteTopology]) -> nn.Module:
+    """Return a copy of `model` whose i-th linear layer is sparse and has the edges of topologies[i], with model's weights.
+
+    Given the trained model that was pruned, the copy is to be trained on from its trained weights (Han et al. 2015); given
+    the model as it was before it was trained, it is the lottery ticket, rewound to its first weights (Frankle and Carbin
+    2019, "The lottery ticket hypothesis: finding sparse, trainable neural networks", section 1).
+
+    Weights, biases and all other modules are the same bit for bit, on their device, in their dtype and mode, trainable where
+    they were. Sparse layers keep their backend and the births of their edges; gradients are not copied. Torch's global
+    generators are left as they were. Make optimisers afterwards: all parameters are new ones. `nn.TransformerEncoder`
+    leaves its fused path of evaluation, which would read weights past the layers.
+
+    Args:
+        model: as in `prune`; its sparse layers must have the edges that they are to keep.
+        topologies: one for each linear layer, in the order of `model.modules()`, as `prune` returns them.
+
+    Raises:
+        ConfigError: when there is no linear layer, the number of topologies is wrong, or a layer would lose something: a
+            weight that it shares with another module, hooks, further parameters, a `forward` of its own.
+        TopologyError: when a topology has other sizes than its layer, or an edge that its sparse layer has not.
+    """
+    layers = linear_layers(model)
+    chosen = _check_topologies(topologies, layers)
+    _check_replaceable(model, layers)
+    places = [_places(layer, topology) for layer, topology in zip(layers.values(), chosen, strict=True)]
+    # What the memo has under a module's id is what copies of the model get in its place, under all its names.
+    memo: dict[int, Any] = {}
+    devices = {weights_of(layer).device for layer in layers.values() if weights_of(layer).device.type == "cuda"}
+    with torch.random.fork_rng(devices=devices):
+        for layer, topology in zip(layers.values(), chosen, strict=True):
+            if isinstance(layer, nn.Linear):
+                memo[id(layer)] = _sparse(layer, topology, memo)
+    result = copy.deepcopy(model, memo)
+    for layer, topology, kept in zip(layers.values(), chosen, places, strict=True):
+        if isinstance(layer, SparseLinear):
+            memo[id(layer)].set_structure(topology, layer.values.detach()[kept], layer.birth[kept])
+    _leave_fused_paths(result)
+    return result
+
+
+def round_densities(density: float | Sequence[float], rounds: int) -> list[list[float]]:
+    """Return the densities after each round of iterative pruning: density^(r / rounds) after round r = 1, ..., rounds.
+
+    Every round takes the same share of the weights that are left, the share of a layer being 1 - density^(1 / rounds).
+
+    Args:
+        density: of every layer after the last round, in (0, 1]; one number stands for a single layer.
+        rounds: at least 1.
+
+    Returns:
+        `[rounds][n_layers]`; the last are `density` itself.
+
+    Raises:
+        ConfigError, TopologyError: naming the argument that is not allowed.
+
+    Source: Frankle and Carbin 2019, section 1. Deviation: the paper says that each of n rounds prunes p^(1/n) % of the
+    surviving weights, to prune p % in the end; it is the share that is kept whose n-th power is the density.
+    """
+    values = _as_list(density)
+    if values == []:
+        raise ConfigError(f"density is {density!r}; it must be one value or one for each layer")
+    last = _check_densities(density, 1 if values is None else len(values))
+    count = check_count("rounds", rounds, 1)
+    return [[value ** (done / count) for value in last] for done in range(1, count + 1)]
+
+
+def _as_list(density: Any) -> list[Any] | None:
+    """Return the densities of single layers, or None where one stands for all."""
+    values = density.tolist() if isinstance(density, np.ndarray) else density
+    is_one = isinstance(values, (str, bytes)) or not isinstance(values, Sequence)
+    return None if is_one else list(values)
+
+
+def _check_densities(density: Any, n_layers: int) -> list[float]:
+    values = _as_list(density)
+    if values is None:
+        return [check_density("density", density)] * n_layers
+    if len(values) != n_layers:
+        raise ConfigError(f"density is {values!r}; it must be one value or one for each of the {n_layers} linear layers")
+    return [check_density(f"density[{i}]", value) for i, value in enumerate(values)]
+
+
+def _counts(layers: Layers, density: float | Sequence[float]) -> list[int]:
+    """Return how many edges each layer keeps."""
+    counts = []
+    for (name, layer), value in zip(layers.items(), _check_densities(density, len(layers)), strict=True):
+        count, available = resolve_n_edges(*_sizes(layer), None, value), weights_of(layer).numel()
+        if count > available:
+            raise TopologyError(
+                f"density is {value!r} for layer {name!r}, which means {count} edges; the layer has {available}, "
+                "and pruning adds none"
+            )
+        counts.append(count)
+    return counts
+
+
+def _scores(model: nn.Module, layers: Layers, criterion: str | Criterion) -> list[npt.NDArray[Any]]:
+    """Return the checked scores of every layer, flat and in the order of its possible edges."""
+    function = PRUNERS[criterion] if isinstance(criterion, str) else criterion
+    if not callable(function):
+        raise ConfigError(f"criterion is {criterion!r}; it must be a name or a function")
+    if isinstance(criterion, str):
+        try:
+            inspect.signature(function).bind(model)
+        except TypeError:
+            raise ConfigError(
+                f"criterion is {criterion!r}, which needs more than a model; bind that with functools.partial and pass it"
+            ) from None
+    scores = function(model)
+    if not isinstance(scores, Sequence) or len(scores) != len(layers):
+        got = f"{len(scores)} scores" if isinstance(scores, Sequence) else f"a {type(scores).__name__}"
+        raise ConfigError(f"criterion gave {got}; it must give a list of a tensor for each of the {len(layers)} linear layers")
+    return [_flat(name, layer, tensor) for (name, layer), tensor in zip(layers.items(), scores, strict=True)]
+
+
+def _flat(name: str, layer: LinearLayer, scores: torch.Tensor) -> npt.NDArray[Any]:
+    shape = tuple(weights_of(layer).shape)
+    if not isinstance(scores, torch.Tensor) or tuple(scores.shape) != shape or scores.is_complex():
+        got = f"{scores.dtype} {list(scores.shape)}" if isinstance(scores, torch.Tensor) else f"a {type(scores).__name__}"
+        raise ConfigError(
+            f"criterion gave layer {name!r} {got}; it must give a real tensor of its weights' shape {list(shape)}"
+        )
+    known = scores.float() if scores.dtype == torch.bfloat16 else scores  # a dtype that numpy has
+    flat = known.detach().cpu().numpy().reshape(-1)
+    if np.isnan(flat).any():
+        position = int(np.isnan(flat).argmax())
+        raise TopologyError(f"criterion gave layer {name!r} the score nan at position {position}; every score must be a number")
+    return flat
+
+
+def _highest(scores: npt.NDArray[Any], count: int) -> Int64Array:
+    """Return the positions of the `count` highest scores, increasing; of equal ones the first."""
+    if count == 0:
+        return np.empty(0, dtype=np.int64)
+    threshold = np.partition(scores, len(scores) - count)[len(scores) - count]
+    is_kept = scores > threshold
+    level = np.flatnonzero(scores == threshold)
+    is_kept[level[: count - np.count_nonzero(is_kept)]] = True
+    return np.flatnonzero(is_kept)
+
+
+def _topology(layer: LinearLayer, positions: Int64Array) -> BipartiteTopology:
+    """Return the edges at positions of the layer's flattened weights."""
+    keys = layer.topology.keys()[positions] if isinstance(layer, SparseLinear) else positions
+    return BipartiteTopology.from_keys(keys, *_sizes(layer))
+
+
+def _sizes(layer: LinearLayer) -> tuple[int, int]:
+    return (layer.n_in, layer.n_out) if isinstance(layer, SparseLinear) else (layer.in_features, layer.out_features)
+
+
+def _check_topologies(topologies: Any, layers: Layers) -> list[BipartiteTopology]:
+    """Return the topologies after checking that each can be its layer's."""
+    if not isinstance(topologies, Sequence) or len(topologies) != len(layers):
+        got = f"has {len(topologies)} entries" if isinstance(topologies, Sequence) else f"is a {type(topologies).__name__}"
+        raise ConfigError(f"topologies {got}; it must be a list with one for each of the {len(layers)} linear layers")
+    for i, ((name, layer), topology) in enumerate(zip(layers.items(), topologies, strict=True)):
+        if not isinstance(topology, BipartiteTopology):
+            raise TopologyError(f"topologies[{i}] is a {type(topology).__name__}; it must be a BipartiteTopology")
+        n_in, n_out = _sizes(layer)
+        if (topology.n_in, topology.n_out) != (n_in, n_out):
+            raise TopologyError(
+                f"topologies[{i}] joins {topology.n_in} sources and {topology.n_out} targets; "
+                f"layer {name!r} has {n_in} and {n_out}"
+            )
+        if isinstance(layer, SparseLinear):
+            has = contains(layer.topology.keys(), topology.keys())
+            if not has.all():
+                edge = int(has.argmin())
+                raise TopologyError(
+                    f"topologies[{i}] has the edge ({topology.src[edge]}, {topology.dst[edge]}), which layer {name!r} has not; "
+                    "a sparse layer can only keep edges that it has"
+                )
+    return list(topologies)
+
+
+def _check_replaceable(model: nn.Module, layers: Layers) -> None:
+    """Raise a ConfigError when a layer would lose something on its way into the copy."""
+    owners = Counter(id(parameter) for module in model.modules() for parameter in module.parameters(recurse=False))
+    for name, layer in layers.items():
+        reason = _reason_against(layer) if isinstance(layer, nn.Linear) else None
+        if reason is None and owners[id(weights_of(layer))] > 1:
+            reason = "its weight is shared with another module, and they would train apart"
+        if reason is not None:
+            raise ConfigError(f"layer {name!r} cannot become sparse: {reason}")
+
+
+def _reason_against(layer: nn.Linear) -> str | None:
+    """Return what would be lost if `layer` were replaced, or None."""
+    if type(layer).forward is not nn.Linear.forward or "forward" in vars(layer):
+        return f"it is a {type(layer).__name__} with a forward of its own"
+    further = sorted(dict(layer.named_parameters()).keys() - {"weight", "bias"})
+    if further:
+        return f"it has the parameters {', '.join(further)} beside weight and bias"
+    hooks = (layer._forward_pre_hooks, layer._forward_hooks, layer._backward_pre_hooks, layer._backward_hooks)
+    return "it has hooks, which would be lost" if any(hooks) else None
+
+
+def _places(layer: LinearLayer, topology: BipartiteTopology) -> torch.Tensor | None:
+    """Return where a sparse layer has the edges of `topology`: int64 `[topology.n_edges]`; None for a dense layer."""
+    if not isinstance(layer, SparseLinear):
+        return None
+    return torch.from_numpy(np.searchsorted(layer.topology.keys(), topology.keys())).to(layer.values.device)
+
+
+def _sparse(linear: nn.Linear, topology: BipartiteTopology, memo: dict[int, Any]) -> SparseLinear:
+    """Return `linear` on the edges of `topology`; a bias that other modules share stays shared in the copy."""
+    layer = SparseLinear.from_dense(linear, topology)
+    layer.values.requires_grad_(linear.weight.requires_grad)
+    layer.bias = copy.deepcopy(linear.bias, memo)
+    return layer.train(linear.training)
+
+
+def _leave_fused_paths(model: nn.Module) -> None:
+    """Make encoders call their linear layers: evaluating, they read the weights themselves unless these attributes say no."""
+    for module in model.modules():
+        if isinstance(module, nn.TransformerEncoderLayer):
+            module.activation_relu_or_gelu = 0
+        if isinstance(module, nn.TransformerEncoder):
+            module.use_nested_tensor = False

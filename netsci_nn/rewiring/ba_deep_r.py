@@ -1,0 +1,101 @@
+"""BA_Deep R: edges go as in Deep R, and come back preferentially, where a neuron has many edges already."""
+
+from functools import partial
+
+import numpy as np
+import torch
+
+from netsci_nn.checks import check_real
+from netsci_nn.errors import ConfigError
+from netsci_nn.layers import SparseLinear
+from netsci_nn.rewiring.deep_r import NEEDS, Dynamics, advance, newborn
+from netsci_nn.rewiring.delta import EdgeDelta
+from netsci_nn.rewiring.growth import check_growth, grow_preferentially
+from netsci_nn.rewiring.rule import REWIRERS, LayerArrays, Memory, RewiringStatistics, layer_arrays
+from netsci_nn.rewiring.signs import draw_signs
+from netsci_nn.rewiring.weight_change import CRITERIA, most_changed, nothing
+from netsci_nn.sampling import Rng, as_generator
+from netsci_nn.topology import Int64Array
+
+SIGN_CROSSING = "sign_crossing"
+DELETIONS = (SIGN_CROSSING, *CRITERIA)
+
+
+@REWIRERS.register("ba_deep_r")
+class PreferentialDeepR:
+    """Drop edges as Deep R does, or by the size of the weight's change; grow as many with preference for high degrees.
+
+    Args:
+        deletion: "sign_crossing" as in `deep_r`, after every mini-batch of SGD; "abs_delta" or "rel_delta" as in `deep_r_s1`
+            and `deep_r_s1_relative`, after every epoch unless told otherwise.
+        attractiveness: a >= 0: a source with k edges is chosen with probability proportional to k + a. 0 is the literal
+            rule, under which a source without edges never comes back.
+        updating: "sequential": degrees count the edges grown before in the same step; "frozen": they do not.
+        side: "source": the source of a new edge is chosen preferentially and its target uniformly among those it is not
+            joined to; "target": the other way round; "both": both preferentially. Saturated neurons take no part.
+        l1, noise, noise_scaling: of sign crossing, as in `deep_r`.
+        fraction: of the deletion by change, as in `deep_r_s1`.
+
+    Raises:
+        ConfigError: when an argument is out of range; in training as `deep_r`.
+
+    Source: the paper that `docs/brain-inspired-paper.md` reproduces, section 3.3, after Barabasi and Albert 1999. It
+    leaves a, the order of updating and the side open (a = 1, sequential and source are ours), and describes the deletion
+    as that by change (see `deep_r_s1`); sign crossing is what the algorithm does that it cites. Growth without new
+    neurons is not the Barabasi-Albert model: no power law is implied, degrees may condense on few neurons.
+    """
+
+    def __init__(
+        self,
+        deletion: str = SIGN_CROSSING,
+        attractiveness: float = 1.0,
+        updating: str = "sequential",
+        side: str = "source",
+        l1: float = 1e-5,
+        noise: float = 2.5e-11,
+        noise_scaling: str = "published",
+        fraction: float = 0.1,
+    ) -> None:
+        if deletion not in DELETIONS:
+            raise ConfigError(f"deletion is {deletion!r}; it must be one of {', '.join(map(repr, DELETIONS))}")
+        self.deletion = deletion
+        check_growth(attractiveness, updating, side)
+        self.grow = partial(grow_preferentially, attractiveness=attractiveness, updating=updating, side=side)
+        self.dynamics = Dynamics(l1, noise, noise_scaling)
+        self.fraction = check_real("fraction", fraction, lambda value: 0 < value < 1, "in (0, 1)", ConfigError)
+        self.acts_every_step = deletion == SIGN_CROSSING
+        self.needs_previous = True
+
+    def check(self, optimizer: torch.optim.Optimizer, every_steps: int | None) -> None:
+        """See the class."""
+        if self.deletion == SIGN_CROSSING:
+            self.dynamics.check("ba_deep_r", optimizer, every_steps)
+
+    def remember(self, layer: LayerArrays, rng: np.random.Generator) -> Memory:
+        """Fix the sign of every pair where edges go by it."""
+        return draw_signs(layer, rng) if self.deletion == SIGN_CROSSING else {}
+
+    def propose(self, layer: SparseLinear, *, rng: Rng, statistics: RewiringStatistics | None = None) -> EdgeDelta:
+        """Return the change for `layer`; `rng` is an int seed or numpy Generator."""
+        needs = NEEDS if self.deletion == SIGN_CROSSING else {"previous_values": "the weights of some time before"}
+        arrays = layer_arrays(layer, statistics, "ba_deep_r", needs)
+        assert statistics is not None
+        if statistics.is_last:
+            return nothing(arrays)
+        return self.propose_arrays(arrays, learning_rate=statistics.learning_rate or 0.0, rng=as_generator(rng))
+
+    def propose_arrays(self, layer: LayerArrays, *, learning_rate: float, rng: np.random.Generator) -> EdgeDelta:
+        """Return the change for a layer held as arrays."""
+        if self.deletion == SIGN_CROSSING:
+            kept, dropped = advance(layer, self.dynamics, learning_rate, rng)
+            src, dst = self._grown(layer, dropped, rng)
+            return EdgeDelta(dropped, src, dst, newborn(dst * layer.n_in + src, layer), kept)
+        dropped = most_changed(layer, self.deletion, self.fraction)
+        src, dst = self._grown(layer, dropped, rng)
+        return EdgeDelta(dropped, src, dst, np.zeros(len(src), layer.values.dtype))
+
+    def _grown(self, layer: LayerArrays, dropped: Int64Array, rng: np.random.Generator) -> tuple[Int64Array, Int64Array]:
+        if len(dropped) == 0:
+            return dropped, dropped
+        remaining = np.delete(layer.keys(), dropped)
+        return self.grow(layer.n_in, layer.n_out, remaining, len(dropped), rng=rng)

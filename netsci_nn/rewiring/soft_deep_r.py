@@ -1,0 +1,103 @@
+"""Soft Deep R: dormant pairs, too, have a weight, below zero, that wanders; the number of edges holds in expectation only."""
+
+import numpy as np
+import torch
+from numba import njit
+
+from netsci_nn.errors import ConfigError
+from netsci_nn.layers import SparseLinear
+from netsci_nn.rewiring.deep_r import Dynamics, rate_of
+from netsci_nn.rewiring.delta import EdgeDelta
+from netsci_nn.rewiring.rule import REWIRERS, LayerArrays, Memory, RewiringStatistics, layer_arrays
+from netsci_nn.rewiring.signs import draw_signs, signs_of
+from netsci_nn.sampling import Rng, as_generator
+
+
+@REWIRERS.register("soft_deep_r")
+class SoftDeepR:
+    """Soft Deep R: every pair of neurons has theta >= theta_min; pairs with theta > 0 are joined, with weight s * theta.
+
+    After every mini-batch, noise acts on theta of all pairs, L1 on that of joined ones (gradient steps reach only them), and
+    theta below theta_min = -(1 - p) T / (p l1) is set to it, where T is the temperature and p the density at the start. With
+    T and l1 alone, theta is then uniform below 0 and exponential above, and a pair is joined with probability p: the number
+    of edges holds in expectation over that law. What the loss adds to it moves the number, too.
+
+    Dense: theta and sign of all n_in * n_out pairs are kept, and a step costs as much. Dormant pairs start uniformly in
+    [theta_min, 0].
+
+    Args:
+        l1: alpha > 0.
+        noise: > 0.
+        noise_scaling: as in `deep_r`. With "authors" T, and so theta_min, follows the learning rate.
+
+    Raises:
+        ConfigError: as `deep_r`, and when l1 or noise is 0.
+
+    Source: Bellec et al. 2018, section 4 and the authors' code (theta_min); the start of dormant pairs is ours: the law in
+    which they stay.
+    """
+
+    acts_every_step = True
+
+    def __init__(self, l1: float = 1e-5, noise: float = 2.5e-11, noise_scaling: str = "published") -> None:
+        self.dynamics = Dynamics(l1, noise, noise_scaling)
+        for name, value in (("l1", l1), ("noise", noise)):
+            if value == 0:
+                raise ConfigError(f"{name} is {value!r}; in soft Deep R it must be > 0, for theta_min depends on it")
+
+    def check(self, optimizer: torch.optim.Optimizer, every_steps: int | None) -> None:
+        """See the class."""
+        self.dynamics.check("soft_deep_r", optimizer, every_steps)
+
+    def remember(self, layer: LayerArrays, rng: np.random.Generator) -> Memory:
+        """Return theta and sign of every pair, and the density; dormant theta in units of -theta_min until the first step."""
+        n_pairs, keys = layer.n_in * layer.n_out, layer.keys()
+        theta = (-rng.random(n_pairs)).astype(layer.values.dtype)
+        theta[keys] = np.abs(layer.values)
+        sign = signs_of(np.arange(n_pairs), draw_signs(layer, rng)).astype(np.int8)
+        return {"theta": theta, "sign": sign, "density": np.array([len(keys) / n_pairs]), "is_scaled": np.zeros(1, np.bool_)}
+
+    def lowest(self, density: float, learning_rate: float) -> float:
+        """Return theta_min."""
+        return -(1 - density) * self.dynamics.temperature(learning_rate) / (density * self.dynamics.l1)
+
+    def propose(self, layer: SparseLinear, *, rng: Rng, statistics: RewiringStatistics | None = None) -> EdgeDelta:
+        """Return the change for `layer` in O(n_in * n_out); `rng` is an int seed or numpy Generator."""
+        needs = {"learning_rate": "the learning rate", "memory": "theta of all pairs"}
+        arrays = layer_arrays(layer, statistics, "soft_deep_r", needs)
+        return self.propose_arrays(arrays, learning_rate=rate_of(statistics), rng=as_generator(rng))
+
+    def propose_arrays(self, layer: LayerArrays, *, learning_rate: float, rng: np.random.Generator) -> EdgeDelta:
+        """Return the change for a layer held as arrays; theta in the memory moves on."""
+        assert layer.memory is not None
+        theta, sign = layer.memory["theta"], layer.memory["sign"]
+        lowest = theta.dtype.type(self.lowest(float(layer.memory["density"][0]), learning_rate))
+        if not layer.memory["is_scaled"][0]:
+            theta[theta < 0] *= -lowest
+            layer.memory["is_scaled"][0] = True
+        noise = self.dynamics.draw(len(theta), learning_rate, theta.dtype, rng)
+        shift = theta.dtype.type(learning_rate * self.dynamics.l1)
+        kept, dropped, grown = _advance_all(theta, sign, layer.keys(), layer.values, shift, noise, lowest)
+        return EdgeDelta(dropped, grown % layer.n_in, grown // layer.n_in, sign[grown] * theta[grown], kept)
+
+
+@njit(cache=True, nogil=True)
+def _advance_all(theta, sign, keys, values, shift, noise, lowest):  # type: ignore[no-untyped-def]
+    """Move theta of all pairs in place; return the weights of the edges, positions of those that go, and pairs that come."""
+    kept = np.empty_like(values)
+    dropped, n_dropped, grown, n_grown = np.empty(len(keys), np.int64), 0, np.empty(len(theta), np.int64), 0
+    edge = 0
+    for pair in range(len(theta)):
+        if edge < len(keys) and keys[edge] == pair:
+            theta[pair] = max(sign[pair] * values[edge] - shift + noise[pair], lowest)
+            kept[edge] = sign[pair] * theta[pair]
+            if not theta[pair] > 0 and not np.isnan(theta[pair]):
+                dropped[n_dropped] = edge
+                n_dropped += 1
+            edge += 1
+        else:
+            theta[pair] = max(theta[pair] + noise[pair], lowest)
+            if theta[pair] > 0:
+                grown[n_grown] = pair
+                n_grown += 1
+    return kept, dropped[:n_dropped].copy(), grown[:n_grown].copy()
