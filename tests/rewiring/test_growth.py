@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from netsci_nn import ConfigError, TopologyError
 from netsci_nn.rewiring.growth import SIDES, UPDATING, grow_preferentially
 from netsci_nn.sampling import distinct_cells
 
@@ -174,8 +173,7 @@ def test_two_edges_have_their_law_where_one_fills_a_hub(side: str, updating: str
     rng, law = np.random.default_rng(4), law_of_two(SQUARE, 1, side, updating)
     grown = [tuple(grow(3, 3, SQUARE, 2, rng, side=side, updating=updating)) for _ in range(8000)]
     assert p_value(grown, law) > ALARM
-    if side != "both":  # there the two laws lie too near to each other for so few draws
-        assert p_value(grown, law_of_two(SQUARE, 1, side, "frozen" if updating == "sequential" else "sequential")) < ALARM
+    assert p_value(grown, law_of_two(SQUARE, 1, side, "frozen" if updating == "sequential" else "sequential")) < ALARM
 
 
 def test_sequential_growth_is_a_polya_urn() -> None:
@@ -334,51 +332,3 @@ def test_no_edge_and_no_free_cell() -> None:
     assert grow(3, 2, EDGES[:2], 0, rng) == []
     assert grow(1, 1, [], 1, rng) == [(0, 0)]
     assert grow(1, 1, [(0, 0)], 0, rng) == []
-
-
-def call(**changes: Any) -> None:
-    arguments = {"n_in": 4, "n_out": 5, "occupied": keys(EDGES, 4), "count": 2, "rng": np.random.default_rng(0)} | changes
-    grow_preferentially(**arguments)
-
-
-@pytest.mark.parametrize(
-    "a", [-1, -1e-300, float("nan"), float("inf"), True, np.True_, "1", None, 1j], ids=lambda a: repr(a)[:9]
-)
-def test_attractiveness_outside_its_range(a: Any) -> None:
-    with pytest.raises(ConfigError, match=r"attractiveness is .*; it must be a finite number >= 0"):
-        call(attractiveness=a)
-
-
-def test_unknown_names() -> None:
-    with pytest.raises(ConfigError, match=r"updating is 'parallel'; it must be one of 'sequential', 'frozen'"):
-        call(updating="parallel")
-    for side in ("sources", True, None, ["source"]):
-        with pytest.raises(ConfigError, match=r"side is .*; it must be one of 'source', 'target', 'both'"):
-            call(side=side)
-    with pytest.raises(ConfigError, match="rng is None"):
-        call(rng=None)
-
-
-@pytest.mark.parametrize("count", [-1, 15, True, 1.0, "1", None], ids=repr)
-def test_count_outside_the_free_cells(count: Any) -> None:
-    with pytest.raises(TopologyError, match=r"count is .*; it must be an integer from 0 to 14, the number of free cells"):
-        call(count=count)
-
-
-@pytest.mark.parametrize("occupied", [[0, 2, 1], [0, 1, 1], [-1, 2], [0, 20], [-1], [20]], ids=repr)
-def test_occupied_keys_that_are_not_sorted_distinct_cells(occupied: list[int]) -> None:
-    with pytest.raises(TopologyError, match="occupied holds keys that are not sorted, not distinct or not from 0 to 19"):
-        call(occupied=np.array(occupied, dtype=np.int64))
-
-
-@pytest.mark.parametrize("occupied", [[0, 1], np.zeros((1, 1), np.int64), np.zeros(1, np.int32), np.zeros(1), None], ids=repr)
-def test_occupied_that_is_no_array_of_keys(occupied: Any) -> None:
-    with pytest.raises(TopologyError, match=r"(?s)occupied is .*; it must be a 1-D array of int64 keys"):
-        call(occupied=occupied)
-
-
-def test_sizes_out_of_range() -> None:
-    with pytest.raises(TopologyError, match="n_in is 0"):
-        call(n_in=0)
-    with pytest.raises(TopologyError, match="n_out is True"):
-        call(n_out=True)
