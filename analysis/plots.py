@@ -1,7 +1,7 @@
 """Pictures, as matplotlib figures without pyplot, so that no global state is touched. They can be told apart without
 colour."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import Any, Literal
 
@@ -15,6 +15,8 @@ from scipy import stats
 from .errors import AnalysisError
 from .graphs import BipartiteGraph, FloatArray, LongArray
 from .intake import as_bipartite
+from .powerlaw import NoFit, fit_power_law
+from .tails import power_law_log_likelihoods
 
 STYLES = tuple(
     zip(
@@ -172,10 +174,81 @@ def input_degree_map(degrees: Mapping[str, npt.ArrayLike], image_shape: tuple[in
     return figure
 
 
+def draw_degree_tails(axes: Axes, graphs: Mapping[str, Sequence[Any]]) -> None:
+    """Draw P(out-degree >= k) on two logarithmic axes: observed, of a uniformly random layer, and of a fitted power law.
+
+    Args:
+        axes: where to draw.
+        graphs: for every name one layer a seed, of any kind that `as_bipartite` takes. The first is drawn bold and is the
+            one that the power law is fitted to (see `fit_power_law`); the others are thin.
+
+    Raises:
+        AnalysisError: no graphs, or one that cannot be taken in.
+    """
+    layers = _seeds(graphs)
+    for (name, (first, *others)), style in zip(layers.items(), cycle(STYLES), strict=False):
+        for other in others:
+            _draw_degrees(axes, other.out_degrees, "_", style, "ccdf")
+            axes.lines[-1].set(linewidth=0.7, alpha=0.6, marker="")
+        _draw_degrees(axes, first.out_degrees, name, style, "ccdf")
+        _draw_power_law(axes, first.out_degrees, style[1])
+    for index, size in enumerate(_sizes(layers)):
+        _draw_null(axes, size, "sources", "ccdf", NULL_LABEL if index == 0 else None)
+    axes.set(xscale="log", yscale="log", xlabel="out-degree $k$", ylabel="share of neurons with degree ≥ $k$")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylim(bottom=0.005 / max(n_in for n_in, _, _ in _sizes(layers)))  # room for the legend
+    _finish(axes)
+    axes.legend(frameon=False, fontsize="x-small", loc="lower left")
+
+
+def draw_degree_histogram(axes: Axes, graphs: Mapping[str, Sequence[Any]], *, max_bins: int = 40) -> None:
+    """Draw the share of neurons in each bin of out-degrees, and that of a uniformly random layer.
+
+    Args:
+        axes: where to draw.
+        graphs: for every name one layer a seed, of any kind that `as_bipartite` takes. The line is their mean, the band
+            reaches from the lowest to the highest.
+        max_bins: bins are one degree wide, or as many as keep their number within about this.
+
+    Raises:
+        AnalysisError: no graphs, or one that cannot be taken in.
+    """
+    layers = _seeds(graphs)
+    highest = max(int(layer.out_degrees.max()) for seeds in layers.values() for layer in seeds)
+    width = 1 + highest // max_bins
+    edges = np.arange(0, highest + width + 1, width)
+    for (name, seeds), (colour, line, _) in zip(layers.items(), cycle(STYLES), strict=False):
+        shares = np.array([np.histogram(layer.out_degrees, edges)[0] / layer.n_in for layer in seeds])
+        axes.stairs(shares.mean(axis=0), edges - 0.5, color=colour, linestyle=line, linewidth=1.5, label=name)
+        axes.stairs(shares.max(axis=0), edges - 0.5, baseline=shares.min(axis=0), fill=True, color=colour, alpha=0.2)
+    for index, (n_in, n_out, n_edges) in enumerate(_sizes(layers)):
+        null = np.diff(stats.hypergeom(n_in * n_out, n_out, n_edges).cdf(edges - 1))
+        label = None if index else NULL_LABEL
+        axes.plot(edges[:-1] + (width - 1) / 2, null, color="0.45", linewidth=3.5, alpha=0.6, zorder=0, label=label)
+    axes.set(xlabel="out-degree $k$", ylabel=f"share of neurons (bins of {width})" if width > 1 else "share of neurons")
+    axes.set_ylim(0, 1.3 * axes.get_ylim()[1])  # room for the legend
+    _finish(axes)
+    axes.legend(frameon=False, fontsize="small", loc="upper right")
+
+
 def _not_empty(argument: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
     if not values:
         raise AnalysisError(f"{argument} is empty; at least one entry is needed")
     return values
+
+
+def _seeds(graphs: Mapping[str, Sequence[Any]]) -> dict[str, list[BipartiteGraph]]:
+    layers = {name: [as_bipartite(seed) for seed in seeds] for name, seeds in _not_empty("graphs", graphs).items()}
+    for name, seeds in layers.items():
+        if not seeds:
+            raise AnalysisError(f"graphs[{name!r}] is empty; at least one seed is needed")
+    return layers
+
+
+def _sizes(layers: Mapping[str, Sequence[BipartiteGraph]]) -> list[tuple[int, int, int]]:
+    return sorted({(layer.n_in, layer.n_out, layer.n_edges) for seeds in layers.values() for layer in seeds})
 
 
 def _curve(name: str, values: npt.ArrayLike) -> FloatArray:
@@ -199,6 +272,21 @@ def _draw_degrees(axes: Axes, degrees: LongArray, name: str, style: tuple[str, A
         values, shares = values[values > 0], shares[values > 0]
     every = max(1, values.size // 20)
     axes.plot(values, shares, color=colour, linestyle=line, marker=marker, markersize=4, markevery=every, label=name)
+
+
+def _draw_power_law(axes: Axes, degrees: LongArray, line: Any) -> None:
+    """Draw the fitted tail from xmin to the largest degree, at the height of the observed share; nothing without a fit."""
+    fit = fit_power_law(degrees)
+    if isinstance(fit, NoFit):
+        return
+    values = np.arange(fit.xmin, degrees.max() + 1)
+    below = np.exp(power_law_log_likelihoods(values[:-1].astype(np.float64), fit.alpha, fit.xmin)).cumsum()
+    shares = fit.n_tail / degrees.size * (1 - np.concatenate([[0.0], below]))
+    names = ("\\alpha", "x_\\mathrm{min}", "n_\\mathrm{tail}")
+    label = ", ".join(
+        f"${name}$ = {value}" for name, value in zip(names, (f"{fit.alpha:.1f}", fit.xmin, fit.n_tail), strict=True)
+    )
+    axes.plot(values, shares, color="black", linestyle=line, linewidth=1.8, zorder=3, label=f"power law, {label}")
 
 
 def _draw_null(axes: Axes, size: tuple[int, int, int], side: str, kind: str, label: str | None) -> None:

@@ -2,66 +2,19 @@
 
 import importlib.metadata
 import json
-import os
-import signal
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from toy_experiments import DATA, events, interrupt_at, run, toy
 
 from netsci_nn import CheckpointError, ConfigError, DataError, TopologyError
-from netsci_nn.data import Dataset
-from netsci_nn.experiment import RunResult, build_model, run_experiment, run_method
+from netsci_nn.experiment import build_model, run_experiment
 from netsci_nn.io import load_network
 from netsci_nn.models import sparse_layers
-from netsci_nn.training import Event, TrainingState
-from netsci_nn.training.config import Experiment, parse_experiment
-
-SET = {"name": "SET", "rewiring": "set"}
-
-
-def toy_data() -> Dataset:
-    rng = np.random.default_rng(0)
-    x, y = rng.random((90, 12), dtype=np.float32), np.arange(90) % 3
-    x[:, :3] += np.eye(3, dtype=np.float32)[y]
-    x[:, 11] = 0
-    return Dataset("toy", x[:60], y[:60], x[60:], y[60:], 3)
-
-
-DATA = toy_data()
-
-
-def toy(method: list[dict[str, Any]] | None = None, epochs: int = 4, **model: Any) -> Experiment:
-    return parse_experiment(
-        {
-            "name": "toy",
-            "dataset": "digits",
-            "seeds": [0, 1],
-            "model": {"layer_sizes": [12, 10, 3], "density": [0.25, 0.5], **model},
-            "training": {"epochs": epochs, "batch_size": 10, "momentum": 0.9, "learning_rate_decay": 0.9},
-            "method": method or [SET],
-        },
-        "toy",
-    )
-
-
-def run(directory: Path, experiment: Experiment | None = None, seed: int = 0, **arguments: Any) -> RunResult:
-    experiment = toy() if experiment is None else experiment
-    return run_method(experiment, experiment.method[0], seed, DATA, directory, **arguments)
-
-
-def interrupt_at(step: int) -> Any:
-    def callback(event: Event, state: TrainingState) -> None:
-        if event is Event.STEP and state.step == step:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    return callback
-
-
-def events(directory: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+from netsci_nn.training.config import parse_experiment
 
 
 def test_run_directory(tmp_path: Path) -> None:

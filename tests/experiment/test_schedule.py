@@ -1,0 +1,101 @@
+"""All runs of an experiment: in several processes, and from where they stopped."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_experiments import DATA, SET, interrupt_at, toy
+
+from netsci_nn import CheckpointError, ConfigError
+from netsci_nn.experiment import load_result, run_experiment
+
+METHODS = [
+    {"name": "P", "pruning": {"dense": "FC"}},
+    {"name": "FC", "generator": "dense"},
+    SET,
+    {"name": "two rules", "rewiring": [{"name": "deep_r", "layers": [0]}, {"name": "ba_deep_r", "layers": [1]}]},
+]
+
+
+def numbers(results: Any) -> dict[tuple[str, int], Any]:
+    return {(r.method, r.seed): (r.accuracy, r.n_edges, r.multiply_adds, r.initial, r.final) for r in results}
+
+
+def stamps(directory: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in directory.rglob("*.safetensors")}
+
+
+def test_several_processes_come_to_the_same_results(tmp_path: Path) -> None:
+    experiment = toy(METHODS).model_copy(update={"training": toy().training.model_copy(update={"momentum": 0.0, "threads": 1})})
+    here = list(run_experiment(experiment, DATA, tmp_path / "here"))
+    there = list(run_experiment(experiment, DATA, tmp_path / "there", workers=2))
+    assert numbers(here) == numbers(there)
+    assert len(here) == 8
+    before = stamps(tmp_path)
+    again = list(run_experiment(experiment, DATA, tmp_path / "there", workers=2, resume=True))
+    assert numbers(again) == numbers(here)
+    assert stamps(tmp_path) == before
+
+
+@pytest.mark.parametrize("step", [1, 15, 26, 30])
+def test_an_interrupted_experiment_goes_on_run_by_run(step: int, tmp_path: Path) -> None:
+    experiment = toy(METHODS)
+    whole = numbers(run_experiment(experiment, DATA, tmp_path / "whole"))
+    count = 0
+
+    def stop(event: Any, state: Any) -> None:
+        nonlocal count
+        count += event == "step"
+        if count == step and event == "step":
+            interrupt_at(state.step)(event, state)
+
+    stop.needs_every_step = False  # type: ignore[attr-defined]
+    part = list(run_experiment(experiment, DATA, tmp_path / "part", lambda *_: stop))
+    if part[-1].interrupted:
+        assert load_result(part[-1].directory) is None
+    complete = {path: path.stat().st_mtime_ns for path in (tmp_path / "part").rglob("result.json")}
+    assert numbers(run_experiment(experiment, DATA, tmp_path / "part", resume=True)) == whole
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in complete.items())
+
+
+def test_results_of_another_experiment_are_not_taken_over(tmp_path: Path) -> None:
+    list(run_experiment(toy(), DATA, tmp_path))
+    with pytest.raises(ConfigError, match="is not empty; a run must start in a new one"):
+        list(run_experiment(toy(), DATA, tmp_path))
+    with pytest.raises(ConfigError, match="belongs to another experiment, method or seed"):
+        list(run_experiment(toy(epochs=5), DATA, tmp_path, resume=True))
+
+
+def test_a_damaged_result_is_named(tmp_path: Path) -> None:
+    (result, *_) = run_experiment(toy(), DATA, tmp_path)
+    (result.directory / "result.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"result\.json' does not hold the result of a run"):
+        list(run_experiment(toy(), DATA, tmp_path, resume=True))
+
+
+@pytest.mark.parametrize("workers", [0, -1, 1.5, True])
+def test_workers_out_of_range(workers: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"workers is .*; it must be an integer >= 1"):
+        list(run_experiment(toy(), DATA, tmp_path, workers=workers))
+
+
+@pytest.mark.parametrize(
+    ("rewiring", "training", "message"),
+    [
+        ("deep_r", {"optimizer": "adam", "momentum": 0.0}, "optimizer is Adam; rewiring 'deep_r' is defined for SGD alone"),
+        ("deep_r", {"weight_decay": 1e-3}, r"weight_decay is 0\.001 beside l1 = 1e-05"),
+        ({"name": "deep_r", "every_epochs": 2}, {}, "the interval of rewiring 'deep_r' is given in epochs"),
+        ({"name": "ba_deep_r", "every_steps": 5}, {}, "is given in 5 mini-batches; it must be every mini-batch"),
+        ({"name": "ba_deep_r", "layers": [2]}, {}, "layers names layer 2; the model has the sparse layers 0 to 1"),
+    ],
+)
+@pytest.mark.parametrize("pruned", [False, True])
+def test_rules_that_cannot_serve_are_refused_before_anything_runs(
+    pruned: bool, rewiring: Any, training: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    bad = {"name": "bad", "rewiring": rewiring} | ({"pruning": {"dense": "FC"}} if pruned else {})
+    experiment = toy([{"name": "FC", "generator": "dense"}, bad])
+    experiment = experiment.model_copy(update={"training": experiment.training.model_copy(update=training)})
+    with pytest.raises(ConfigError, match=message):
+        list(run_experiment(experiment, DATA, tmp_path / "out"))
+    assert list(tmp_path.iterdir()) == []
