@@ -1,6 +1,6 @@
 """Neural networks whose sparse layers are bipartite graphs: graph models generate them, training rewires them."""
 
-from netsci_nn import allocation, generators, rewiring
+from netsci_nn import allocation, generators, pruning, rewiring
 from netsci_nn.errors import CheckpointError, ConfigError, DataError, TopologyError
 from netsci_nn.layers import SparseLinear
 from netsci_nn.models import SparseMLP, dense_mlp, network_graph, sparsify
@@ -18,6 +18,7 @@ __all__ = [
     "dense_mlp",
     "generators",
     "network_graph",
+    "pruning",
     "rewiring",
     "sparsify",
 ]
