@@ -40,6 +40,16 @@ from netsci_nn.training import (
 from netsci_nn.training.config import Experiment, MethodConfig
 
 
+class Phase(NamedTuple):
+    """One training with a directory of its own."""
+
+    experiment: Experiment
+    method: MethodConfig
+    seed: int
+    dataset: Dataset
+    directory: Path
+
+
 class History:
     """A callback that keeps the record of every epoch and of the end, and adds the multiply-adds of its gradient steps."""
 
@@ -50,6 +60,11 @@ class History:
         self.epochs: list[dict[str, Any]] = []
         self.end: dict[str, Any] = {}
         self.multiply_adds = 0  # of the epoch that runs, with the edges that it began with
+
+    @property
+    def seconds(self) -> float:
+        """Of gradient steps and rewiring."""
+        return sum(record["seconds"] + record.get("rewiring_seconds", 0.0) for record in self.epochs)
 
     def __call__(self, event: Event, state: TrainingState) -> None:
         """Keep a copy of the record."""
@@ -115,16 +130,6 @@ def run_method(
     return _train(phase, model, callbacks, resume=_go_on(phase), earlier=earlier)
 
 
-class Phase(NamedTuple):
-    """One training with a directory of its own."""
-
-    experiment: Experiment
-    method: MethodConfig
-    seed: int
-    dataset: Dataset
-    directory: Path
-
-
 def _phases_before(
     experiment: Experiment,
     method: MethodConfig,
@@ -176,7 +181,7 @@ def _train(
         if known is not None:
             return known
         history.epochs = rewind_log(directory / METRICS, completed[0])
-    x, y, x_test, y_test = map(torch.from_numpy, (dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test))
+    x, y = torch.from_numpy(dataset.x_train), torch.from_numpy(dataset.y_train)
     state = train(
         model,
         optimizer,
@@ -186,18 +191,8 @@ def _train(
         batch_size=experiment.training.batch_size,
         rng=rng,
         completed=completed,
-        callbacks=[
-            Evaluate(x_test, y_test),
-            *rewirings,
-            LearningRateDecay(experiment.training.learning_rate_decay),
-            RecordTopology(directory / "topology"),
-            history,
-            JsonlLog(directory / METRICS, {"method": method.name, "seed": seed}),
-            Checkpoint(directory / CHECKPOINT),
-            *callbacks,
-        ],
+        callbacks=[*_recording(phase, rewirings, history), *callbacks],
     )
-    seconds = sum(record["seconds"] + record.get("rewiring_seconds", 0.0) for record in history.epochs)
     result = RunResult(
         method=method.name,
         seed=seed,
@@ -207,7 +202,7 @@ def _train(
         n_edges=count_weights(model),
         n_edges_in_training=n_weights,
         cost=count_weights(model) / count_dense_weights(experiment),
-        seconds=seconds + sum(result.seconds for result in earlier),
+        seconds=history.seconds + sum(result.seconds for result in earlier),
         multiply_adds=sum(record["multiply_adds"] for record in history.epochs) + sum(r.multiply_adds for r in earlier),
         interrupted=state.interrupted,
         initial=initial,
@@ -216,6 +211,20 @@ def _train(
     if not result.interrupted:
         save_result(result)
     return result
+
+
+def _recording(phase: Phase, rewirings: Sequence[Callback], history: History) -> list[Callback]:
+    """The callbacks of every run, in their order: what is measured before rewiring, and what is written after it."""
+    directory, dataset = phase.directory, phase.dataset
+    return [
+        Evaluate(torch.from_numpy(dataset.x_test), torch.from_numpy(dataset.y_test)),
+        *rewirings,
+        LearningRateDecay(phase.experiment.training.learning_rate_decay),
+        RecordTopology(directory / "topology"),
+        history,
+        JsonlLog(directory / METRICS, {"method": phase.method.name, "seed": phase.seed}),
+        Checkpoint(directory / CHECKPOINT),
+    ]
 
 
 def _topologies(model: nn.Module) -> tuple[BipartiteTopology, ...]:
