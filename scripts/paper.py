@@ -40,13 +40,13 @@ PAPER = {
     "BA_Deep R": 96.81,
     "SC_Input+BA_Deep R": 97.35,
 }
-HEADER = ("method", "accuracy %", "- SC [95 %]", "paper", "edges", "cost", "eff.", "corr. eff.", "s", "10^9 mult.-adds")
+HEADER = ("method", "accuracy %", "- SC [95 %]", "paper", "edges", "cost", "eff.", "corr.", "s", "GMAC")
 NOTE = (
     "Test accuracy after the last epoch, mean ± standard deviation over {n} seeds. '- SC' is the mean difference to SC of the "
     "same seed with its 95 % t-interval. Edges and cost (edges / weights of the dense network, biases apart) are the final "
-    "network's, SET's after its last removal. eff. = (accuracy / 100) / cost, as the paper defines it; corr. eff. puts "
-    "(accuracy - chance) / (1 - chance) in its place. Seconds and multiply-adds are those of all gradient steps, with the "
-    "dense training for what is pruned."
+    "network's, SET's after its last removal. eff. = (accuracy / 100) / cost, as the paper defines it; corr. puts "
+    "(accuracy - chance) / (1 - chance) in its place. Seconds and GMAC (10^9 multiply-adds) are those of all gradient steps, "
+    "with the dense training for what is pruned."
 )
 
 
@@ -139,7 +139,7 @@ def table_rows(experiment: Experiment, results: Sequence[RunResult], n_classes: 
             f"{fmean(accuracy) / 100 / cost:.2f}",
             f"{corrected / cost:.2f}",
             f"{fmean(run.seconds for run in runs):.0f}",
-            f"{fmean(run.multiply_adds for run in runs) / 1e9:.3g}",
+            f"{fmean(run.multiply_adds for run in runs) / 1e9:,.0f}",
         ]
 
 
