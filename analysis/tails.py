@@ -1,39 +1,35 @@
-"""Likelihood ratios of the fitted power law against other tails on the same xmin.
+"""Likelihood ratios of the fitted power law against other tails on the same xmin, and what they add up to.
 
 A positive ratio favours the power law, a negative one the alternative; p says whether the sign can be trusted (Vuong's
 test), and for the truncated power law, which contains the power law, p is that of the chi-squared test with one degree
-of freedom.
-
-The exponential and the log-normal are fitted by the package `powerlaw`, rounded to whole numbers, and so is the ratio
-computed. Two likelihoods are computed here instead. (1) The power law's: `powerlaw` 2.0 computes its normaliser as 1 -
-(1 - zeta(alpha, xmin)), which is 0 in double precision as soon as zeta(alpha, xmin) < 1e-16, so that every ratio
-becomes nan for the steep tails that random layers have; it also bounds alpha to at most 3 unless told otherwise. Here
-it is taken at igraph's alpha, without a bound. (2) The truncated power law's: its bound on alpha is lifted likewise,
-and a direct sum replaces an arbitrary-precision Lerch function that took seconds for ten points.
-
-The log-normal's mu is unbounded, so it may drift to a very negative mu where it mimics a power law (ratio near 0, large
-p); read such a result as "cannot be told apart".
+of freedom. All likelihoods are exact and discrete, and computed in this toolkit (`laws.py`, `alternatives.py`): the
+package `powerlaw` 2.0 bounds alpha to at most 3 unless told otherwise, computes a normaliser that is 0 in double
+precision for the steep tails that random layers have, and knows neither the binomial nor the Poisson nor the negative
+binomial, which are what a random layer really follows.
 """
 
-import contextlib
-import io
-import logging
-import warnings
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
+from .alternatives import LAWS, truncated_power_law
+from .bootstrap import REPLICATES, STOP_AFTER, GoodnessOfFit, goodness_of_fit
+from .errors import AnalysisError
 from .graphs import BipartiteGraph, FloatArray, LayeredGraph, LongArray
+from .laws import power_law, power_law_log_pmf, tail_of
 from .powerlaw import NoFit, PowerLawFit, fit_power_law
 from .quantity import Quantities, Quantity, defined, undefined
+from .randomness import as_generator
 from .registry import EVERYTHING, register_measure
 
-ALTERNATIVES = ("exponential", "lognormal", "truncated_power_law")
+ALTERNATIVES = tuple(LAWS)
+SIGNIFICANCE = 0.1
+"""Below this p, a ratio's sign is trusted and a fit is rejected, as Clauset, Shalizi and Newman do."""
 
-_DIRECT_TERMS = 2000
-_NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(200)
-_log = logging.getLogger(__name__)
+CATEGORIES = ("Not scale free", "Super-Weak", "Weakest", "Weak", "Strong", "Strongest")
+MIN_TAIL = 50
 
 
 def power_law_log_likelihoods(tail: FloatArray, alpha: float, xmin: int) -> FloatArray:
@@ -45,35 +41,9 @@ def power_law_log_likelihoods(tail: FloatArray, alpha: float, xmin: int) -> Floa
         xmin: where the tail begins.
 
     Returns:
-        Shape [n_tail]. The Hurwitz zeta function is scaled by xmin^alpha, so that steep tails do not underflow.
+        Shape [n_tail].
     """
-    scaled = np.log(tail / xmin) * -alpha
-    return scaled - np.log(_scaled_zeta(alpha, xmin))
-
-
-def _scaled_zeta(alpha: float, xmin: int) -> float:
-    """xmin^alpha * zeta(alpha, xmin) = sum over x >= xmin of (x / xmin)^-alpha."""
-    log_scale = alpha * np.log(xmin)
-    if log_scale < 600:
-        return float(special.zeta(alpha, xmin) * np.exp(log_scale))
-    return float(np.exp(_log_cutoff_sum(alpha, 0.0, xmin)))
-
-
-def _log_cutoff_sum(alpha: float, rate: float, xmin: int) -> float:
-    """log of the sum over x >= xmin of (x / xmin)^-alpha exp(-rate (x - xmin)).
-
-    The first 2000 terms are added; the rest is an integral, by Gauss-Legendre quadrature in log x, with the first terms
-    of the Euler-Maclaurin formula.
-    """
-    offsets = np.arange(_DIRECT_TERMS)
-    direct = np.exp(-alpha * np.log1p(offsets / xmin) - rate * offsets).sum()
-    start = xmin + _DIRECT_TERMS
-    first = np.exp(-alpha * np.log(start / xmin) - rate * _DIRECT_TERMS)
-    width = np.log1p(60.0 / (rate * start)) if rate > 0 else 60.0 / (alpha - 1.0)
-    u = 0.5 * width * (_NODES + 1.0)
-    integral = 0.5 * width * start * (_NODE_WEIGHTS * np.exp((1.0 - alpha) * u - rate * start * np.expm1(u))).sum()
-    slope = alpha / start + rate
-    return float(np.log(direct + first * (integral + 0.5 + slope / 12.0)))
+    return power_law_log_pmf(alpha, xmin)(tail)
 
 
 def fit_truncated_power_law(tail: FloatArray, fit: PowerLawFit) -> FloatArray:
@@ -81,99 +51,211 @@ def fit_truncated_power_law(tail: FloatArray, fit: PowerLawFit) -> FloatArray:
     0.
 
     Args:
-        tail: values of at least xmin, shape [n_tail].
-        fit: the power law that it contains (rate 0), where the search starts.
+        tail: values of at least xmin, shape [n_tail], at least 2 distinct ones.
+        fit: tells xmin.
 
     Returns:
-        Shape [n_tail]; its sum is never below the power law's. Cost about 20 ms.
+        Shape [n_tail]; its sum is never below the power law's. Cost about 30 ms.
     """
-    xmin, plain = fit.xmin, power_law_log_likelihoods(tail, fit.alpha, fit.xmin)
-    mean_log, mean_offset = np.log(tail / xmin).mean(), (tail - xmin).mean()
-
-    def cost(parameters: FloatArray) -> float:
-        alpha, rate = float(parameters[0]), float(np.exp(parameters[1]))
-        return float(alpha * mean_log + rate * mean_offset + _log_cutoff_sum(alpha, rate, xmin))
-
-    bounds = [(0.0, 200.0), (-18.0, 5.0)]
-    begins = [(min(fit.alpha, 200.0), np.log(0.01 / max(mean_offset, 0.1))), (1.0, np.log(1.0 / max(mean_offset, 0.1)))]
-    results = [optimize.minimize(cost, begin, method="Nelder-Mead", bounds=bounds) for begin in begins]
-    alpha, log_rate = min(results, key=lambda result: float(result.fun)).x
-    rate = float(np.exp(log_rate))
-    best = -alpha * np.log(tail / xmin) - rate * (tail - xmin) - _log_cutoff_sum(float(alpha), rate, xmin)
-    return best if best.sum() > plain.sum() else plain
+    return truncated_power_law(tail_of(tail, fit.xmin)).log_pmf(tail)
 
 
-def likelihood_ratio(degrees: LongArray, fit: PowerLawFit, alternative: str) -> tuple[Quantity, Quantity]:
-    """Ratio of the power law to one alternative, both on the tail that the power law's fit chose.
+def vuong(first: FloatArray, second: FloatArray, counts: LongArray) -> tuple[Quantity, Quantity]:
+    """Normalised log-likelihood ratio of two laws that do not contain each other, and its p-value.
 
-    Vuong (1989), Econometrica 57, 307-333; used as in Clauset, Shalizi and Newman (2009), section 5.
+    Vuong (1989), "Likelihood ratio tests for model selection and non-nested hypotheses", Econometrica 57, 307-333; used
+    as in Clauset, Shalizi and Newman (2009), section 5.
+
+    Args:
+        first: log-likelihood under the first law at every distinct value, shape [n].
+        second: under the second.
+        counts: how often each value occurs, shape [n].
+
+    Returns:
+        (R / (sd sqrt(N)), p) with R the sum of the N differences, sd their deviation and p = erfc(|R| / (sd sqrt(2 N))),
+        two-sided. Not defined where all differences are the same and not 0.
+    """
+    difference, n = first - second, int(counts.sum())
+    mean = float((counts * difference).sum() / n)
+    deviation = float(np.sqrt((counts * (difference - mean) ** 2).sum() / n))
+    if deviation <= 1e-12 * max(1.0, float(np.abs(first).max())):
+        same = abs(mean) <= 1e-12 * max(1.0, float(np.abs(first).max()))
+        return (defined(0.0), defined(1.0)) if same else _twice(undefined("the two likelihoods differ by a constant"))
+    ratio = mean * np.sqrt(n) / deviation
+    return defined(ratio), defined(special.erfc(abs(ratio) / np.sqrt(2.0)))
+
+
+def _nested(plain: FloatArray, containing: FloatArray, counts: LongArray) -> tuple[Quantity, Quantity]:
+    """Log-likelihood ratio of a law to one that contains it, at most 0, and Wilks' p with one degree of freedom."""
+    ratio = min(float((counts * (plain - containing)).sum()), 0.0)
+    return defined(ratio), defined(special.erfc(np.sqrt(-ratio)))
+
+
+def likelihood_ratio(
+    degrees: LongArray, fit: PowerLawFit, alternative: str, n_opposite: int | None = None
+) -> tuple[Quantity, Quantity]:
+    """Ratio of the power law to one alternative, both at their maximum likelihood on the tail that the power law's fit
+    chose.
 
     Args:
         degrees: int64 of shape [n].
-        fit: the power law fitted to them.
+        fit: the power law fitted to them, which tells xmin.
         alternative: one of `ALTERNATIVES`.
+        n_opposite: largest possible degree, the number of neurons on the other side; the binomial needs it.
 
     Returns:
-        (ratio, p). The ratio is sum(l_i) / (sd(l_i) sqrt(n)) of the log-likelihood differences l_i, except that of the
-        truncated power law, which is the plain sum and at most 0. p is in [0, 1]. Not defined where the tail has one
-        value or a fit fails.
-    """
-    tail = np.sort(np.asarray(degrees)[np.asarray(degrees) >= fit.xmin]).astype(np.float64)
-    if tail.size == 0 or tail[0] == tail[-1]:
-        return _twice(undefined("the tail has fewer than 2 distinct values"))
-    plain = power_law_log_likelihoods(tail, fit.alpha, fit.xmin)
-    nested = alternative == "truncated_power_law"
-    try:
-        with _quiet():
-            import powerlaw  # late, because it is slow to import
+        (ratio, p). The ratio is that of `vuong`, except for the truncated power law: the plain sum, at most 0. p is in [0, 1].
+        Not defined where the tail has one value, where a fit fails, or for the binomial without n_opposite. Cost up to
+        100 ms.
 
-            other = fit_truncated_power_law(tail, fit) if nested else _alternative(tail, fit.xmin, alternative)
-            # The package overwrites its arguments where a likelihood is 0, so it gets copies.
-            ratio, p = powerlaw.loglikelihood_ratio(plain.copy(), other.copy(), nested=nested, normalized_ratio=not nested)
-    except (ArithmeticError, ValueError) as error:
+    Raises:
+        AnalysisError: the alternative is unknown, or a degree is above n_opposite.
+    """
+    if alternative not in LAWS:
+        raise AnalysisError(f"alternative {alternative!r} is unknown; choose from {', '.join(ALTERNATIVES)}")
+    if np.unique(np.asarray(degrees)[np.asarray(degrees) >= fit.xmin]).size < 2:
+        return _twice(undefined("the tail has fewer than 2 distinct values"))
+    tail = tail_of(degrees, fit.xmin, n_opposite)
+    if alternative == "binomial" and n_opposite is None:
+        return _twice(undefined("the neurons do not all face the same number of others"))
+    try:
+        plain, other = (law(tail).log_pmf(tail.values) for law in (power_law, LAWS[alternative]))
+    except (ArithmeticError, RuntimeError, ValueError) as error:
         return _twice(undefined(f"the fit of the {alternative.replace('_', ' ')} failed ({error})"))
-    return defined(ratio), defined(p)
+    compare = _nested if alternative == "truncated_power_law" else vuong
+    return compare(plain, other, tail.counts)
 
 
 def _twice(quantity: Quantity) -> tuple[Quantity, Quantity]:
     return quantity, quantity
 
 
-def _alternative(tail: FloatArray, xmin: int, name: str) -> FloatArray:
-    """Log-likelihoods under the package's fit of one alternative."""
-    import powerlaw
+@dataclass(frozen=True, eq=False)
+class TailEvidence:
+    """All that is known about one degree sequence and the power law.
 
-    fit = powerlaw.Fit(tail, discrete=True, xmin=xmin, estimate_discrete=False, verbose=0)
-    return np.asarray(getattr(fit, name).loglikelihoods(tail), dtype=np.float64)
+    Attributes:
+        fit: the fitted power law, or why there is none.
+        goodness: bootstrap of the fit.
+        ratios: (ratio, p) against every alternative; see `likelihood_ratio`.
+        span: largest degree / xmin, at least 1; 10 is a decade. Not defined where there is no fit.
+    """
+
+    fit: PowerLawFit | NoFit
+    goodness: GoodnessOfFit
+    ratios: Mapping[str, tuple[Quantity, Quantity]]
+    span: Quantity
+
+    def is_plausible(self) -> bool:
+        """Whether the bootstrap does not reject the power law: p >= 0.1."""
+        return self.goodness.p.value is not None and self.goodness.p.value >= SIGNIFICANCE
+
+    def better(self) -> tuple[str, ...]:
+        """Alternatives that fit significantly better than the power law: negative ratio with p < 0.1."""
+        return tuple(name for name in self.ratios if self._sign(name) < 0)
+
+    def worse(self) -> tuple[str, ...]:
+        """Alternatives that fit significantly worse than the power law: positive ratio with p < 0.1."""
+        return tuple(name for name in self.ratios if self._sign(name) > 0)
+
+    def _sign(self, name: str) -> int:
+        ratio, p = self.ratios[name]
+        return 0 if ratio.value is None or p.value is None or p.value >= SIGNIFICANCE else int(np.sign(ratio.value))
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the package's prints and warnings away from the user; both go to the log."""
-    printed = io.StringIO()
-    with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stdout(printed):
-        warnings.simplefilter("always")
-        yield
-    for text in {str(warning.message) for warning in caught} | ({printed.getvalue()} - {""}):
-        _log.debug("powerlaw: %s", text)
+def tail_evidence(
+    degrees: LongArray,
+    rng: int | np.random.Generator,
+    n_opposite: int | None = None,
+    replicates: int = REPLICATES,
+    stop_after: int = STOP_AFTER,
+) -> TailEvidence:
+    """Fit, bootstrap and likelihood ratios of one degree sequence.
+
+    Args:
+        degrees: int64 of shape [n].
+        rng: seed or generator, for the bootstrap.
+        n_opposite: number of neurons on the other side, for the binomial; None where it is not the same for all.
+        replicates: of the bootstrap.
+        stop_after: exceedances that end the bootstrap; see `goodness_of_fit`.
+
+    Returns:
+        The evidence. Cost about 0.5 s.
+
+    Raises:
+        AnalysisError: as `goodness_of_fit` and `likelihood_ratio`.
+    """
+    fit, goodness = fit_power_law(degrees), goodness_of_fit(degrees, as_generator(rng), replicates, stop_after)
+    if isinstance(fit, NoFit):
+        missing = undefined(fit.reason)
+        return TailEvidence(fit, goodness, dict.fromkeys(ALTERNATIVES, _twice(missing)), missing)
+    ratios = {name: likelihood_ratio(degrees, fit, name, n_opposite) for name in ALTERNATIVES}
+    return TailEvidence(fit, goodness, ratios, defined(np.max(degrees) / fit.xmin))
 
 
-def ratio_quantities(prefix: str, degrees: LongArray) -> Quantities:
+def broido_clauset(*evidence: TailEvidence) -> str:
+    """Category of scale-freeness of the degree sequences of one network, usually one sequence.
+
+    Broido and Clauset (2019), "Scale-free networks are rare", Nature Communications 10, 1017. They derive several simple
+    graphs from a network and ask for shares of their degree sequences:
+
+    - Super-Weak: in half of them no alternative fits significantly better than the power law;
+    - Weakest: in half of them the bootstrap p is at least 0.1; Weak: and the tail has at least 50 points;
+    - Strong: in half of them both, and 2 < alpha < 3;
+    - Strongest: all but the comparison with alternatives in 90 %, all of it in 95 %.
+
+    Adaptation. With one sequence every share is 0 or 1, so that Strong and Strongest are the same and the answer is
+    Strongest. Alternatives are those of `ALTERNATIVES` that are defined; theirs are the exponential, log-normal, stretched
+    exponential and truncated power law. They leave out sequences of mean degree below 2 or above sqrt(n); here the
+    caller decides. The category is the strongest that holds; Super-Weak does not follow from Weak.
+
+    Args:
+        evidence: one for every degree sequence, at least one.
+
+    Returns:
+        One of `CATEGORIES`.
+
+    Raises:
+        AnalysisError: no evidence.
+    """
+    if not evidence:
+        raise AnalysisError("evidence is empty; at least one degree sequence is needed")
+    fits = [(one, one.fit) for one in evidence if isinstance(one.fit, PowerLawFit)]
+    weakest = [one for one, _ in fits if one.is_plausible()]
+    weak = [one for one, fit in fits if one.is_plausible() and fit.n_tail >= MIN_TAIL]
+    in_range = [one for one, fit in fits if one in weak and 2.0 < fit.alpha < 3.0]
+    strong = [one for one in in_range if not one.better()]
+    half, size = len(evidence) / 2.0, len(evidence)
+    if len(in_range) >= 0.9 * size and len(strong) >= 0.95 * size:
+        return "Strongest"
+    ladder = (
+        ("Strong", strong),
+        ("Weak", weak),
+        ("Weakest", weakest),
+        ("Super-Weak", [one for one, _ in fits if not one.better()]),
+    )
+    return next((name for name, holding in ladder if len(holding) >= half), "Not scale free")
+
+
+def ratio_quantities(prefix: str, degrees: LongArray, n_opposite: int | None = None) -> Quantities:
     """Ratios against every alternative as named quantities.
 
     Args:
         prefix: what the names start with.
         degrees: int64 of shape [n].
+        n_opposite: number of neurons on the other side, or None where it is not the same for all.
 
     Returns:
-        `{prefix}_vs_{alternative}` and `{prefix}_vs_{alternative}_p` for each of `ALTERNATIVES`. Cost about 50 ms.
+        `{prefix}_vs_{alternative}` and `{prefix}_vs_{alternative}_p` for each of `ALTERNATIVES`. Cost about 0.4 s.
     """
     fit = fit_power_law(degrees)
     result = {}
     for alternative in ALTERNATIVES:
         name = f"{prefix}_vs_{alternative}"
-        pair = _twice(undefined(fit.reason)) if isinstance(fit, NoFit) else likelihood_ratio(degrees, fit, alternative)
-        result[name], result[f"{name}_p"] = pair
+        if isinstance(fit, NoFit):
+            result[name] = result[f"{name}_p"] = undefined(fit.reason)
+        else:
+            result[name], result[f"{name}_p"] = likelihood_ratio(degrees, fit, alternative, n_opposite)
     return result
 
 
@@ -193,6 +275,6 @@ def power_law_ratios(graph: BipartiteGraph, rng: np.random.Generator) -> Quantit
         The quantities of `ratio_quantities` with the prefixes `source_power_law` and `target_power_law`.
     """
     return {
-        **ratio_quantities("source_power_law", graph.out_degrees),
-        **ratio_quantities("target_power_law", graph.in_degrees),
+        **ratio_quantities("source_power_law", graph.out_degrees, graph.n_out),
+        **ratio_quantities("target_power_law", graph.in_degrees, graph.n_in),
     }

@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bipartite_examples import bipartite_graphs, complete, from_edges, random_graph
+from bipartite_examples import bipartite_graphs, complete, from_edges, random_graph, ring_lattice
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from analysis import AnalysisError
 from analysis.graphs import BipartiteGraph, LayeredGraph
-from analysis.nulls import erdos_renyi, fixed_degrees, randomise_layers
+from analysis.nulls import SWAPS_PER_EDGE, erdos_renyi, fixed_degrees, mixing, permuted_weights, randomise_layers
 
 
 @settings(deadline=None, max_examples=60, derandomize=True)
@@ -53,6 +53,100 @@ def test_fixed_degrees_is_uniform_over_an_enumerable_margin() -> None:
         drawn = fixed_degrees(graph, rng)
         counts[tuple((drawn.dst * 3 + drawn.src).tolist())] += 1
     assert chi_square_p(counts, 5) > 0.001
+
+
+def test_missing_edges_are_switched_uniformly_where_they_are_fewer() -> None:
+    """The margins (1, 2, 2) and (1, 2, 2) are the complements of the above: 5 of 9 pairs are joined."""
+    graph = from_edges(3, 3, [(0, 2), (1, 1), (1, 2), (2, 0), (2, 1)])
+    rng = np.random.default_rng(13)
+    counts: Counter[Any] = Counter()
+    for _ in range(4000):
+        drawn = fixed_degrees(graph, rng)
+        assert np.array_equal(drawn.in_degrees, graph.in_degrees)
+        counts[tuple((drawn.dst * 3 + drawn.src).tolist())] += 1
+    assert chi_square_p(counts, 5) > 0.001
+
+
+def zeta_graph(n: int, seed: int) -> BipartiteGraph:
+    """Both sides have power-law degrees; repeated edges are dropped."""
+    rng = np.random.default_rng(seed)
+    ends = [np.repeat(np.arange(n), np.minimum(rng.zipf(2.5, n) + 1, n // 3)) for _ in range(2)]
+    size = min(end.size for end in ends)
+    keys = np.unique(rng.permutation(ends[0])[:size] + n * rng.permutation(ends[1])[:size])
+    return BipartiteGraph(n, n, keys % n, keys // n)
+
+
+LAYERS = {
+    "random": random_graph(784, 300, 23_520, 0),
+    "lattice": ring_lattice(500, 10),
+    "half full": random_graph(300, 200, 30_000, 0),
+    "nearly full": random_graph(300, 200, 57_000, 0),
+    "heavy-tailed": zeta_graph(2000, 0),
+}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_default_number_of_swaps_reaches_the_plateau(layer: str) -> None:
+    """Ten attempts an edge are enough everywhere, and one attempt is caught everywhere, in each of 5 runs."""
+    for seed in range(5):
+        assert mixing(LAYERS[layer], seed).is_mixed
+        course = mixing(LAYERS[layer], seed, 1)
+        assert not course.is_mixed
+        assert course.overlap[0] > course.overlap[19] > course.overlap[39]
+
+
+def test_plateau_is_the_overlap_of_unrelated_graphs() -> None:
+    graph = LAYERS["heavy-tailed"]
+    course = mixing(graph, 1, SWAPS_PER_EDGE)
+    unrelated = fixed_degrees(graph, 2, 50), fixed_degrees(graph, 3, 50)
+    keys = [one.dst.astype(np.int64) * graph.n_in + one.src for one in unrelated]
+    shared = np.intersect1d(keys[0], keys[1]).size / graph.n_edges
+    assert course.overlap[20:].mean() == pytest.approx(shared, abs=0.02)
+    assert 0.5 < course.acceptance < 1
+
+
+def test_butterflies_forget_the_lattice_within_the_default() -> None:
+    """From a lattice, which has thirty times as many: 30 draws after 10 and after 100 attempts an edge have means within 4
+    standard errors."""
+    from analysis.clustering import butterflies
+
+    few, many = ([butterflies(fixed_degrees(ring_lattice(200, 6), seed, swaps)) for seed in range(30)] for swaps in (10, 100))
+    error = np.sqrt((np.var(few, ddof=1) + np.var(many, ddof=1)) / 30)
+    assert abs(np.mean(few) - np.mean(many)) < 4 * error
+    assert butterflies(ring_lattice(200, 6)) > 10 * np.mean(many)
+
+
+def test_mixing_of_graphs_without_freedom() -> None:
+    for graph in (complete(4, 3), from_edges(3, 2, []), from_edges(3, 3, [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2, 0)])):
+        course = mixing(graph, 0)
+        assert course.is_mixed
+        assert course.overlap == pytest.approx(np.ones(40))
+        assert course.acceptance == 0.0
+    with pytest.raises(AnalysisError, match="swaps_per_edge"):
+        mixing(complete(2, 2), 0, 0)
+
+
+def test_permuted_weights_keep_the_edges_and_the_multiset() -> None:
+    plain = random_graph(30, 20, 150, seed=1)
+    graph = BipartiteGraph(30, 20, plain.src, plain.dst, np.random.default_rng(1).normal(size=150))
+    drawn = permuted_weights(graph, 4)
+    assert np.array_equal(drawn.src, graph.src)
+    assert np.array_equal(drawn.dst, graph.dst)
+    assert drawn.weights is not None
+    assert graph.weights is not None
+    assert np.array_equal(np.sort(drawn.weights), np.sort(graph.weights))
+    assert not np.array_equal(drawn.weights, graph.weights)
+    assert drawn == permuted_weights(graph, 4)
+    with pytest.raises(AnalysisError, match="graph has no weights"):
+        permuted_weights(plain, 0)
+
+
+def test_weights_are_permuted_uniformly() -> None:
+    """3 weights have 6 orders; chi-square on 3000 draws, false-alarm rate 0.1 %."""
+    graph = BipartiteGraph(3, 1, np.arange(3), np.zeros(3, dtype=int), np.array([1.0, 2.0, 3.0]))
+    rng = np.random.default_rng(14)
+    counts = Counter(tuple(permuted_weights(graph, rng).weights.tolist()) for _ in range(3000))  # type: ignore[union-attr]
+    assert chi_square_p(counts, 6) > 0.001
 
 
 def test_erdos_renyi_is_uniform() -> None:
