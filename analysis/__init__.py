@@ -8,7 +8,23 @@ registers.
 """
 
 # The order of these imports is the order of the measures in a report.
-from . import degree, clustering, paths, powerlaw, tails  # noqa: F401, I001
+from . import (  # noqa: F401, I001
+    degree,
+    clustering,
+    community,
+    core,
+    mixing,
+    nestedness,
+    opsahl,
+    paths,
+    persistence,
+    powerlaw,
+    reachability,
+    spectral,
+    strength,
+    tails,
+)
+from .bootstrap import goodness_of_fit
 from .description import describe
 from .errors import AnalysisError
 from .graphs import BipartiteGraph, LayeredGraph
@@ -16,6 +32,8 @@ from .intake import as_layered
 from .quantity import Quantity, defined, undefined
 from .registry import Measure, get_measure, measure_names, register_measure
 from .report import TopologyReport
+from .smallworld import SmallWorld, small_world
+from .tails import broido_clauset, tail_evidence
 
 __all__ = [
     "AnalysisError",
@@ -23,12 +41,17 @@ __all__ = [
     "LayeredGraph",
     "Measure",
     "Quantity",
+    "SmallWorld",
     "TopologyReport",
     "as_layered",
+    "broido_clauset",
     "defined",
     "describe",
     "get_measure",
+    "goodness_of_fit",
     "measure_names",
     "register_measure",
+    "small_world",
+    "tail_evidence",
     "undefined",
 ]

@@ -1,47 +1,29 @@
 """Clustering of a bipartite graph. Triangles cannot occur in one, so the closed figure is the 4-cycle."""
 
 import numpy as np
-from scipy import sparse
 
-from .graphs import BipartiteGraph, LayeredGraph, LongArray
+from .graphs import BipartiteGraph, FloatArray, LayeredGraph
+from .overlaps import SIDES, Side, SideOverlaps, side_overlaps
 from .quantity import Quantities, Quantity, defined, undefined
 from .registry import register_measure
 
-MAX_CHUNK_PRODUCTS = 20_000_000
-"""Upper bound on the scalar products of one chunk of A A^T (unless a single row has more), which bounds the memory."""
+LATAPY_MODES = ("dot", "min", "max")
+"""What the number of common neighbours is divided by: the size of the union, the smaller, or the larger degree."""
 
 
-def butterflies(graph: BipartiteGraph, max_chunk_products: int = MAX_CHUNK_PRODUCTS) -> int:
+def butterflies(graph: BipartiteGraph) -> int:
     """Number of 4-cycles, sum over pairs i < j of neurons of one side of C(P_ij, 2), with P_ij their common neighbours.
-
-    P = A A^T is formed in chunks of rows, on the side on which it is cheaper; the sum over all its entries counts each
-    pair twice and the diagonal (the degrees) once, which is taken out.
 
     Args:
         graph: the layer.
-        max_chunk_products: bound on the work, and so on the memory, of one chunk.
 
     Returns:
-        The count, at least 0, exact. Cost O(min(sum k_i^2, sum d_j^2)) time; O(max_chunk_products) memory.
+        The count, at least 0, exact; counted on the side on which it is cheaper. Cost O(min(sum k_i^2, sum d_j^2))
+        time, O(n_in + n_out + n_edges) memory.
     """
-    matrix, degrees = graph.biadjacency, graph.in_degrees
-    # Rows are joined through columns: the work is the sum of squared column sums.
-    if int((graph.out_degrees**2).sum()) > int((graph.in_degrees**2).sum()):
-        matrix, degrees = sparse.csr_array(matrix.T), graph.out_degrees
-    other = sparse.csr_array(matrix.T)
-    work = matrix @ np.diff(other.indptr).astype(np.int64)
-    pairs_of_pairs = 0
-    for start, stop in _chunks(work, max_chunk_products):
-        common = (matrix[start:stop] @ other).data
-        pairs_of_pairs += int((common * (common - 1) // 2).sum())
-    return (pairs_of_pairs - int((degrees * (degrees - 1) // 2).sum())) // 2
-
-
-def _chunks(work: LongArray, limit: int) -> list[tuple[int, int]]:
-    """Ranges of rows whose work adds up to about `limit`; every row lies in exactly one."""
-    number = (np.cumsum(work) - work) // max(1, limit)
-    starts = np.flatnonzero(np.diff(number, prepend=-1)).tolist()
-    return list(zip(starts, [*starts[1:], work.size], strict=True))
+    # Sources are joined through targets, so their pairs cost the squared degrees of the targets.
+    through_targets, through_sources = int((graph.in_degrees**2).sum()), int((graph.out_degrees**2).sum())
+    return side_overlaps(graph, "source" if through_targets <= through_sources else "target").butterflies
 
 
 def three_paths(graph: BipartiteGraph) -> int:
@@ -71,6 +53,35 @@ def robins_alexander_clustering(graph: BipartiteGraph) -> Quantity:
     return _clustering(butterflies(graph), three_paths(graph))
 
 
+def latapy_clustering(graph: BipartiteGraph, side: Side) -> FloatArray:
+    """Latapy's clustering of every neuron of one side: the mean of c_uv over its second neighbours v, in [0, 1].
+
+    c_uv = |N(u) & N(v)| / |N(u) | N(v)| ("dot"), or / min(k_u, k_v) ("min"), or / max(k_u, k_v) ("max"). Latapy,
+    Magnien and Del Vecchio (2008), "Basic notions for the analysis of large two-mode networks", Social Networks 30,
+    31-48. A neuron without second neighbours has the value 0, as in networkx.
+
+    Args:
+        graph: the layer.
+        side: whose neurons.
+
+    Returns:
+        float64 of shape [n, 3], a column for each of `LATAPY_MODES`. Cost as `side_overlaps`.
+    """
+    return _latapy_values(side_overlaps(graph, side))
+
+
+def _latapy_values(overlaps: SideOverlaps) -> FloatArray:
+    return overlaps.sums / np.maximum(overlaps.partners, 1)[:, None]
+
+
+def _latapy_quantities(side: Side, overlaps: SideOverlaps) -> dict[str, Quantity]:
+    """Averages over all neurons of the side, those without second neighbours counting 0."""
+    names = [f"{side}_latapy_{mode}_clustering" for mode in LATAPY_MODES]
+    if not overlaps.partners.any():
+        return dict.fromkeys(names, undefined(f"no two {side}s share a neighbour"))
+    return {name: defined(value) for name, value in zip(names, _latapy_values(overlaps).mean(axis=0), strict=True)}
+
+
 def _clustering(cycles: int, paths: int) -> Quantity:
     return undefined("there is no path of length 3") if paths == 0 else defined(4 * cycles / paths)
 
@@ -81,18 +92,29 @@ def _network_clustering(network: LayeredGraph, rng: np.random.Generator) -> Quan
 
 @register_measure("clustering", network=_network_clustering)
 def clustering(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
-    """Butterflies, 3-paths and their ratio.
+    """Butterflies, 3-paths and their ratio, and Latapy's clustering of both sides in three modes.
+
+    A side's Latapy clustering is the average of `latapy_clustering` over all its neurons, where those without second
+    neighbours count as 0: what `networkx.bipartite.average_clustering` gives. Only where no neuron of the side has a
+    second neighbour is it not defined; networkx returns 0 there. Of a whole network, the two sides are the groups of
+    even and of odd number; see `LayeredGraph.folded`.
 
     Args:
         graph: the layer.
         rng: not used.
 
     Returns:
-        `butterflies`, `three_paths`, `robins_alexander_clustering`.
+        `butterflies`, `three_paths`, `robins_alexander_clustering`, and `{source,target}_latapy_{dot,min,max}_clustering`
+        in [0, 1]. Every pair of neurons of a side is looked at once, for butterflies and Latapy together; cost O(sum
+        k_i^2 + sum d_j^2 + pairs that share a neighbour), about 0.6 s on one core for 4096 x 4096 with 10^6 edges.
     """
-    cycles, paths = butterflies(graph), three_paths(graph)
-    return {
+    overlaps = {side: side_overlaps(graph, side) for side in SIDES}
+    cycles, paths = overlaps["source"].butterflies, three_paths(graph)
+    result = {
         "butterflies": defined(cycles),
         "three_paths": defined(paths),
         "robins_alexander_clustering": _clustering(cycles, paths),
     }
+    for side, pairs in overlaps.items():
+        result |= _latapy_quantities(side, pairs)
+    return result

@@ -39,21 +39,95 @@ def binomial_cv(n_opposite: int, density: float) -> Quantity:
     return defined(math.sqrt((1.0 - density) / (n_opposite * density)))
 
 
+def moment_ratio(degrees: LongArray) -> Quantity:
+    """kappa = <k^2> / <k>, the mean degree of the neuron at the end of a random edge; in [<k>, max k].
+
+    Cohen, Erez, ben-Avraham and Havlin (2000), "Resilience of the Internet to random breakdowns", Physical Review
+    Letters 85, 4626.
+
+    Args:
+        degrees: int64 of shape [n], n >= 1.
+
+    Returns:
+        The quantity; not defined where every degree is 0. Cost O(n).
+    """
+    total = int(degrees.sum())
+    return undefined("every degree is 0") if total == 0 else defined(int((degrees**2).sum()) / total)
+
+
+def gini(degrees: LongArray) -> Quantity:
+    """Gini coefficient, sum_ij |k_i - k_j| / (2 n^2 <k>); in [0, 1 - 1/n], 0 for equal degrees.
+
+    Gini (1912), "Variabilita e mutabilita"; computed as sum_i (2i - n - 1) k_(i) / (n sum k) over ascending degrees.
+
+    Args:
+        degrees: int64 of shape [n], n >= 1.
+
+    Returns:
+        The quantity; not defined where every degree is 0. Cost O(n log n).
+    """
+    n, total = degrees.size, int(degrees.sum())
+    if total == 0:
+        return undefined("every degree is 0")
+    return defined(int(((2 * np.arange(1, n + 1) - n - 1) * np.sort(degrees)).sum()) / (n * total))
+
+
+def degree_entropy(degrees: LongArray) -> Quantity:
+    """Entropy of the degree sequence, -sum_i s_i ln s_i with s_i = k_i / sum k, in nats; in [0, ln n], ln n for equal
+    degrees.
+
+    Wu, Tan, Deng and Zhu, "A new measure of heterogeneity of complex networks based on degree sequence", InterJournal
+    of Complex Systems. It is not the entropy of the degree distribution.
+
+    Args:
+        degrees: int64 of shape [n], n >= 1.
+
+    Returns:
+        The quantity; not defined where every degree is 0. Cost O(n).
+    """
+    values, counts = np.unique(degrees[degrees > 0], return_counts=True)
+    if values.size == 0:
+        return undefined("every degree is 0")
+    shares = values / degrees.sum()
+    # Adding 0 turns the -0.0 of a single neuron into 0.
+    return defined(-(counts * shares * np.log(shares)).sum() + 0.0)
+
+
+def _heterogeneity(prefix: str, degrees: LongArray) -> dict[str, Quantity]:
+    """Unevenness in five ways; the entropy also divided by its largest value, ln n (Pielou 1966, "The measurement of
+    diversity in different types of biological collections", Journal of Theoretical Biology 13, 131-144)."""
+    total, entropy = int(degrees.sum()), degree_entropy(degrees)
+    if entropy.value is None or degrees.size > 1:
+        normalised = entropy if entropy.value is None else defined(entropy.value / math.log(degrees.size))
+    else:
+        normalised = undefined("there is one neuron only")
+    return {
+        f"{prefix}_max_to_mean": undefined("every degree is 0") if total == 0 else defined(degrees.max() / degrees.mean()),
+        f"{prefix}_kappa": moment_ratio(degrees),
+        f"{prefix}_gini": gini(degrees),
+        f"{prefix}_entropy": entropy,
+        f"{prefix}_entropy_normalised": normalised,
+    }
+
+
 def degree_quantities(prefix: str, degrees: LongArray) -> dict[str, Quantity]:
-    """Mean, maximum, CV and fraction of zeros of one set of degrees.
+    """Mean, maximum, CV, fraction of zeros, and further numbers on how uneven one set of degrees is.
 
     Args:
         prefix: what the names of the quantities start with.
         degrees: int64 of shape [n], n >= 1.
 
     Returns:
-        `{prefix}_mean`, `{prefix}_max`, `{prefix}_cv` and `{prefix}_zero_fraction` (in [0, 1]). Cost O(n).
+        `{prefix}_mean`, `{prefix}_max`, `{prefix}_cv`, `{prefix}_zero_fraction` (in [0, 1]), `{prefix}_max_to_mean` (at
+        least 1), `{prefix}_kappa`, `{prefix}_gini`, `{prefix}_entropy` (nats) and `{prefix}_entropy_normalised`
+        (in [0, 1], 1 for equal degrees). Cost O(n log n).
     """
     return {
         f"{prefix}_mean": defined(degrees.mean()),
         f"{prefix}_max": defined(degrees.max()),
         f"{prefix}_cv": coefficient_of_variation(degrees),
         f"{prefix}_zero_fraction": defined(np.count_nonzero(degrees == 0) / degrees.size),
+        **_heterogeneity(prefix, degrees),
     }
 
 
@@ -72,7 +146,7 @@ def network_degrees(network: LayeredGraph, rng: np.random.Generator) -> Quantiti
         rng: not used.
 
     Returns:
-        `edges`, `density` (edges divided by the pairs in consecutive groups) and the four numbers of
+        `edges`, `density` (edges divided by the pairs in consecutive groups) and the numbers of
         `degree_quantities`.
     """
     density = network.n_edges / sum(layer.n_pairs for layer in network.layers)
@@ -82,8 +156,7 @@ def network_degrees(network: LayeredGraph, rng: np.random.Generator) -> Quantiti
 
 @register_measure("degree", network=network_degrees, fixed_by={"erdos_renyi": SIZE_ONLY, "fixed_degrees": EVERYTHING})
 def layer_degrees(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
-    """Number of edges, density, and for each side the mean, maximum, CV, CV above the binomial's, and fraction of
-    zeros.
+    """Number of edges, density, and for each side the numbers of `degree_quantities` and the CV above the binomial's.
 
     The CV excess of a side is its CV minus that of Binomial(n_opposite, density): about 0 for a uniformly random layer,
     below 0 for a more regular one, above 0 for a more heterogeneous one.

@@ -3,9 +3,11 @@
 import igraph
 import networkx as nx
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 
 from analysis.graphs import BipartiteGraph
+from analysis.quantity import Quantities, Quantity
 
 
 def from_edges(n_in: int, n_out: int, edges: list[tuple[int, int]]) -> BipartiteGraph:
@@ -49,3 +51,34 @@ def relabelled(graph: BipartiteGraph, seed: int) -> BipartiteGraph:
     rng = np.random.default_rng(seed)
     sources, targets = rng.permutation(graph.n_in), rng.permutation(graph.n_out)
     return BipartiteGraph(graph.n_in, graph.n_out, sources[graph.src], targets[graph.dst])
+
+
+def weighted(graph: BipartiteGraph, seed: int) -> BipartiteGraph:
+    """The same edges with weights of both signs."""
+    weights = np.random.default_rng(seed).standard_normal(graph.n_edges)
+    return BipartiteGraph(graph.n_in, graph.n_out, graph.src, graph.dst, weights)
+
+
+def values_of(quantities: Quantities) -> dict[str, float | None]:
+    return {name: quantity.value for name, quantity in quantities.items()}
+
+
+def assert_alike(actual: Quantities, expected: Quantities) -> None:
+    """Equal, up to the rounding of sums that run in another order."""
+    assert actual.keys() == expected.keys()
+    for name, quantity in expected.items():
+        assert actual[name].reason == quantity.reason, name
+        if quantity.value is not None:
+            assert actual[name].value == pytest.approx(quantity.value, rel=1e-12, abs=1e-12), name
+
+
+def sides_exchanged(quantities: Quantities) -> dict[str, Quantity]:
+    """Sources become targets and targets sources, in names and reasons."""
+
+    def exchanged(text: str) -> str:
+        return text.replace("source", "?").replace("target", "source").replace("?", "target")
+
+    return {
+        exchanged(name): Quantity(q.value, q.standard_error, None if q.reason is None else exchanged(q.reason))
+        for name, q in quantities.items()
+    }
