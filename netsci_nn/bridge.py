@@ -210,12 +210,31 @@ def write_graphml(topology: BipartiteTopology, weights: npt.NDArray[Any] | None,
 
 
 def read_graphml(path: Path) -> WeightedTopology:
-    """Read a GraphML file whose vertices carry the boolean `type` (see `from_igraph`); weights become float32."""
+    """Read a GraphML file whose vertices carry the boolean `type` (see `from_igraph`), or networkx's `bipartite` instead;
+    weights become float32."""
     try:
-        topology, weights = from_igraph(igraph.Graph.Read_GraphML(str(path)))
+        graph = igraph.Graph.Read_GraphML(str(path))
     except igraph.InternalError as error:
         raise TopologyError(f"GraphML cannot be read: {error}") from error
+    if "type" not in graph.vs.attributes() and "bipartite" in graph.vs.attributes():
+        graph.vs["type"] = graph.vs["bipartite"]
+    topology, weights = from_igraph(graph)
     return WeightedTopology(topology, None if weights is None else weights.astype(np.float32))
+
+
+def read_layered_graphml(path: Path) -> igraph.Graph | None:
+    """Read a GraphML file of a whole network, whose vertices carry `layer` as `stack_to_igraph` gives it, as whole numbers
+    (GraphML keeps them as decimals); None where they carry none."""
+    try:
+        graph = igraph.Graph.Read_GraphML(str(path))
+    except igraph.InternalError as error:
+        raise TopologyError(f"GraphML cannot be read: {error}") from error
+    if "layer" not in graph.vs.attributes():
+        return None
+    for sequence in (graph.vs, graph.es):
+        if "layer" in sequence.attributes():
+            sequence["layer"] = [int(n) if isinstance(n, float) and n.is_integer() else n for n in sequence["layer"]]
+    return graph
 
 
 def stack_to_igraph(

@@ -14,6 +14,7 @@ import netsci_nn
 from netsci_nn.errors import CheckpointError, ConfigError, DataError, TopologyError
 
 PLAIN_WIDTH = 136  # columns, where the output is not a terminal
+INTERRUPTED = 130  # the exit code of a program that Ctrl-C has ended
 
 STDOUT = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 STDERR = Console(stderr=True)
@@ -45,7 +46,7 @@ def reported_errors() -> Iterator[None]:
         sys.exit(2)
     except KeyboardInterrupt:
         STDERR.print("netsci-nn: interrupted", style="red")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -139,7 +139,7 @@ GENERATE = ["generate", "erdos_renyi", 10, 8, "--out", "t.npz"]
         (["analyze", "nowhere.npz"], r"path 'nowhere\.npz' is not a file"),
         (["analyze", "broken.npz"], r"file 'broken\.npz' does not hold a topology"),
         (["analyze", "triangle.graphml"], r"file 'triangle\.graphml' does not hold a topology: .*not bipartite"),
-        (["analyze", "words.txt"], "allowed are: .safetensors"),
+        (["analyze", "words.doc"], "allowed are: .safetensors"),
         (["analyze", "folder.npz"], "has no recorded topology"),
         (["analyze", "good.csv", "--json", "no/report.json"], "lies in a folder that does not exist"),
         (["train", "nowhere.toml"], r"experiment file 'nowhere\.toml' cannot be read"),

@@ -1,0 +1,99 @@
+"""`netsci-nn ablate`: does a run's wiring matter, or only its degrees, or only its size?"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Annotated
+
+import typer
+
+from netsci_nn.cli.output import INTERRUPTED, STDERR, STDOUT, print_table
+from netsci_nn.data import load_dataset
+from netsci_nn.experiment.ablation import (
+    Ablation,
+    PairedDifference,
+    Plan,
+    plan_ablation,
+    run_ablation,
+    save_ablation,
+    summarise,
+)
+from netsci_nn.experiment.result import RunResult
+from netsci_nn.training import ProgressBar, progress_display
+
+NOTE = (
+    "Own wiring: the run's final topology; same degrees: a random graph with the degree of every neuron on both sides, drawn "
+    "anew for every seed; same size: a uniformly random graph with as many edges in every layer. {epochs} epochs each, "
+    "{n} seeds, wiring fixed, initial weights fresh and paired by seed. Differences are paired by seed, in percentage points, "
+    "with 95 % intervals of Student's t."
+)
+
+
+def ablate(
+    run: Annotated[Path, typer.Argument(help="Run directory of a sparse network.")],
+    seeds: Annotated[int, typer.Option(help="Retrainings of each wiring.")] = 5,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of the dataset's files.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the retrainings; by default RUN/ablation.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes that the retrainings are shared between.")] = 1,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of each retraining; by default the run's.")] = None,
+) -> None:
+    """Retrain from the run's final wiring, from shuffles with its degrees and from random wiring of its size.
+
+    The same command again goes on where it was interrupted.
+    """
+    directory = run / "ablation" if out is None else out
+    plan = plan_ablation(run, directory, seeds=seeds, epochs=epochs)
+    dataset = load_dataset(plan.experiment.dataset, data_dir)
+    results: list[RunResult] = []
+    with progress_display(STDERR) as display, _quiet_generators():
+        total = display.add_task("retrainings", total=len(plan.experiment.method) * len(plan.experiment.seeds))
+        for result in run_ablation(
+            plan, dataset, lambda method, seed: ProgressBar(display, f"{method}, seed {seed}"), workers=workers
+        ):
+            results.append(result)
+            display.advance(total)
+    if any(result.interrupted for result in results):
+        STDERR.print("interrupted: the same command again goes on from here", style="yellow")
+        raise typer.Exit(INTERRUPTED)
+    ablation = summarise(results)
+    assert ablation is not None
+    path = save_ablation(ablation, plan, run)
+    _print(ablation, plan)
+    STDOUT.print(f"written to {path}", highlight=False, soft_wrap=True)
+
+
+def _print(ablation: Ablation, plan: Plan) -> None:
+    n_seeds = len(ablation.seeds)
+    rows = [[name, _percent(values)] for name, values in ablation.accuracies.items()]
+    print_table(f"Does the wiring matter? {plan.experiment.name} on {plan.experiment.dataset}", ["wiring", "accuracy %"], rows)
+    header = ["effect of", "difference", "points", "95 % interval"]
+    print_table("Paired differences", header, [_difference_row(difference) for difference in ablation.differences])
+    for difference in ablation.differences:
+        STDOUT.print(difference.sentence, highlight=False, soft_wrap=True)
+    STDOUT.print(NOTE.format(epochs=plan.experiment.training.epochs, n=n_seeds), highlight=False)
+
+
+def _percent(values: tuple[float, ...]) -> str:
+    spread = f" ± {100 * stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{100 * fmean(values):.2f}{spread}"
+
+
+def _difference_row(difference: PairedDifference) -> list[str]:
+    interval = "-"
+    if difference.low is not None and difference.high is not None:
+        interval = f"{100 * difference.low:+.2f} to {100 * difference.high:+.2f}"
+    return [difference.name, f"{difference.first} - {difference.second}", f"{100 * difference.mean:+.2f}", interval]
+
+
+@contextmanager
+def _quiet_generators() -> Iterator[None]:
+    """Keep `from_graph` from saying for every layer of every retraining that the graph fits."""
+    logger = logging.getLogger("netsci_nn.generators.from_graph")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,241 @@
+"""Does the wiring matter? A run's final topology, its degree-preserving shuffles and random graphs of its size, retrained.
+
+All three are ordinary methods of one experiment with graph models that exist anyway, so that runs are logged, checkpointed,
+resumed and spread over processes like any others. For one seed they differ in nothing but the wiring: the order of the
+mini-batches is the same, and so are the standard normal draws of the initial weights, which each layer scales by its own
+in-degrees.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+from scipy.special import stdtrit
+
+from netsci_nn.data import Dataset
+from netsci_nn.errors import ConfigError
+from netsci_nn.experiment.recorded import check_recorded, final_layers
+from netsci_nn.experiment.result import RunResult
+from netsci_nn.experiment.schedule import CallbackFactory, run_experiment
+from netsci_nn.io import load_topology, write_text
+from netsci_nn.topology import BipartiteTopology
+from netsci_nn.training.config import Experiment, load_experiment, parse_experiment
+
+OWN, SAME_DEGREES, SAME_SIZE = ARMS = "own wiring", "same degrees", "same size"
+CONTRASTS = (
+    ("structure beyond degrees", OWN, SAME_DEGREES),
+    ("degrees", SAME_DEGREES, SAME_SIZE),
+)
+CONFIDENCE = 0.95
+FILE = "ablation.json"
+WIRING = "wiring"
+
+
+class Plan(NamedTuple):
+    """What an ablation is going to train, and where."""
+
+    experiment: Experiment
+    topologies: tuple[BipartiteTopology, ...]  # the run's final ones
+    directory: Path
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """A mean difference of accuracies, seed by seed.
+
+    Attributes:
+        name: what it is the effect of.
+        first: the method whose accuracy is taken.
+        second: the method whose accuracy is taken off.
+        mean: over the seeds, in shares of the test rows, -1 to 1.
+        sd: standard deviation over the seeds (divisor n - 1); None for one seed.
+        low: lower end of the 95 % interval of Student's t; None for one seed.
+        high: its upper end.
+    """
+
+    name: str
+    first: str
+    second: str
+    mean: float
+    sd: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def sentence(self) -> str:
+        """What the interval says."""
+        if self.low is None or self.high is None:
+            return f"{self.name}: one seed has no interval, so nothing can be said"
+        if self.low > 0:
+            return f"{self.name}: helps, since the interval lies above 0"
+        if self.high < 0:
+            return f"{self.name}: harms, since the interval lies below 0"
+        return f"{self.name}: no effect is shown, since the interval holds 0"
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """The accuracies of the three wirings, and what follows.
+
+    Attributes:
+        seeds: of the retrainings, in order.
+        accuracies: of every method the test accuracies, 0 to 1, one a seed.
+        differences: of structure beyond the degrees, and of the degrees.
+    """
+
+    seeds: tuple[int, ...]
+    accuracies: dict[str, tuple[float, ...]]
+    differences: tuple[PairedDifference, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers, ready for JSON."""
+        arms = {
+            name: {"accuracies": list(values), "mean": fmean(values), "sd": stdev(values) if len(values) > 1 else None}
+            for name, values in self.accuracies.items()
+        }
+        differences = [{**asdict(difference), "says": difference.sentence} for difference in self.differences]
+        return {"seeds": list(self.seeds), "methods": arms, "confidence": CONFIDENCE, "differences": differences}
+
+
+def plan_ablation(run: Path, directory: Path, *, seeds: int = 5, epochs: int | None = None) -> Plan:
+    """Read a run and say what is to be trained; nothing is written.
+
+    Each method keeps its topology while it trains. The settings of training are the run's own, its rewiring and pruning
+    apart. The seeds are the first ones from 0 that are not the run's own.
+
+    Args:
+        run: run directory of a sparse network.
+        directory: where the retrainings are to go: new, empty, or begun by an ablation of the same run.
+        seeds: how many, at least 1.
+        epochs: of every retraining; by default as many as the run's.
+
+    Raises:
+        ConfigError: when an argument is not allowed, `run` is no run of a sparse network, or `directory` holds other things.
+        CheckpointError: when a file is damaged.
+    """
+    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
+        raise ConfigError(f"seeds is {seeds!r}; it must be an integer >= 1")
+    if not (run / "config.toml").is_file():
+        raise ConfigError(f"directory {str(run)!r} has no config.toml; it must be a run directory")
+    known = load_experiment(run / "config.toml")
+    if known.method[0].is_dense:
+        raise ConfigError(f"run {str(run)!r} trained the dense method {known.method[0].name!r}; there is no wiring to ablate")
+    check_recorded(run)
+    topologies = tuple(layer.topology for layer in final_layers(run))
+    _check_topologies(run, topologies, known.model.layer_sizes)
+    table = known.model_dump(mode="json", exclude_none=True)
+    table |= {"method": _methods(topologies, directory), "seeds": _seeds(seeds, known.seeds[0])}
+    if epochs is not None:
+        table["training"]["epochs"] = epochs
+    plan = Plan(parse_experiment(table, f"ablation of {str(run)!r}"), topologies, directory)
+    _check_directory(plan)
+    return plan
+
+
+def run_ablation(
+    plan: Plan, dataset: Dataset, further: CallbackFactory | None = None, *, workers: int = 1
+) -> Iterator[RunResult]:
+    """Retrain every wiring with every seed and yield each result as it comes; what is complete already is read.
+
+    Args:
+        plan: from `plan_ablation`.
+        dataset: the run's.
+        further: makes one more callback for a method's name and a seed; with one worker only.
+        workers: processes that retrainings are shared between.
+
+    Raises:
+        ConfigError, DataError: when something does not fit, or `plan.directory` was begun with other settings.
+    """
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise ConfigError(f"workers is {workers!r}; it must be an integer >= 1")
+    try:
+        (plan.directory / WIRING).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"out {str(plan.directory)!r} cannot be made: {error}") from error
+    for layer, topology in enumerate(plan.topologies):
+        path = _wiring(plan.directory, layer)
+        if not path.is_file():
+            topology.save(path)
+    yield from run_experiment(plan.experiment, dataset, plan.directory, further, workers=workers, resume=True)
+
+
+def summarise(results: Iterable[RunResult]) -> Ablation | None:
+    """Compare the wirings over the seeds for which all three are complete; None where there is no such seed."""
+    table = {(result.method, result.seed): result.accuracy for result in results if not result.interrupted}
+    seeds = sorted({seed for _, seed in table if all((arm, seed) in table for arm in ARMS)})
+    if not seeds:
+        return None
+    accuracies = {arm: tuple(table[arm, seed] for seed in seeds) for arm in ARMS}
+    differences = [paired_difference(name, a, accuracies[a], b, accuracies[b]) for name, a, b in CONTRASTS]
+    return Ablation(tuple(seeds), accuracies, tuple(differences))
+
+
+def paired_difference(name: str, first: str, values: Sequence[float], second: str, others: Sequence[float]) -> PairedDifference:
+    """Return the mean of values - others with its 95 % interval, mean -+ t(n - 1) sd / sqrt(n)."""
+    differences = [value - other for value, other in zip(values, others, strict=True)]
+    mean, n = fmean(differences), len(differences)
+    if n == 1:
+        return PairedDifference(name, first, second, mean, None, None, None)
+    sd = stdev(differences)
+    reach = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * sd / math.sqrt(n)
+    return PairedDifference(name, first, second, mean, sd, mean - reach, mean + reach)
+
+
+def save_ablation(ablation: Ablation, plan: Plan, run: Path) -> Path:
+    """Write `ablation.json` into the plan's directory and return its path."""
+    training = plan.experiment.training.model_dump(mode="json")
+    edges = [topology.n_edges for topology in plan.topologies]
+    header = {"run": str(run), "dataset": plan.experiment.dataset, "training": training, "edges": edges}
+    path = plan.directory / FILE
+    write_text(path, json.dumps({**header, **ablation.to_dict()}, indent=2, allow_nan=False) + "\n")
+    return path
+
+
+def _methods(topologies: Sequence[BipartiteTopology], directory: Path) -> list[dict[str, Any]]:
+    """The three wirings as methods of an experiment file."""
+    own, degrees = [], []
+    for layer, topology in enumerate(topologies):
+        own.append({"name": "from_graph", "graph": str(_wiring(directory, layer).resolve())})
+        ends = {"out_degrees": topology.out_degrees.tolist(), "in_degrees": topology.in_degrees.tolist()}
+        degrees.append({"name": "configuration_model", **ends})
+    size = [topology.density for topology in topologies]
+    return [
+        {"name": OWN, "generator": own, "density": size},
+        {"name": SAME_DEGREES, "generator": degrees, "density": size},
+        {"name": SAME_SIZE, "generator": "erdos_renyi", "density": size},
+    ]
+
+
+def _seeds(count: int, taken: int) -> list[int]:
+    return [seed for seed in range(count + 1) if seed != taken][:count]
+
+
+def _wiring(directory: Path, layer: int) -> Path:
+    return directory / WIRING / f"layer-{layer}.graphml"
+
+
+def _check_topologies(run: Path, topologies: Sequence[BipartiteTopology], layer_sizes: Sequence[int]) -> None:
+    shapes = [(topology.n_in, topology.n_out) for topology in topologies]
+    if shapes != list(pairwise(layer_sizes)):
+        raise ConfigError(f"run {str(run)!r} has sparse layers of the shapes {shapes}; its config.toml says {layer_sizes}")
+    for layer, topology in enumerate(topologies):
+        if topology.n_edges == 0:
+            raise ConfigError(f"run {str(run)!r} has no edge left in layer {layer}; there is nothing to retrain")
+
+
+def _check_directory(plan: Plan) -> None:
+    """Raise a ConfigError unless the directory is new, empty, or of an ablation of these very topologies."""
+    directory = plan.directory
+    if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
+        return
+    if not (directory / WIRING).is_dir():
+        raise ConfigError(f"out {str(directory)!r} exists and holds no ablation; results go to a new folder")
+    for layer, topology in enumerate(plan.topologies):
+        path = _wiring(directory, layer)
+        if path.is_file() and load_topology(path) != topology:
+            raise ConfigError(f"out {str(directory)!r} holds the ablation of another topology; results go to a new folder")
