@@ -75,19 +75,21 @@ class Picture:
         figure: the figure.
         caption: text below it.
         alt: what it shows, for those who cannot see it; the caption where empty.
+        resolution: dots an inch.
     """
 
     kind: ClassVar[str] = "picture"
     figure: Figure
     caption: str
     alt: str = ""
+    resolution: int = RESOLUTION
 
     @cached_property
     def source(self) -> str:
         """The picture as a data URI."""
         buffer = io.BytesIO()
         # Without the program's name the bytes do not depend on the version of matplotlib's banner.
-        self.figure.savefig(buffer, format="png", dpi=RESOLUTION, metadata={"Software": None})
+        self.figure.savefig(buffer, format="png", dpi=self.resolution, metadata={"Software": None})
         return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 

@@ -1,0 +1,119 @@
+"""What the pictures of this toolkit share: checks of what is drawn, panels side by side, axes that look alike."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import AbstractPathEffect, withStroke
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator, StrMethodFormatter
+
+from .errors import AnalysisError
+from .graphs import FloatArray
+
+_MANY_TICKS = 6.0
+"""A logarithmic axis over a smaller ratio than this would have two labels or three."""
+
+
+def not_empty(argument: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The mapping itself, where it has an entry.
+
+    Args:
+        argument: its name, for the error.
+        values: the mapping.
+
+    Returns:
+        The mapping.
+
+    Raises:
+        AnalysisError: it is empty.
+    """
+    if not values:
+        raise AnalysisError(f"{argument} is empty; at least one entry is needed")
+    return values
+
+
+def finite_vector(name: str, values: npt.ArrayLike) -> FloatArray:
+    """Finite numbers as a vector.
+
+    Args:
+        name: what they are, for the error.
+        values: the numbers, at least one.
+
+    Returns:
+        float64 of shape [n], n >= 1.
+
+    Raises:
+        AnalysisError: another shape, no number, or one that is not finite.
+    """
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise AnalysisError(f"{name} is not a vector of numbers") from None
+    if array.ndim != 1 or array.size == 0 or not np.isfinite(array).all():
+        raise AnalysisError(f"{name} has shape {array.shape}; a vector of at least 1 finite number is needed")
+    return array
+
+
+def panels(
+    n: int, columns: int, size: tuple[float, float], extra: tuple[float, float] = (0.0, 0.0)
+) -> tuple[Figure, list[Axes]]:
+    """A figure with n panels, row after row.
+
+    Args:
+        n: number of panels, at least 1.
+        columns: panels in a row at most.
+        size: width and height of a panel in inches.
+        extra: added to the figure's width and height, for what stands beside the panels.
+
+    Returns:
+        The figure and its n panels; what is left of the last row is blank.
+    """
+    n_columns = min(columns, n)
+    n_rows = -(-n // n_columns)
+    figure = Figure(figsize=(size[0] * n_columns + extra[0], size[1] * n_rows + extra[1]), layout="constrained")
+    axes: list[Axes] = list(figure.subplots(n_rows, n_columns, squeeze=False).flat)
+    for blank in axes[n:]:
+        blank.set_axis_off()
+    return figure, axes[:n]
+
+
+def plain(axes: Axes) -> None:
+    """A faint grid, and no frame on the right and above.
+
+    Args:
+        axes: the panel.
+    """
+    axes.grid(True, alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def logarithmic(axes: Axes, x: tuple[float, float], y: tuple[float, float]) -> None:
+    """Both axes logarithmic, the horizontal one with plain numbers.
+
+    Args:
+        axes: the panel.
+        x: limits of the horizontal axis, above 0.
+        y: limits of the vertical axis, above 0.
+    """
+    axes.set(xscale="log", yscale="log", xlim=x, ylim=y)
+    is_wide = x[1] / x[0] >= _MANY_TICKS
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if is_wide else MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    if not is_wide:
+        axes.xaxis.set_minor_locator(NullLocator())
+
+
+def halo(width: float = 2.5) -> list[AbstractPathEffect]:
+    """A white seam that keeps lines and letters readable on any ground.
+
+    Args:
+        width: of the seam in points.
+
+    Returns:
+        The path effects.
+    """
+    return [withStroke(linewidth=width, foreground="white")]
