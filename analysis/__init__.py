@@ -13,6 +13,7 @@ from . import (  # noqa: F401, I001
     clustering,
     community,
     core,
+    indices,
     mixing,
     nestedness,
     opsahl,
@@ -25,6 +26,7 @@ from . import (  # noqa: F401, I001
     tails,
 )
 from .bootstrap import goodness_of_fit
+from .comparison import SeedComparison, compare
 from .description import describe
 from .errors import AnalysisError
 from .graphs import BipartiteGraph, LayeredGraph
@@ -34,6 +36,7 @@ from .registry import Measure, get_measure, measure_names, register_measure
 from .report import TopologyReport
 from .smallworld import SmallWorld, small_world
 from .tails import broido_clauset, tail_evidence
+from .verdicts import Verdict
 
 __all__ = [
     "AnalysisError",
@@ -41,10 +44,13 @@ __all__ = [
     "LayeredGraph",
     "Measure",
     "Quantity",
+    "SeedComparison",
     "SmallWorld",
     "TopologyReport",
+    "Verdict",
     "as_layered",
     "broido_clauset",
+    "compare",
     "defined",
     "describe",
     "get_measure",

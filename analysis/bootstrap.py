@@ -74,7 +74,8 @@ def goodness_of_fit(
     generator, fit = as_generator(rng), fit_power_law(degrees)
     if isinstance(fit, NoFit):
         return GoodnessOfFit(undefined(fit.reason), 0, 0, 0)
-    positive = np.asarray(degrees)[np.asarray(degrees) > 0].astype(np.float64)
+    # Sorted, so that the labels of the neurons play no role in what is drawn.
+    positive = np.sort(np.asarray(degrees)[np.asarray(degrees) > 0]).astype(np.float64)
     exceeding, done, unfitted = 0, 0, 0
     while done < replicates and exceeding < stop_after and unfitted <= replicates:
         values, counts = np.unique(synthetic_degrees(positive, fit, generator), return_counts=True)

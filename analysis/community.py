@@ -246,7 +246,7 @@ def network_community(network: LayeredGraph, rng: np.random.Generator) -> Quanti
     return _partition_quantities(graph, best) | _role_quantities("", degrees, spread, z)
 
 
-@register_measure("community", network=network_community, under_nulls=False)
+@register_measure("community", network=network_community)
 def community(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
     """The best partition into modules that was found, and the roles of the neurons in it.
 

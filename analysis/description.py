@@ -1,22 +1,25 @@
 """`describe`: measure a graph, its control, and replicates of the null models."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from .errors import AnalysisError
 from .graphs import LayeredGraph
+from .indices import MEASURE as SMALL_WORLD
+from .indices import index_quantities, without_replicates
 from .intake import as_layered
-from .nulls import NULL_MODELS, randomise_layers
-from .quantity import Quantity
+from .nulls import NULL_MODELS
+from .quantity import Quantity, undefined
 from .randomness import as_generator
-from .registry import Measure, select_measures
+from .registry import Measure, get_measure, select_measures
+from .replicates import Key, Progress, Replicates, draw_replicates, measure_sections, section_edges, small_world_pairs
 from .report import NullComparison, QuantityReport, SectionReport, TopologyReport
-from .significance import compare_with_replicates
+from .significance import adjusted, compare_with_replicates
 
-Key = tuple[str, str, str]
-"""Section, measure, quantity."""
+INTERRUPTED = "interrupted before the first replicate"
 
 
 def describe(
@@ -27,13 +30,23 @@ def describe(
     rng: int | np.random.Generator,
     measures: Iterable[str] | None = None,
     swaps_per_edge: int = 10,
+    request: Iterable[str] = (),
+    progress: Progress | None = None,
 ) -> TopologyReport:
     """Measure a graph layer by layer, and as a whole where it has several layers, beside its null models.
 
     Every null model randomises each layer by itself: "erdos_renyi" keeps the sides and the number of edges,
     "fixed_degrees" keeps every neuron's degree. The whole network is then measured on the same replicate. The p-value
     is that of a two-sided permutation test; see `analysis.report.P_VALUE`. It is exact as long as the quantity is
-    defined in every replicate.
+    defined in every replicate. The report's verdicts are explained in `analysis.verdicts`.
+
+    Two measures are expensive, "community" and "opsahl": on more than 2,000 edges (of the layer, or of the network for
+    its section) they are measured on the graph alone unless `request` names them, and they are repeated on fewer
+    replicates where it is clear that nothing is to be found (`analysis.replicates.is_settled`).
+
+    Ctrl-C while the replicates are drawn ends the run: the report then holds the replicates so far (B says how many)
+    and is marked as interrupted. Before them, while the graph itself is measured, there is nothing to report, and the
+    KeyboardInterrupt goes on.
 
     Args:
         graph: igraph, networkx, scipy biadjacency of shape [n_out, n_in], a topology-like object, or a list of these,
@@ -44,36 +57,59 @@ def describe(
         rng: seed or generator; the same seed gives the same report.
         measures: names of the measures, or None for all; see `measure_names`.
         swaps_per_edge: attempted switches per edge of "fixed_degrees", at least 1.
+        request: names of measures whose null distributions are wanted however many edges there are.
+        progress: called after every replicate with the number done and the number in all, 2 * nulls; or None.
 
     Returns:
-        The report. Cost: (1 + 2 * nulls) times that of the measures; about 25 to 45 s on one core for 784-300-100-10
-        with 26,770 edges and 200 replicates.
+        The report. Cost: (1 + 2 * nulls) times that of the measures; about 40 s on one core for 784-300-100-10 with
+        26,770 edges and 200 replicates.
 
     Raises:
         AnalysisError: the graph, the control or an argument is not usable.
     """
-    if isinstance(nulls, bool) or not isinstance(nulls, int | np.integer) or nulls < 0:
-        raise AnalysisError(f"nulls is {nulls!r}; an integer of at least 0 is needed")
-    if isinstance(swaps_per_edge, bool) or not isinstance(swaps_per_edge, int | np.integer) or swaps_per_edge < 1:
-        raise AnalysisError(f"swaps_per_edge is {swaps_per_edge!r}; an integer of at least 1 is needed")
-    generator = as_generator(rng)
+    for name, number, least in (("nulls", nulls, 0), ("swaps_per_edge", swaps_per_edge, 1)):
+        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < least:
+            raise AnalysisError(f"{name} is {number!r}; an integer of at least {least} is needed")
+    seeds = np.random.SeedSequence(int(as_generator(rng).integers(2**63))).spawn(3)
     network, chosen = as_layered(graph), select_measures(measures)
-    observed = _measure(network, chosen, generator)
-    controlled = None if control is None else _measure(_matching(control, network), chosen, generator)
-    replicates = {
-        null: [_replicate(network, null, chosen, generator, swaps_per_edge) for _ in range(nulls)] for null in NULL_MODELS
+    requested = _requested(request, chosen)
+    start = None if control is None else _matching(control, network)
+    observed = _observe(network, chosen, np.random.default_rng(seeds[0]), nulls)
+    controlled = None if start is None else _observe(start, chosen, np.random.default_rng(seeds[1]), 0)
+    skip = {
+        (section, measure.name)
+        for section, n_edges in section_edges(network).items()
+        for measure in chosen
+        if measure.is_on_request(n_edges) and measure.name not in requested
     }
+    drawn = draw_replicates(
+        network, chosen, observed, nulls=int(nulls), seeds=seeds[2], swaps_per_edge=int(swaps_per_edge), skip=skip,
+        progress=progress,
+    )  # fmt: skip
+    if nulls and any(measure.name == SMALL_WORLD for measure in chosen):
+        observed |= _indices(network, observed, drawn, np.random.default_rng(seeds[0]))
     reports = {
         key: QuantityReport(
             measure=key[1],
             name=key[2],
             observed=quantity,
             control=None if controlled is None else controlled[key],
-            nulls={null: _comparison(key, quantity, null, replicates[null], chosen) for null in NULL_MODELS},
+            nulls={null: _comparison(key, quantity, null, drawn, chosen, nulls, skip) for null in NULL_MODELS},
         )
         for key, quantity in observed.items()
     }
-    return TopologyReport(_sections(network, reports), int(nulls), int(swaps_per_edge))
+    sections = _sections(network, _with_q_values(reports))
+    return TopologyReport(sections, min(drawn.drawn.values()), int(swaps_per_edge), drawn.interrupted, int(nulls))
+
+
+def _requested(request: Iterable[str], chosen: Sequence[Measure]) -> frozenset[str]:
+    if isinstance(request, str):
+        raise AnalysisError(f"request is the string {request!r}; a sequence of names of measures is needed")
+    names = frozenset(get_measure(name).name for name in request)
+    missing = names - {measure.name for measure in chosen}
+    if missing:
+        raise AnalysisError(f"request names {', '.join(sorted(missing))}; that is not among the measures of this report")
+    return names
 
 
 def _matching(control: Any, network: LayeredGraph) -> LayeredGraph:
@@ -85,38 +121,69 @@ def _matching(control: Any, network: LayeredGraph) -> LayeredGraph:
     return other
 
 
-def _measure(network: LayeredGraph, measures: Sequence[Measure], rng: np.random.Generator) -> dict[Key, Quantity]:
-    """Every quantity of every layer, then of the network where it has several layers."""
+def _observe(network: LayeredGraph, measures: Sequence[Measure], rng: np.random.Generator, nulls: int) -> dict[Key, Quantity]:
+    """All quantities of a graph. Without replicates the small-world indices are not defined, so no lattice is built."""
+    skip = {(section, SMALL_WORLD) for section in section_edges(network)} if nulls == 0 else set()
+    found = measure_sections(network, measures, rng, skip)
     result: dict[Key, Quantity] = {}
-    for index, layer in enumerate(network.layers):
+    for section in section_edges(network):
         for measure in measures:
-            for name, quantity in measure.layer(layer, rng).items():
-                result[f"layer {index}", measure.name, name] = quantity
-    for measure in measures if len(network.layers) > 1 else ():
-        for name, quantity in ({} if measure.network is None else measure.network(network, rng)).items():
-            result["network", measure.name, name] = quantity
+            result |= {key: value for key, value in found.items() if key[:2] == (section, measure.name)}
+            if measure.name == SMALL_WORLD:
+                lattice = {name: undefined("it is not built without replicates") for name in _LATTICE if nulls == 0}
+                result |= {(section, SMALL_WORLD, name): value for name, value in (lattice | without_replicates()).items()}
     return result
 
 
-def _replicate(
-    network: LayeredGraph, null: str, measures: Sequence[Measure], rng: np.random.Generator, swaps_per_edge: int
+_LATTICE = ("lattice_clustering", "lattice_path_length")
+
+
+def _indices(
+    network: LayeredGraph, observed: dict[Key, Quantity], drawn: Replicates, rng: np.random.Generator
 ) -> dict[Key, Quantity]:
-    """One draw of the null model, measured by what can differ under it."""
-    wanted = [measure for measure in measures if measure.is_computed_under(null)]
-    return _measure(randomise_layers(network, null, rng, swaps_per_edge), wanted, rng)
+    result: dict[Key, Quantity] = {}
+    for section, pair in small_world_pairs(network, observed, rng).items():
+        lattice = {name: observed[section, SMALL_WORLD, name] for name in _LATTICE}
+        indices = index_quantities(pair, lattice, drawn.pairs[section])
+        result |= {(section, SMALL_WORLD, name): quantity for name, quantity in indices.items()}
+    return result
 
 
 def _comparison(
-    key: Key, observed: Quantity, null: str, replicates: Sequence[dict[Key, Quantity]], measures: Sequence[Measure]
+    key: Key,
+    observed: Quantity,
+    null: str,
+    drawn: Replicates,
+    measures: Sequence[Measure],
+    nulls: int,
+    skip: set[tuple[str, str]],
 ) -> NullComparison:
-    measure = next(measure for measure in measures if measure.name == key[1])
-    if measure.is_fixed(null, key[2]):
+    section, name, quantity = key
+    measure = next(measure for measure in measures if measure.name == name)
+    if measure.is_fixed(null, quantity):
         return NullComparison("fixed", reason="the null model keeps it by construction")
     if not measure.under_nulls:
         return NullComparison("not computed", reason="the measure is for the observed graph only")
-    if not replicates:
+    if nulls == 0:
         return NullComparison("not computed", reason="no replicates were asked for")
-    return compare_with_replicates(observed, [replicate[key] for replicate in replicates])
+    if (section, name) in skip:
+        limit = f"null distributions of {name!r} are computed by default up to {measure.null_edge_limit} edges"
+        return NullComparison("not computed", reason=f"{limit}; ask for them with request=({name!r},)")
+    if drawn.drawn[null] == 0:
+        return NullComparison("not computed", reason=INTERRUPTED)
+    comparison = compare_with_replicates(observed, drawn.values[null][key])
+    if (null, section, name) in drawn.settled and comparison.reason is None:
+        return replace(comparison, reason="the replicates ended early, as it lies well inside them")
+    return comparison
+
+
+def _with_q_values(reports: dict[Key, QuantityReport]) -> dict[Key, QuantityReport]:
+    """The reports with Benjamini and Hochberg's q beside every p; see `analysis.report.Q_VALUE`."""
+    places = [(key, null, c.p) for key, report in reports.items() for null, c in report.nulls.items() if c.p is not None]
+    for (key, null, _), q in zip(places, adjusted([p for _, _, p in places]), strict=True):
+        report = reports[key]
+        reports[key] = replace(report, nulls={**report.nulls, null: replace(report.nulls[null], q=q)})
+    return reports
 
 
 def _sections(network: LayeredGraph, reports: dict[Key, QuantityReport]) -> tuple[SectionReport, ...]:

@@ -70,9 +70,9 @@ def _network_opsahl(network: LayeredGraph, rng: np.random.Generator) -> Quantiti
     return opsahl(network.folded, rng)
 
 
-@register_measure("opsahl", network=_network_opsahl, under_nulls=False)
+@register_measure("opsahl", network=_network_opsahl)
 def opsahl(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
-    """Opsahl's C* of both sides: closed 4-paths / 4-paths, in [0, 1]; measured on the observed graph only.
+    """Opsahl's C* of both sides: closed 4-paths / 4-paths, in [0, 1].
 
     A 4-path i - p - j - q - k has three different neurons i, j, k of the side and two different ones p, q of the other;
     it is closed where some r other than p and q is joined to both i and k, so that a 6-cycle through r exists, or r is

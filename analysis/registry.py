@@ -3,6 +3,8 @@ fixed."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 
@@ -15,6 +17,37 @@ NetworkFunction = Callable[[LayeredGraph, np.random.Generator], Quantities]
 
 EVERYTHING = frozenset({"*"})
 
+Tier = Literal["must", "second", "third"]
+
+TIERS: Mapping[str, Tier] = MappingProxyType(
+    {
+        "degree": "must",
+        "clustering": "must",
+        "mixing": "must",
+        "paths": "must",
+        "power_law": "must",
+        "reachability": "must",
+        "small_world": "must",
+        "spectral": "must",
+        "strength": "must",
+        "persistence": "third",
+    }
+)
+"""How much a report needs each built-in measure; the others are second. Null distributions are computed by default for
+the must tier and for what costs no more than it: only `ON_REQUEST_ABOVE` is excepted. (The small-world indices are in
+the must tier as they are made of must-tier replicates.)"""
+
+ON_REQUEST_ABOVE: Mapping[str, int] = MappingProxyType({"community": 2000, "opsahl": 2000})
+"""Expensive measures: under null models by default on up to this many edges, above that only on request."""
+
+GOVERNED_BY: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "community": frozenset({"barber_modularity"}),
+        "opsahl": frozenset({"source_opsahl_clustering", "target_opsahl_clustering"}),
+    }
+)
+"""The quantities that decide when the replicates of an expensive measure are enough; see `replicates.is_settled`."""
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -26,6 +59,9 @@ class Measure:
         network: computes those of a network of several layers, or None where the measure has no meaning there.
         fixed_by: for a null model, the quantities that it keeps by construction (`EVERYTHING` for all).
         under_nulls: False for a measure that is computed on the observed graph only.
+        tier: "must", "second" or "third": how much a report needs it.
+        null_edge_limit: on more edges than this, null distributions are computed only on request; None for no limit.
+        governed_by: the quantities that may end its replicates early; empty for a measure that always runs through.
     """
 
     name: str
@@ -33,6 +69,9 @@ class Measure:
     network: NetworkFunction | None = None
     fixed_by: Mapping[str, frozenset[str]] = field(default_factory=dict)
     under_nulls: bool = True
+    tier: Tier = "second"
+    null_edge_limit: int | None = None
+    governed_by: frozenset[str] = frozenset()
 
     def is_fixed(self, null: str, quantity: str) -> bool:
         """Whether every replicate of the null has the same value of this quantity as the observed graph."""
@@ -42,6 +81,10 @@ class Measure:
     def is_computed_under(self, null: str) -> bool:
         """Whether replicates of the null have to be measured at all."""
         return self.under_nulls and self.fixed_by.get(null) != EVERYTHING
+
+    def is_on_request(self, n_edges: int) -> bool:
+        """Whether a graph of so many edges has null distributions of this measure only where they are asked for."""
+        return self.under_nulls and self.null_edge_limit is not None and n_edges > self.null_edge_limit
 
 
 _MEASURES: dict[str, Measure] = {}
@@ -53,6 +96,8 @@ def register_measure(
     network: NetworkFunction | None = None,
     fixed_by: Mapping[str, frozenset[str]] | None = None,
     under_nulls: bool = True,
+    tier: Tier | None = None,
+    null_edge_limit: int | None = None,
 ) -> Callable[[LayerFunction], LayerFunction]:
     """Decorator that adds a measure under a new name.
 
@@ -61,6 +106,9 @@ def register_measure(
         network: the same measure for a whole network, if it has a meaning there.
         fixed_by: names of null models, and the quantities that they keep by construction.
         under_nulls: whether the measure is repeated on null replicates.
+        tier: "must", "second" or "third"; None for that of `TIERS`, "second" where it has none.
+        null_edge_limit: largest number of edges with null distributions by default; None for that of
+            `ON_REQUEST_ABOVE`, no limit where it has none.
 
     Returns:
         A decorator that returns its function, `(BipartiteGraph, Generator) -> {quantity name: Quantity}`, unchanged.
@@ -72,7 +120,16 @@ def register_measure(
     def add(function: LayerFunction) -> LayerFunction:
         if name in _MEASURES:
             raise AnalysisError(f"measure {name!r} is registered already; choose another name")
-        _MEASURES[name] = Measure(name, function, network, dict(fixed_by or {}), under_nulls)
+        _MEASURES[name] = Measure(
+            name,
+            function,
+            network,
+            dict(fixed_by or {}),
+            under_nulls,
+            tier or TIERS.get(name, "second"),
+            ON_REQUEST_ABOVE.get(name) if null_edge_limit is None else null_edge_limit,
+            GOVERNED_BY.get(name, frozenset()),
+        )
         return function
 
     return add

@@ -4,19 +4,26 @@ JSON."""
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from rich.table import Table
 
 from .errors import AnalysisError
 from .quantity import Quantity
-from .tables import markdown_table, report_header, report_rows, rich_table
+from .tables import markdown_table, report_header, report_notes, report_rows, rich_table, verdict_lines, verdict_rows
+from .verdicts import RULES, Verdict, section_verdicts
 
 Status = Literal["compared", "fixed", "not computed", "not defined"]
 
 P_VALUE = (
     "two-sided permutation test: p = (1 + r) / (1 + B), where r of the B replicates lie at least as far as the "
     "observed value from the mean of the observed value and all replicates"
+)
+
+Q_VALUE = (
+    "p adjusted by Benjamini and Hochberg; the family is all p-values of this report: every quantity of every section "
+    "under every null model for which one was computed"
 )
 
 
@@ -33,6 +40,9 @@ class NullComparison:
         z: (observed - mean) / sd; None where sd is 0 or missing.
         p: exact permutation p-value, in (0, 1]; see `P_VALUE`.
         reason: why something is missing.
+        p_greater: one-sided p, (1 + r) / (1 + B) with r replicates of at least the observed value; for the verdicts.
+        p_less: likewise with those of at most the observed value.
+        q: adjusted p-value, at least p; see `Q_VALUE`.
     """
 
     status: Status
@@ -42,6 +52,9 @@ class NullComparison:
     z: float | None = None
     p: float | None = None
     reason: str | None = None
+    p_greater: float | None = None
+    p_less: float | None = None
+    q: float | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +114,22 @@ class SectionReport:
                 return quantity
         raise AnalysisError(f"quantity {name!r} is unknown; choose from {', '.join(q.name for q in self.quantities)}")
 
+    def get(self, name: str) -> QuantityReport | None:
+        """The quantity of this name, or None where it was not measured.
+
+        Args:
+            name: name of a quantity.
+
+        Returns:
+            Its report, or None.
+        """
+        return next((quantity for quantity in self.quantities if quantity.name == name), None)
+
+    @cached_property
+    def verdicts(self) -> Mapping[str, Verdict]:
+        """What this section's numbers say of its wiring, by property; see `analysis.verdicts`."""
+        return section_verdicts(self)
+
 
 @dataclass(frozen=True)
 class TopologyReport:
@@ -108,13 +137,22 @@ class TopologyReport:
 
     Attributes:
         sections: one for every layer, then one named "network" where there are several layers.
-        replicates: number of replicates that were drawn of every null model.
+        replicates: number of replicates that were drawn of every null model; an expensive measure may have fewer.
         swaps_per_edge: attempted switches per edge of the null model "fixed_degrees".
+        interrupted: whether the user stopped the run, so that there are fewer replicates than were asked for.
+        replicates_requested: number of replicates that were asked for.
     """
 
     sections: tuple[SectionReport, ...]
     replicates: int
     swaps_per_edge: int
+    interrupted: bool = False
+    replicates_requested: int = 0
+
+    @property
+    def verdicts(self) -> Mapping[str, Mapping[str, Verdict]]:
+        """The verdicts of every section, by its name and by property: `report.verdicts["layer 0"]["scale-free"]`."""
+        return {section.name: section.verdicts for section in self.sections}
 
     def __getitem__(self, name: str) -> SectionReport:
         """The section of this name.
@@ -142,7 +180,11 @@ class TopologyReport:
         return {
             "replicates": self.replicates,
             "swaps_per_edge": self.swaps_per_edge,
+            "replicates_requested": self.replicates_requested,
+            "interrupted": self.interrupted,
             "p_value": P_VALUE,
+            "q_value": Q_VALUE,
+            "verdict_rules": dict(RULES),
             "sections": [_section_dict(section) for section in self.sections],
         }
 
@@ -158,25 +200,32 @@ class TopologyReport:
         return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
 
     def to_markdown(self) -> str:
-        """The report as a markdown table for every section, with a line that says how to read it.
+        """The report as a markdown table and a list of verdicts for every section, with lines that say how to read it.
 
         Returns:
             The text.
         """
         header = report_header(self)
         parts = [
-            f"### {section_title(section)}\n\n{markdown_table(header, report_rows(self, section))}" for section in self.sections
+            f"### {section_title(section)}\n\n{markdown_table(header, report_rows(self, section))}\n\nVerdicts:\n\n"
+            + "\n".join(f"- {line}" for line in verdict_lines(section))
+            for section in self.sections
         ]
-        return "\n\n".join([*parts, f"p: {P_VALUE}; B = {self.replicates}."]) + "\n"
+        reading = [f"p: {P_VALUE}; B = {self.replicates}.", f"q: {Q_VALUE}."] if self.replicates else []
+        return "\n\n".join([*parts, *report_notes(self), *reading]) + "\n"
 
     def to_table(self) -> Table:
-        """The report as one rich table, sections divided by lines.
+        """The report as one rich table, sections divided by lines, each with its verdicts at its end.
 
         Returns:
             The table; print it with `rich.console.Console().print`.
         """
-        blocks = [(section_title(section), report_rows(self, section)) for section in self.sections]
-        return rich_table(report_header(self), blocks)
+        header = report_header(self)
+        blocks = [
+            (section_title(section), [*report_rows(self, section), *verdict_rows(section, len(header))])
+            for section in self.sections
+        ]
+        return rich_table(header, blocks, caption="\n".join(report_notes(self)) or None)
 
 
 def section_title(section: SectionReport) -> str:
@@ -197,6 +246,7 @@ def _section_dict(section: SectionReport) -> dict[str, Any]:
         "layer_sizes": list(section.layer_sizes),
         "n_edges": section.n_edges,
         "quantities": [_quantity_dict(quantity) for quantity in section.quantities],
+        "verdicts": [verdict.to_dict() for verdict in section.verdicts.values()],
     }
 
 

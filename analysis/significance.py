@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import stats
 
 from .graphs import FloatArray
 from .quantity import Quantity
@@ -32,6 +33,38 @@ def permutation_p(observed: float, replicates: FloatArray) -> float:
     return float((1 + np.count_nonzero(distances[:-1] >= distances[-1] - tolerance)) / values.size)
 
 
+def one_sided_p(observed: float, replicates: FloatArray) -> tuple[float, float]:
+    """One-sided permutation p-values, (1 + r) / (1 + B), exact under the null as `permutation_p`.
+
+    Args:
+        observed: the observed value.
+        replicates: shape [B].
+
+    Returns:
+        (p_greater, p_less): r counts the replicates that are at least, at most the observed value; values that differ by
+        less than 1e-12 of the largest magnitude count as equal, that is on both sides.
+    """
+    tolerance = _TIE * max(abs(observed), float(np.abs(replicates).max(initial=0.0)))
+    greater = np.count_nonzero(replicates >= observed - tolerance)
+    less = np.count_nonzero(replicates <= observed + tolerance)
+    return (1 + int(greater)) / (1 + replicates.size), (1 + int(less)) / (1 + replicates.size)
+
+
+def adjusted(p_values: Sequence[float]) -> list[float]:
+    """Benjamini and Hochberg's q-values: the smallest false discovery rate at which each would be called a discovery.
+
+    Benjamini and Hochberg (1995), "Controlling the false discovery rate", Journal of the Royal Statistical Society B 57,
+    289-300. The rate is controlled for independent and for positively dependent p-values.
+
+    Args:
+        p_values: each in (0, 1].
+
+    Returns:
+        As many numbers in the same order, none below its p-value.
+    """
+    return np.asarray(stats.false_discovery_control(p_values, method="bh")).tolist() if len(p_values) else []
+
+
 def compare_with_replicates(observed: Quantity, replicates: Sequence[Quantity]) -> NullComparison:
     """Mean, spread, z and p of one quantity.
 
@@ -55,4 +88,5 @@ def compare_with_replicates(observed: Quantity, replicates: Sequence[Quantity]) 
     if observed.value is None:
         return NullComparison("compared", values.size, mean, sd, reason=f"the observed value is not defined: {observed.reason}")
     z = (observed.value - mean) / sd if sd else None
-    return NullComparison("compared", values.size, mean, sd, z, permutation_p(observed.value, values), note)
+    p, (p_greater, p_less) = permutation_p(observed.value, values), one_sided_p(observed.value, values)
+    return NullComparison("compared", values.size, mean, sd, z, p, note, p_greater=p_greater, p_less=p_less)

@@ -19,6 +19,8 @@ from .paths import average_path_length, component_sizes
 from .quantity import Quantity, defined, undefined
 from .randomness import as_generator
 
+ClusteringAndLength = tuple[Quantity, Quantity]
+
 MIN_GIANT_FRACTION = 0.5
 """The path length speaks for a graph only where at least this share of the neurons that have an edge hang together."""
 
@@ -121,26 +123,58 @@ def small_world(
     if isinstance(nulls, bool) or not isinstance(nulls, int | np.integer) or nulls < 1:
         raise AnalysisError(f"nulls is {nulls!r}; an integer of at least 1 is needed")
     generator = as_generator(rng)
-    observed = _clustering_and_length(graph, generator)
-    ordered = _clustering_and_length(ring_lattice(graph, generator, swaps_per_edge), generator)
-    kept = [_clustering_and_length(fixed_degrees(graph, generator, swaps_per_edge), generator) for _ in range(nulls)]
-    random = [_clustering_and_length(erdos_renyi(graph, generator), generator) for _ in range(nulls)]
-    return SmallWorld(*observed, *ordered, _reference(observed, ordered, kept), _reference(observed, ordered, random))
+    observed = clustering_and_path_length(graph, generator)
+    ordered = clustering_and_path_length(ring_lattice(graph, generator, swaps_per_edge), generator)
+    kept = [clustering_and_path_length(fixed_degrees(graph, generator, swaps_per_edge), generator) for _ in range(nulls)]
+    random = [clustering_and_path_length(erdos_renyi(graph, generator), generator) for _ in range(nulls)]
+    return SmallWorld(
+        *observed, *ordered, small_world_reference(observed, ordered, kept), small_world_reference(observed, ordered, random)
+    )
 
 
-def _clustering_and_length(graph: BipartiteGraph, rng: np.random.Generator) -> tuple[Quantity, Quantity]:
+def clustering_and_path_length(graph: BipartiteGraph, rng: np.random.Generator) -> ClusteringAndLength:
+    """Robins-Alexander clustering, and the average path length where it speaks for the graph.
+
+    Args:
+        graph: a layer or a folded network.
+        rng: draws sampled sources where the graph is large.
+
+    Returns:
+        (C, L); L is not defined for a graph in pieces, see `small_world`.
+    """
+    in_pieces = fragmentation(graph, int(component_sizes(graph).max()))
+    return robins_alexander_clustering(graph), average_path_length(graph, rng) if in_pieces is None else in_pieces
+
+
+def fragmentation(graph: BipartiteGraph, giant: int) -> Quantity | None:
+    """Why the path length does not speak for the graph, or None where it does.
+
+    Args:
+        graph: a layer or a folded network.
+        giant: number of neurons in its largest component.
+
+    Returns:
+        A quantity that is not defined, or None.
+    """
     joined = np.count_nonzero(graph.out_degrees) + np.count_nonzero(graph.in_degrees)
-    giant = int(component_sizes(graph).max())
-    if giant < MIN_GIANT_FRACTION * joined:
-        length = undefined(f"the graph is in pieces: the largest holds {giant} of the {joined} neurons that have an edge")
-    else:
-        length = average_path_length(graph, rng)
-    return robins_alexander_clustering(graph), length
+    if giant >= MIN_GIANT_FRACTION * joined:
+        return None
+    return undefined(f"the graph is in pieces: the largest holds {giant} of the {joined} neurons that have an edge")
 
 
-def _reference(
-    observed: tuple[Quantity, Quantity], ordered: tuple[Quantity, Quantity], replicates: Sequence[tuple[Quantity, Quantity]]
+def small_world_reference(
+    observed: ClusteringAndLength, ordered: ClusteringAndLength, replicates: Sequence[ClusteringAndLength]
 ) -> RandomReference:
+    """The indices of a graph against the replicates of one null model; see `small_world`.
+
+    Args:
+        observed: clustering C and path length L of the graph.
+        ordered: C and L of the lattice.
+        replicates: C and L of every replicate, at least one.
+
+    Returns:
+        The indices.
+    """
     every_clustering, every_length = [pair[0] for pair in replicates], [pair[1] for pair in replicates]
     clustering, length = _mean(every_clustering), _mean(every_length)
     delta_clustering = _combined(_clustering_delta, observed[0], clustering, ordered[0])

@@ -12,6 +12,7 @@ from .quantity import Quantity
 
 if TYPE_CHECKING:
     from .report import NullComparison, QuantityReport, SectionReport, TopologyReport
+    from .verdicts import Verdict
 
 NULL_TITLES = {"erdos_renyi": "random, same size", "fixed_degrees": "random, same degrees"}
 
@@ -23,7 +24,7 @@ def report_header(report: TopologyReport) -> list[str]:
         report: the report.
 
     Returns:
-        "quantity", "value", perhaps "control", and three columns for every null model where replicates were drawn.
+        "quantity", "value", perhaps "control", and four columns for every null model where replicates were drawn.
     """
     quantities = [quantity for section in report.sections for quantity in section.quantities]
     header = ["quantity", "value"]
@@ -31,7 +32,7 @@ def report_header(report: TopologyReport) -> list[str]:
         header.append("control")
     if report.replicates:
         for title in NULL_TITLES.values():
-            header += [title, "z", "p"]
+            header += [title, "z", "p", "q"]
     return header
 
 
@@ -68,13 +69,72 @@ def _quantity_cell(quantity: Quantity) -> str:
 
 def _null_cells(comparison: NullComparison) -> list[str]:
     if comparison.status == "fixed":
-        return ["fixed by the null", "", ""]
+        return ["fixed by the null", "", "", ""]
     if comparison.mean is None:
-        return [comparison.status, "", ""]
+        return [comparison.status, "", "", ""]
     spread = "" if comparison.sd is None else f" ± {format_number(comparison.sd)}"
     z = "" if comparison.z is None else f"{comparison.z:.2f}"
-    p = "" if comparison.p is None else f"{comparison.p:.3g}"
-    return [format_number(comparison.mean) + spread, z, p]
+    p, q = ("" if value is None else f"{value:.3g}" for value in (comparison.p, comparison.q))
+    return [format_number(comparison.mean) + spread, z, p, q]
+
+
+def verdict_lines(section: SectionReport) -> list[str]:
+    """A section's verdicts as sentences.
+
+    Args:
+        section: the section.
+
+    Returns:
+        A line for every property, such as "sparse: supported (density 0.1)".
+    """
+    return [f"{verdict.property}: {_conclusion(verdict)}" for verdict in section.verdicts.values()]
+
+
+def verdict_rows(section: SectionReport, width: int) -> list[list[str]]:
+    """A section's verdicts as rows of a table.
+
+    Args:
+        section: the section.
+        width: number of columns.
+
+    Returns:
+        A row for every property.
+    """
+    return [
+        [f"verdict: {verdict.property}", _conclusion(verdict), *[""] * (width - 2)] for verdict in section.verdicts.values()
+    ]
+
+
+def _conclusion(verdict: Verdict) -> str:
+    if verdict.reason is not None:
+        return f"{verdict.conclusion}: {verdict.reason}"
+    numbers = ", ".join(f"{name.replace('_', ' ')} {format_number(value)}" for name, value in verdict.numbers.items())
+    return f"{verdict.conclusion} ({numbers})"
+
+
+def report_notes(report: TopologyReport) -> list[str]:
+    """What a reader of the tables has to know: that the run was interrupted, and what was not computed under null models.
+
+    Args:
+        report: the report.
+
+    Returns:
+        Sentences, perhaps none.
+    """
+    notes = []
+    if report.interrupted:
+        notes.append(
+            f"Interrupted: {report.replicates} of {report.replicates_requested} replicates of every null model were drawn."
+        )
+    missing: dict[str, list[str]] = {}
+    for section in report.sections:
+        for quantity in section.quantities:
+            reasons = (comparison.reason for comparison in quantity.nulls.values() if comparison.status == "not computed")
+            for reason in reasons:
+                sections = missing.setdefault(reason, []) if reason and "request" in reason else []
+                if section.name not in sections:
+                    sections.append(section.name)
+    return notes + [f"Not computed ({', '.join(sections)}): {reason}." for reason, sections in missing.items()]
 
 
 def format_number(value: float) -> str:
@@ -106,17 +166,20 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([lines[0], rule, *lines[1:]])
 
 
-def rich_table(header: Sequence[str], blocks: Iterable[tuple[str, Sequence[Sequence[str]]]]) -> Table:
+def rich_table(
+    header: Sequence[str], blocks: Iterable[tuple[str, Sequence[Sequence[str]]]], caption: str | None = None
+) -> Table:
     """A table for the terminal.
 
     Args:
         header: column titles.
         blocks: a title and rows of cells for every block.
+        caption: text below the table, or None.
 
     Returns:
         The table, a title line and a rule for every block.
     """
-    table = Table()
+    table = Table(caption=None if caption is None else Text(caption), caption_justify="left")
     for index, title in enumerate(header):
         table.add_column(title, justify="left" if index == 0 else "right", overflow="fold")
     for title, rows in blocks:

@@ -25,6 +25,8 @@ from .randomness import as_generator
 from .registry import EVERYTHING, register_measure
 
 ALTERNATIVES = tuple(LAWS)
+THIN_TAILS = ("exponential", "binomial")
+UNEQUAL_SIDES = "the neurons do not all face the same number of others"
 SIGNIFICANCE = 0.1
 """Below this p, a ratio's sign is trusted and a fit is rejected, as Clauset, Shalizi and Newman do."""
 
@@ -117,7 +119,7 @@ def likelihood_ratio(
         return _twice(undefined("the tail has fewer than 2 distinct values"))
     tail = tail_of(degrees, fit.xmin, n_opposite)
     if alternative == "binomial" and n_opposite is None:
-        return _twice(undefined("the neurons do not all face the same number of others"))
+        return _twice(undefined(UNEQUAL_SIDES))
     try:
         plain, other = (law(tail).log_pmf(tail.values) for law in (power_law, LAWS[alternative]))
     except (ArithmeticError, RuntimeError, ValueError) as error:
@@ -237,44 +239,87 @@ def broido_clauset(*evidence: TailEvidence) -> str:
     return next((name for name, holding in ladder if len(holding) >= half), "Not scale free")
 
 
-def ratio_quantities(prefix: str, degrees: LongArray, n_opposite: int | None = None) -> Quantities:
-    """Ratios against every alternative as named quantities.
+def maximum_p(degrees: LongArray, fit: PowerLawFit, alternative: str, n_opposite: int | None = None) -> Quantity:
+    """Would an alternative of thin tail give so large a degree? P(largest of n_tail draws >= the observed largest).
+
+    Exact under the law at its maximum likelihood on the power law's tail, to which the largest degree itself belongs; that
+    makes it err towards the alternative. It is beside Vuong's test because a single huge degree, which speaks most strongly
+    against a thin tail, inflates the spread of the likelihood ratios and so that test's p.
+
+    Args:
+        degrees: int64 of shape [n].
+        fit: the power law fitted to them, which tells xmin.
+        alternative: one of `THIN_TAILS`.
+        n_opposite: largest possible degree; the binomial needs it.
+
+    Returns:
+        The probability, in [0, 1]; not defined where `likelihood_ratio` is not.
+
+    Raises:
+        AnalysisError: the alternative is unknown, or a degree is above n_opposite.
+    """
+    if alternative not in THIN_TAILS:
+        raise AnalysisError(f"alternative {alternative!r} is unknown; choose from {', '.join(THIN_TAILS)}")
+    if alternative == "binomial" and n_opposite is None:
+        return undefined(UNEQUAL_SIDES)
+    tail = tail_of(degrees, fit.xmin, n_opposite)
+    if tail.values.size < 2:
+        return undefined("the tail has fewer than 2 distinct values")
+    law, largest = LAWS[alternative](tail), float(tail.values[-1])
+    if n_opposite is not None and alternative == "binomial":
+        last = float(n_opposite)
+    else:
+        # Terms 60 scales further on are below e^-60 of the first.
+        last = largest + np.ceil(60.0 / law.parameters["rate"])
+    survival = min(float(np.exp(special.logsumexp(law.log_pmf(np.arange(largest, last + 1.0))))), 1.0)
+    return defined(1.0 if survival == 1.0 else -np.expm1(int(tail.counts.sum()) * np.log1p(-survival)))
+
+
+def evidence_quantities(
+    prefix: str, degrees: LongArray, rng: np.random.Generator, n_opposite: int | None = None
+) -> dict[str, Quantity]:
+    """The evidence for a power law as named quantities.
 
     Args:
         prefix: what the names start with.
         degrees: int64 of shape [n].
+        rng: for the bootstrap.
         n_opposite: number of neurons on the other side, or None where it is not the same for all.
 
     Returns:
-        `{prefix}_vs_{alternative}` and `{prefix}_vs_{alternative}_p` for each of `ALTERNATIVES`. Cost about 0.4 s.
+        `{prefix}_bootstrap_p`; `{prefix}_span` (largest degree / xmin); `{prefix}_vs_{alternative}` and
+        `{prefix}_vs_{alternative}_p` for each of `ALTERNATIVES`; `{prefix}_{alternative}_maximum_p` for each of
+        `THIN_TAILS`; `{prefix}_broido_clauset`, the category as its place in `CATEGORIES`, 0 (Not scale free) to 5
+        (Strongest). Cost about 0.5 s.
     """
-    fit = fit_power_law(degrees)
-    result = {}
-    for alternative in ALTERNATIVES:
-        name = f"{prefix}_vs_{alternative}"
-        if isinstance(fit, NoFit):
-            result[name] = result[f"{name}_p"] = undefined(fit.reason)
-        else:
-            result[name], result[f"{name}_p"] = likelihood_ratio(degrees, fit, alternative, n_opposite)
-    return result
+    evidence = tail_evidence(degrees, rng, n_opposite)
+    result = {f"{prefix}_bootstrap_p": evidence.goodness.p, f"{prefix}_span": evidence.span}
+    for alternative, (ratio, p) in evidence.ratios.items():
+        result |= {f"{prefix}_vs_{alternative}": ratio, f"{prefix}_vs_{alternative}_p": p}
+    for alternative in THIN_TAILS:
+        fit = evidence.fit
+        largest = undefined(fit.reason) if isinstance(fit, NoFit) else maximum_p(degrees, fit, alternative, n_opposite)
+        result[f"{prefix}_{alternative}_maximum_p"] = largest
+    category = evidence.span if isinstance(evidence.fit, NoFit) else defined(CATEGORIES.index(broido_clauset(evidence)))
+    return result | {f"{prefix}_broido_clauset": category}
 
 
 def _network_ratios(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
-    return ratio_quantities("degree_power_law", network.degrees)
+    return evidence_quantities("degree_power_law", network.degrees, rng)
 
 
 @register_measure("power_law_ratios", network=_network_ratios, fixed_by={"fixed_degrees": EVERYTHING}, under_nulls=False)
 def power_law_ratios(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
-    """Likelihood ratios of each side's power law against the alternatives; measured on the observed graph only.
+    """Evidence for a power law on each side: bootstrap, likelihood ratios, category; measured on the observed graph only.
 
     Args:
         graph: the layer.
-        rng: not used.
+        rng: for the bootstrap.
 
     Returns:
-        The quantities of `ratio_quantities` with the prefixes `source_power_law` and `target_power_law`.
+        The quantities of `evidence_quantities` with the prefixes `source_power_law` and `target_power_law`.
     """
     return {
-        **ratio_quantities("source_power_law", graph.out_degrees, graph.n_out),
-        **ratio_quantities("target_power_law", graph.in_degrees, graph.n_in),
+        **evidence_quantities("source_power_law", graph.out_degrees, rng, graph.n_out),
+        **evidence_quantities("target_power_law", graph.in_degrees, rng, graph.n_in),
     }

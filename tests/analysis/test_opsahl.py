@@ -152,7 +152,10 @@ def test_sampled_centres_without_choice() -> None:
     assert (values["source_opsahl_clustering"], values["source_opsahl_local_clustering"]) == (0.0, 0.0)
 
 
-def test_it_is_measured_on_the_observed_graph_only() -> None:
-    report = describe(random_graph(12, 10, 50, seed=1), nulls=2, rng=0, measures=["opsahl"])["layer 0"]
-    assert report["source_opsahl_clustering"].value is not None
-    assert report["source_opsahl_clustering"].nulls["fixed_degrees"].status == "not computed"
+def test_null_distributions_of_large_graphs_are_on_request() -> None:
+    small, large = random_graph(12, 10, 50, seed=1), random_graph(60, 60, 2001, seed=1)
+    cases = ((small, (), "compared"), (large, (), "not computed"), (large, ("opsahl",), "compared"))
+    for graph, request, status in cases:
+        report = describe(graph, nulls=2, rng=0, measures=["opsahl"], request=request)["layer 0"]
+        assert report["source_opsahl_clustering"].value is not None
+        assert report["source_opsahl_clustering"].nulls["fixed_degrees"].status == status

@@ -1,7 +1,6 @@
 """`describe`: what stands in a report, that it is reproducible, and that it says what it does not know."""
 
 import json
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -79,22 +78,26 @@ def test_quantities_declared_fixed_are_fixed(report: analysis.TopologyReport) ->
         drawn = model(layer, rng)
         for name in analysis.measure_names():
             measure = analysis.get_measure(name)
-            before, after = measure.layer(layer, rng), measure.layer(drawn, rng)
+            before, after = (measure.layer(graph, np.random.default_rng(1)) for graph in (layer, drawn))
             for quantity in before:
                 if measure.is_fixed(null, quantity):
                     assert before[quantity] == after[quantity], (null, quantity)
 
 
 def test_p_values_lie_on_the_grid_of_permutations(report: analysis.TopologyReport) -> None:
-    values = [
-        comparison.p
+    compared = [
+        comparison
         for section in report.sections
         for quantity in section.quantities
         for comparison in quantity.nulls.values()
         if comparison.p is not None
     ]
-    assert values
-    assert all(math.isclose(p * 10, round(p * 10)) and 0.1 <= p <= 1 for p in values)
+    assert compared
+    for one in compared:
+        for p in (one.p, one.p_greater, one.p_less):
+            assert p is not None
+            assert p <= 1
+            assert p * (1 + one.replicates) == pytest.approx(max(1, round(p * (1 + one.replicates))))
 
 
 def test_lattice_is_told_from_both_nulls() -> None:
@@ -135,7 +138,7 @@ def test_equal_replicates_have_no_z() -> None:
 
 
 def test_same_seed_same_report_and_another_seed_another(report: analysis.TopologyReport) -> None:
-    first, again, other = (describe(TWO_LAYERS, nulls=3, rng=seed).to_json() for seed in (7, 7, 8))
+    first, again, other = (describe(TWO_LAYERS[1], nulls=2, rng=seed).to_json() for seed in (7, 7, 8))
     assert first == again
     assert first != other
 
@@ -198,6 +201,9 @@ def test_relabelling_does_not_change_the_observed_values() -> None:
         ({"rng": None}, "rng is None"),
         ({"measures": ["triangles"]}, "'triangles' is unknown; choose from degree, clustering"),
         ({"measures": "degree"}, "measures is the string"),
+        ({"request": "opsahl"}, "request is the string"),
+        ({"request": ["triangles"]}, "'triangles' is unknown"),
+        ({"request": ["opsahl"], "measures": ["degree"]}, "request names opsahl"),
         ({"control": TWO_LAYERS[0]}, r"control has the layer sizes \(40, 30\)"),
         ({"control": [complete(2, 2), complete(2, 2)]}, "control has the layer sizes"),
     ],
@@ -232,3 +238,87 @@ def test_measures_can_be_added_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result["layer 0"]["first_source_degree"].nulls["erdos_renyi"].replicates == 4
     with pytest.raises(AnalysisError, match="registered already"):
         analysis.register_measure("first_source")(first_source)
+
+
+def test_interruption_gives_the_partial_report() -> None:
+    def stop(done: int, total: int) -> None:
+        assert total == 40
+        if done == 7:
+            raise KeyboardInterrupt
+
+    partial = describe(TWO_LAYERS, nulls=20, rng=5, measures=["clustering"], progress=stop)
+    assert partial.interrupted
+    assert (partial.replicates, partial.replicates_requested) == (3, 20)
+    clustering = partial["network"]["robins_alexander_clustering"].nulls
+    assert [clustering[null].replicates for null in ("erdos_renyi", "fixed_degrees")] == [4, 3]
+    assert partial.to_dict()["interrupted"] is True
+    assert "Interrupted: 3 of 20 replicates" in partial.to_markdown()
+    assert "Interrupted: 3 of 20" in str(partial.to_table().caption)
+    full = describe(TWO_LAYERS, nulls=3, rng=5, measures=["clustering"])
+    assert not full.interrupted
+    assert clustering["fixed_degrees"].mean == full["network"]["robins_alexander_clustering"].nulls["fixed_degrees"].mean
+
+
+def test_interruption_before_the_first_replicate(monkeypatch: pytest.MonkeyPatch) -> None:
+    from analysis import replicates
+
+    def stop(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(replicates, "randomise_layers", stop)
+    partial = describe(TWO_LAYERS[0], nulls=5, rng=0)
+    assert partial.interrupted
+    comparison = partial["layer 0"]["robins_alexander_clustering"].nulls["erdos_renyi"]
+    assert (comparison.status, comparison.reason) == ("not computed", "interrupted before the first replicate")
+    assert partial["layer 0"]["small_world_sigma"].observed.reason == "it needs replicates of the null models"
+    assert "0 of 5" in partial.to_markdown()
+
+
+def test_progress_counts_every_replicate() -> None:
+    seen: list[tuple[int, int]] = []
+    describe(TWO_LAYERS[0], nulls=3, rng=0, measures=["degree"], progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(done, 6) for done in range(1, 7)]
+
+
+def test_q_values_are_those_of_benjamini_and_hochberg(report: analysis.TopologyReport) -> None:
+    compared = [
+        comparison
+        for section in report.sections
+        for quantity in section.quantities
+        for comparison in quantity.nulls.values()
+        if comparison.p is not None
+    ]
+    p = np.array([comparison.p for comparison in compared])
+    q = np.array([comparison.q for comparison in compared])
+    order = np.argsort(p)
+    expected = np.minimum.accumulate((p[order] * p.size / np.arange(1, p.size + 1))[::-1])[::-1]
+    assert q[order] == pytest.approx(np.minimum(expected, 1.0))
+    assert all(c.q is None for s in report.sections for x in s.quantities for c in x.nulls.values() if c.p is None)
+
+
+def test_tiers() -> None:
+    tiers = {name: analysis.get_measure(name).tier for name in analysis.measure_names()}
+    assert tiers["degree"] == tiers["clustering"] == tiers["small_world"] == "must"
+    assert tiers["community"] == tiers["opsahl"] == tiers["core"] == "second"
+    assert tiers["persistence"] == "third"
+    limits = {name: analysis.get_measure(name).null_edge_limit for name in analysis.measure_names()}
+    assert {name for name, limit in limits.items() if limit is not None} == {"community", "opsahl"}
+
+
+def test_small_world_indices_agree_with_their_own_function() -> None:
+    """Up to the replicates, which are other draws."""
+    graph = ring_lattice(60, 5)
+    section = describe(graph, nulls=20, rng=0, measures=["small_world"])["layer 0"]
+    expected = analysis.small_world(graph, 1, nulls=20)
+    assert section["small_world_propensity"].value == pytest.approx(expected.propensity.value, abs=0.02)
+    assert section["small_world_omega"].value == pytest.approx(expected.omega.value, abs=0.1)
+    assert section["lattice_path_length"].value == pytest.approx(expected.path_length_lattice.value, rel=0.1)
+
+
+def test_verdicts_stand_in_every_form_of_the_report(report: analysis.TopologyReport) -> None:
+    assert list(report.verdicts) == ["layer 0", "layer 1", "network"]
+    assert report.verdicts["layer 0"]["sparse"].conclusion == "supported"
+    assert report.verdicts["network"]["scale-free"].conclusion == "not defined"
+    assert "- sparse: supported (density 0.2)" in report.to_markdown()
+    plain = report.to_dict()
+    assert [verdict["property"] for verdict in plain["sections"][0]["verdicts"]] == list(plain["verdict_rules"])

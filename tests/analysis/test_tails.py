@@ -17,10 +17,10 @@ from analysis.tails import (
     CATEGORIES,
     TailEvidence,
     broido_clauset,
+    evidence_quantities,
     fit_truncated_power_law,
     likelihood_ratio,
     power_law_log_likelihoods,
-    ratio_quantities,
     tail_evidence,
     vuong,
 )
@@ -108,7 +108,7 @@ def test_tail_of_one_value_has_no_ratio() -> None:
 
 
 def test_binomial_needs_one_number_of_neurons_on_the_other_side() -> None:
-    quantities = ratio_quantities("degree", zeta_sample(2.5, 300, seed=1))
+    quantities = evidence_quantities("degree", zeta_sample(2.5, 300, seed=1), np.random.default_rng(0))
     assert quantities["degree_vs_binomial"].reason == "the neurons do not all face the same number of others"
     assert quantities["degree_vs_poisson"].value is not None
     with pytest.raises(AnalysisError, match="choose from exponential"):

@@ -1,0 +1,310 @@
+"""Several networks that differ only in their seed: the seed is the unit of replication, not the neuron and not the layer."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from .errors import AnalysisError
+from .graphs import FloatArray
+from .randomness import as_generator
+from .report import TopologyReport
+from .tables import format_number, markdown_table, rich_table
+
+RESAMPLES = 9999
+EXACT_FLIPS = 16
+"""Up to this many pairs every assignment of signs is counted; above it, `RESAMPLES` random ones are."""
+
+SEED_NOTE = (
+    "mean and 95 % percentile bootstrap interval over seeds; with few seeds such an interval is too short. p: two-sided "
+    "sign-flip permutation test of the paired differences; with n seeds it is at least 2 / 2^n"
+)
+HEADER = ("quantity", "seeds", "mean", "95 % interval", "- untrained", "p", "- same degrees", "p")
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """Paired differences between the networks and their controls, seed by seed.
+
+    Attributes:
+        pairs: number n of seeds with both values.
+        mean_difference: of network - control.
+        p: two-sided sign-flip permutation p-value, in [2 / 2^n, 1]; exact up to 16 pairs.
+        smallest_p: the smallest p that n pairs can give, 2 / 2^n (1 for a single pair): with 5 seeds 2 / 32 = 0.0625, so
+            nothing is significant at 0.05 there.
+    """
+
+    pairs: int
+    mean_difference: float
+    p: float
+    smallest_p: float
+
+
+@dataclass(frozen=True)
+class QuantityComparison:
+    """One quantity over seeds.
+
+    Attributes:
+        section: "layer 0", ..., or "network".
+        name: name of the quantity.
+        seeds: number of seeds in which it is defined.
+        mean: over these; None where it is defined in none.
+        low: lower end of the 95 % bootstrap interval; None below 2 seeds.
+        high: upper end.
+        untrained: against the untrained controls; None without them.
+        shuffled: against degree-preserved graphs; None without them, or where the quantity depends on degrees alone.
+    """
+
+    section: str
+    name: str
+    seeds: int
+    mean: float | None
+    low: float | None
+    high: float | None
+    untrained: PairedTest | None
+    shuffled: PairedTest | None
+
+
+@dataclass(frozen=True)
+class VerdictShares:
+    """How often each conclusion was reached.
+
+    Attributes:
+        section: "layer 0", ..., or "network".
+        property: the property.
+        shares: share of the seeds by conclusion, those that occur; they add up to 1.
+    """
+
+    section: str
+    property: str
+    shares: dict[str, float]
+
+
+@dataclass(frozen=True)
+class SeedComparison:
+    """What holds over seeds.
+
+    Attributes:
+        seeds: number of reports.
+        quantities: in the order of the reports.
+        verdicts: in the order of sections and properties.
+    """
+
+    seeds: int
+    quantities: tuple[QuantityComparison, ...]
+    verdicts: tuple[VerdictShares, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The comparison as plain dict, list, str, int, float and None.
+
+        Returns:
+            A new dictionary; `json.dumps(..., allow_nan=False)` accepts it.
+        """
+        return {
+            "seeds": self.seeds,
+            "reading": SEED_NOTE,
+            "quantities": [asdict(quantity) for quantity in self.quantities],
+            "verdicts": [asdict(verdict) for verdict in self.verdicts],
+        }
+
+    def to_json(self, indent: int | None = 2) -> str:
+        """The comparison as JSON.
+
+        Args:
+            indent: spaces a level; None for one line.
+
+        Returns:
+            The text.
+        """
+        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+
+    def to_markdown(self) -> str:
+        """A markdown table and a list of verdicts for every section, with a line that says how to read them.
+
+        Returns:
+            The text.
+        """
+        parts = []
+        for section in self._sections():
+            verdicts = "\n".join(f"- {verdict.property}: {_shares(verdict)}" for verdict in self._verdicts(section))
+            parts.append(f"### {section}\n\n{markdown_table(HEADER, self._rows(section))}\n\nVerdicts:\n\n{verdicts}")
+        return "\n\n".join([*parts, f"{self.seeds} seeds; {SEED_NOTE}."]) + "\n"
+
+    def to_table(self) -> Table:
+        """One rich table, sections divided by lines.
+
+        Returns:
+            The table; print it with `rich.console.Console().print`.
+        """
+        blocks = []
+        for section in self._sections():
+            verdicts = [
+                [f"verdict: {verdict.property}", "", _shares(verdict), *[""] * (len(HEADER) - 3)]
+                for verdict in self._verdicts(section)
+            ]
+            blocks.append((section, [*self._rows(section), *verdicts]))
+        return rich_table(HEADER, blocks, caption=f"{self.seeds} seeds; {SEED_NOTE}.")
+
+    def _sections(self) -> list[str]:
+        return list(dict.fromkeys(quantity.section for quantity in self.quantities))
+
+    def _verdicts(self, section: str) -> list[VerdictShares]:
+        return [verdict for verdict in self.verdicts if verdict.section == section]
+
+    def _rows(self, section: str) -> list[list[str]]:
+        return [_row(quantity) for quantity in self.quantities if quantity.section == section]
+
+
+def compare(
+    reports: Iterable[TopologyReport],
+    *,
+    untrained: Iterable[TopologyReport] | None = None,
+    shuffled: Iterable[TopologyReport] | None = None,
+    rng: int | np.random.Generator,
+) -> SeedComparison:
+    """Compare networks over seeds: mean, interval, and paired tests against the untrained and degree-preserved controls.
+
+    Args:
+        reports: one for every seed, at least one; all of the same sections and quantities.
+        untrained: reports of the networks before training, in the same order; None takes the control values that stand in
+            `reports`, where there are any.
+        shuffled: reports of degree-preserving shuffles, in the same order; None takes the mean over the replicates of
+            "fixed_degrees" that stands in each report.
+        rng: seed or generator, for the bootstrap and for sign flips above 16 seeds.
+
+    Returns:
+        The comparison. Cost O(quantities * 9999 * seeds).
+
+    Raises:
+        AnalysisError: no report, reports of different sections or quantities, or controls of another number.
+    """
+    runs, generator = list(reports), as_generator(rng)
+    if not runs:
+        raise AnalysisError("reports is empty; at least one is needed")
+    before, kept = _controls("untrained", untrained, runs), _controls("shuffled", shuffled, runs)
+    keys = _keys(runs[0])
+    for name, group in (("reports", runs), ("untrained", before or []), ("shuffled", kept or [])):
+        for index, report in enumerate(group):
+            if _keys(report) != keys:
+                raise AnalysisError(f"{name}[{index}] has other sections or quantities than reports[0]; they must be the same")
+    draws = generator.integers(0, len(runs), size=(RESAMPLES, len(runs)))
+    flips = _signs(len(runs), generator)
+    quantities = tuple(_compared(key, runs, before, kept, draws, flips) for key in keys)
+    return SeedComparison(len(runs), quantities, _verdict_shares(runs))
+
+
+def sign_flip_p(differences: FloatArray, signs: FloatArray) -> float:
+    """Two-sided sign-flip permutation p-value of the mean of paired differences.
+
+    Under the hypothesis that network and control are exchangeable within each pair, every assignment of signs is equally
+    likely. Fisher (1935), "The Design of Experiments", section 21.
+
+    Args:
+        differences: shape [n].
+        signs: assignments of +1 and -1, the identity among them, shape [n_assignments, n].
+
+    Returns:
+        Share of the assignments whose |sum| is at least the observed one, in (0, 1]; sums that differ by less than 1e-12 of
+        the largest possible one count as equal.
+    """
+    sums = np.abs(signs @ differences)
+    return float(np.mean(sums >= abs(differences.sum()) - 1e-12 * np.abs(differences).sum()))
+
+
+def _signs(n: int, rng: np.random.Generator) -> FloatArray:
+    if n <= EXACT_FLIPS:
+        return np.array(list(product((1.0, -1.0), repeat=n)))
+    return np.concatenate([np.ones((1, n)), rng.choice([-1.0, 1.0], size=(RESAMPLES, n))])
+
+
+def _controls(
+    name: str, reports: Iterable[TopologyReport] | None, runs: Sequence[TopologyReport]
+) -> list[TopologyReport] | None:
+    if reports is None:
+        return None
+    result = list(reports)
+    if len(result) != len(runs):
+        raise AnalysisError(f"{name} has {len(result)} reports; {len(runs)} are needed, one for each of `reports`")
+    return result
+
+
+def _keys(report: TopologyReport) -> list[tuple[str, str]]:
+    return [(section.name, quantity.name) for section in report.sections for quantity in section.quantities]
+
+
+def _compared(
+    key: tuple[str, str],
+    runs: Sequence[TopologyReport],
+    before: Sequence[TopologyReport] | None,
+    kept: Sequence[TopologyReport] | None,
+    draws: np.ndarray,
+    flips: FloatArray,
+) -> QuantityComparison:
+    section, name = key
+    found = [report[section][name] for report in runs]
+    values = _array([quantity.value for quantity in found])
+    if before is None:
+        starts = _array([None if quantity.control is None else quantity.control.value for quantity in found])
+    else:
+        starts = _array([report[section][name].value for report in before])
+    if kept is None:
+        nulls = _array([quantity.nulls["fixed_degrees"].mean for quantity in found])
+    else:
+        nulls = _array([report[section][name].value for report in kept])
+    known = values[~np.isnan(values)]
+    low, high = (None, None) if known.size < 2 else _interval(known, draws)
+    mean = float(known.mean()) if known.size else None
+    paired = _paired(values - starts, flips), _paired(values - nulls, flips)
+    return QuantityComparison(section, name, int(known.size), mean, low, high, *paired)
+
+
+def _array(values: Sequence[float | None]) -> FloatArray:
+    """Missing values are nan in here, and nowhere outside."""
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _interval(known: FloatArray, draws: np.ndarray) -> tuple[float, float]:
+    """Percentile bootstrap over seeds. A draw of all seeds serves for fewer by its remainder, one draw a seed."""
+    means = known[draws[:, : known.size] % known.size].mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _paired(differences: FloatArray, flips: FloatArray) -> PairedTest | None:
+    known = differences[~np.isnan(differences)]
+    if known.size == 0:
+        return None
+    # Of the assignments for all seeds, the first columns run through those of fewer seeds equally often.
+    p = sign_flip_p(known, flips[:, : known.size])
+    return PairedTest(int(known.size), float(known.mean()), p, min(1.0, 2.0 / 2.0**known.size))
+
+
+def _verdict_shares(runs: Sequence[TopologyReport]) -> tuple[VerdictShares, ...]:
+    result = []
+    all_verdicts = [report.verdicts for report in runs]
+    for section, verdicts in all_verdicts[0].items():
+        for name in verdicts:
+            conclusions = [found[section][name].conclusion for found in all_verdicts]
+            shares = {one: conclusions.count(one) / len(runs) for one in dict.fromkeys(conclusions)}
+            result.append(VerdictShares(section, name, {str(one): share for one, share in shares.items()}))
+    return tuple(result)
+
+
+def _shares(verdict: VerdictShares) -> str:
+    return ", ".join(f"{conclusion} {100 * share:.0f} %" for conclusion, share in verdict.shares.items())
+
+
+def _row(quantity: QuantityComparison) -> list[str]:
+    mean = "not defined" if quantity.mean is None else format_number(quantity.mean)
+    has_interval = quantity.low is not None and quantity.high is not None
+    interval = f"{format_number(quantity.low or 0.0)} to {format_number(quantity.high or 0.0)}" if has_interval else ""
+    tests = [cell for test in (quantity.untrained, quantity.shuffled) for cell in _test_cells(test)]
+    return [quantity.name.replace("_", " "), str(quantity.seeds), mean, interval, *tests]
+
+
+def _test_cells(test: PairedTest | None) -> list[str]:
+    return ["", ""] if test is None else [format_number(test.mean_difference), f"{test.p:.3g}"]
