@@ -11,7 +11,7 @@ import argparse
 import multiprocessing
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -114,7 +114,7 @@ def judge(task: Task) -> Finding:
         request=("community",),
     )
     section = report["layer 0"]
-    verdicts = {name: verdict.conclusion for name, verdict in report.verdicts["layer 0"].items()}
+    verdicts = {name: str(verdict.conclusion) for name, verdict in report.verdicts["layer 0"].items()}
     numbers = {name: section[name].value for name in NUMBERS}
     return Finding(task, verdicts, numbers)
 
