@@ -29,6 +29,7 @@ from .bootstrap import goodness_of_fit
 from .comparison import SeedComparison, compare
 from .description import describe
 from .errors import AnalysisError
+from .evolution import evolve
 from .graphs import BipartiteGraph, LayeredGraph
 from .intake import as_layered
 from .quantity import Quantity, defined, undefined
@@ -53,6 +54,7 @@ __all__ = [
     "compare",
     "defined",
     "describe",
+    "evolve",
     "get_measure",
     "goodness_of_fit",
     "measure_names",

@@ -4,7 +4,7 @@ import logging
 
 import typer
 
-from netsci_nn.cli import ablate, analyze, compare, demo, doctor, generate, train
+from netsci_nn.cli import ablate, analyze, compare, demo, doctor, evolve, generate, train
 from netsci_nn.cli.output import reported_errors
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app.command("generate")(generate.generate)
 app.command("train")(train.train)
 app.command("analyze")(analyze.analyze)
 app.command("compare")(compare.compare)
+app.command("evolve")(evolve.evolve)
 app.command("ablate")(ablate.ablate)
 app.command("doctor")(doctor.doctor)
 

@@ -280,6 +280,11 @@ def test_train_resume_and_analyse_the_run(run: Cli, experiment: Path, tmp_path: 
     accuracy = re.compile(r"accuracy ([\d.]+) %, (\d+) edges")
     assert accuracy.search(outcome.out).groups() == accuracy.search(resumed.out).groups()
     assert run("analyze", "here", "--nulls", 2).code == 0
+    followed = run("evolve", "here", "--measure", "degree", "--json", "evolution.json")
+    assert followed.code == 0, followed.err
+    assert "first edges left" in followed.out
+    assert set(json.loads((tmp_path / "evolution.json").read_text())) >= {"epochs"}
+    assert_one_sentence(run("evolve", "nowhere"), "has no recorded topology")
     (tmp_path / "here" / "checkpoint" / "last.safetensors").write_bytes(b"damaged")
     assert_one_sentence(run("train", "here", "--resume"), r"last\.safetensors' cannot be read")
 
