@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Two processes; the tests of a file stay with one of them.
+PARALLEL := -n 2 --dist loadfile
 
 .PHONY: demo test test-laws lint bench paper clean
 
@@ -10,10 +12,10 @@ demo: $(STAMP)
 	$(BIN)/netsci-nn demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest $(PARALLEL)
 
 test-laws: $(STAMP)
-	$(BIN)/python -m pytest -m laws tests/laws
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest $(PARALLEL) -m laws tests/laws
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
