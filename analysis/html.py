@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from .errors import AnalysisError
 from .report import TopologyReport, section_title
-from .tables import report_header, report_rows
+from .tables import conclusion, report_header, report_rows
 
 RESOLUTION = 144
 """Dots an inch of embedded pictures."""
@@ -125,7 +125,7 @@ def page(title: str, sections: Sequence[Section]) -> str:
 
 
 def report_blocks(report: TopologyReport) -> list[Block]:
-    """A report as blocks for a page: a heading and a table for every layer and for the network.
+    """A report as blocks for a page: for every layer and for the network a heading, the verdicts with their rules, a table.
 
     Args:
         report: the report.
@@ -136,5 +136,10 @@ def report_blocks(report: TopologyReport) -> list[Block]:
     header = report_header(report)
     blocks: list[Block] = []
     for section in report.sections:
-        blocks += [Heading(section_title(section)), Table(header, report_rows(report, section))]
+        verdicts = [[name, conclusion(verdict), verdict.rule] for name, verdict in section.verdicts.items()]
+        blocks += [
+            Heading(section_title(section)),
+            Table(("verdict", "conclusion", "rule"), verdicts),
+            Table(header, report_rows(report, section)),
+        ]
     return blocks

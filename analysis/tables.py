@@ -87,7 +87,7 @@ def verdict_lines(section: SectionReport) -> list[str]:
     Returns:
         A line for every property, such as "sparse: supported (density 0.1)".
     """
-    return [f"{verdict.property}: {_conclusion(verdict)}" for verdict in section.verdicts.values()]
+    return [f"{verdict.property}: {conclusion(verdict)}" for verdict in section.verdicts.values()]
 
 
 def verdict_rows(section: SectionReport, width: int) -> list[list[str]]:
@@ -100,12 +100,11 @@ def verdict_rows(section: SectionReport, width: int) -> list[list[str]]:
     Returns:
         A row for every property.
     """
-    return [
-        [f"verdict: {verdict.property}", _conclusion(verdict), *[""] * (width - 2)] for verdict in section.verdicts.values()
-    ]
+    return [[f"verdict: {verdict.property}", conclusion(verdict), *[""] * (width - 2)] for verdict in section.verdicts.values()]
 
 
-def _conclusion(verdict: Verdict) -> str:
+def conclusion(verdict: Verdict) -> str:
+    """A verdict in words, with the numbers behind it or the reason why there is none."""
     if verdict.reason is not None:
         return f"{verdict.conclusion}: {verdict.reason}"
     numbers = ", ".join(f"{name.replace('_', ' ')} {format_number(value)}" for name, value in verdict.numbers.items())
