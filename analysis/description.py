@@ -61,7 +61,7 @@ def describe(
         progress: called after every replicate with the number done and the number in all, 2 * nulls; or None.
 
     Returns:
-        The report. Cost: (1 + 2 * nulls) times that of the measures; about 40 s on one core for 784-300-100-10 with
+        The report. Cost: (1 + 2 * nulls) times that of the measures; about 50 s on one core for 784-300-100-10 with
         26,770 edges and 200 replicates.
 
     Raises:
