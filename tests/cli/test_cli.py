@@ -279,7 +279,9 @@ def test_train_resume_and_analyse_the_run(run: Cli, experiment: Path, tmp_path: 
     assert "ER + SET, seed 5" in resumed.out
     accuracy = re.compile(r"accuracy ([\d.]+) %, (\d+) edges")
     assert accuracy.search(outcome.out).groups() == accuracy.search(resumed.out).groups()
-    assert run("analyze", "here", "--nulls", 2).code == 0
+    analysed = run("analyze", "here", "--nulls", 2)
+    assert analysed.code == 0, analysed.err
+    assert re.search(r"Verdicts.*property.*layer 0.*sparse.*supported", analysed.out, re.DOTALL)
     followed = run("evolve", "here", "--measure", "degree", "--json", "evolution.json")
     assert followed.code == 0, followed.err
     assert "first edges left" in followed.out
