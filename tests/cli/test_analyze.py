@@ -3,22 +3,22 @@
 import json
 import os
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import networkx as nx
 import numpy as np
 import pytest
 import scipy.sparse
 import torch
+from command_line import Cli, Outcome
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn.utils import prune
 
 import analysis
-from netsci_nn import BipartiteTopology, SparseLinear, SparseMLP, cli, generators, network_graph
+from netsci_nn import BipartiteTopology, SparseLinear, SparseMLP, generators, network_graph
 from netsci_nn.cli.intake import take_in
 from netsci_nn.io import save_network
 
@@ -37,33 +37,6 @@ epochs = 1
 name = "ER + SET"
 rewiring = "set"
 """
-
-
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Cli = Callable[..., Outcome]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    """Run the program in-process, in an empty directory of its own."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["netsci-nn", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        output = capsys.readouterr()
-        return Outcome(code, output.out, output.err)
-
-    return call
 
 
 def layers(path: Path, threshold: float | None = None) -> list[list[analysis.BipartiteGraph]]:

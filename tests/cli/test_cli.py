@@ -4,15 +4,14 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
+from command_line import Cli, Outcome
 
 import netsci_nn
-from netsci_nn import BipartiteTopology, cli
+from netsci_nn import BipartiteTopology
 
 EXPERIMENT = """
 name = "tiny"
@@ -31,34 +30,6 @@ generator = "dense"
 name = "ER + SET"
 rewiring = "set"
 """
-
-
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Cli = Callable[..., Outcome]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    """Run the program in-process, in an empty directory of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("NETSCI_NN_DATA", raising=False)
-
-    def call(*arguments: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["netsci-nn", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        output = capsys.readouterr()
-        return Outcome(code, output.out, output.err)
-
-    return call
 
 
 @pytest.fixture
