@@ -1,5 +1,6 @@
-"""Path lengths of the undirected graph, always beside the share of pairs that are connected at all."""
+"""Path lengths and efficiency of the undirected graph, beside their bounds and the share of pairs that are connected."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numba
@@ -26,10 +27,14 @@ class PathSums:
     Attributes:
         distances: sum of distances from the batch's sources, int64 of shape [n_batches].
         pairs: number of such pairs, int64 of shape [n_batches].
+        reciprocals: sum of 1 / distance from the batch's sources, float64 of shape [n_batches].
+        n_sources: number of sources in every batch, int64 of shape [n_batches].
     """
 
     distances: LongArray
     pairs: LongArray
+    reciprocals: FloatArray
+    n_sources: LongArray
 
 
 def undirected_adjacency(graph: BipartiteGraph) -> sparse.csr_array:
@@ -41,12 +46,17 @@ def undirected_adjacency(graph: BipartiteGraph) -> sparse.csr_array:
     Returns:
         0/1 matrix in CSR form. Cost O(n_edges).
     """
-    upper = graph.biadjacency.T
-    return sparse.csr_array(sparse.block_array([[None, upper], [graph.biadjacency, None]], format="csr"))
+    lower = graph.biadjacency
+    upper = sparse.csr_array(lower.T)
+    # Put together by hand: scipy's block_array goes through coordinates and takes five times as long.
+    starts = np.concatenate([upper.indptr, upper.nnz + lower.indptr[1:]])
+    ends = np.concatenate([upper.indices + graph.n_in, lower.indices])
+    n = graph.n_neurons
+    return sparse.csr_array((np.ones(ends.size, dtype=np.int64), ends, starts), shape=(n, n))
 
 
 @numba.njit(cache=True)
-def _search(starts: LongArray, neighbours: IntArray, sources: LongArray) -> tuple[int, int]:
+def _search(starts: LongArray, neighbours: IntArray, sources: LongArray) -> tuple[int, int, float]:
     """Breadth-first search from up to 64 sources at once: bit b of a neuron's word says that source b has reached
     it."""
     n = starts.size - 1
@@ -60,10 +70,10 @@ def _search(starts: LongArray, neighbours: IntArray, sources: LongArray) -> tupl
         active[bit] = sources[bit]
         seen[sources[bit]] |= np.uint64(1) << np.uint64(bit)
         frontier[sources[bit]] = seen[sources[bit]]
-    total, pairs, level = 0, 0, 0
+    total, pairs, level, reciprocals = 0, 0, 0, 0.0
     while n_active > 0:
         level += 1
-        n_touched = 0
+        n_touched, reached = 0, 0
         for position in range(n_active):
             neuron = active[position]
             bits = frontier[neuron]
@@ -85,10 +95,12 @@ def _search(starts: LongArray, neighbours: IntArray, sources: LongArray) -> tupl
             active[position] = neuron
             while bits:
                 bits &= bits - np.uint64(1)
-                total += level
-                pairs += 1
+                reached += 1
+        total += level * reached
+        pairs += reached
+        reciprocals += reached / level
         n_active = n_touched
-    return total, pairs
+    return total, pairs, reciprocals
 
 
 def path_sums(graph: BipartiteGraph, sources: LongArray) -> PathSums:
@@ -107,8 +119,9 @@ def path_sums(graph: BipartiteGraph, sources: LongArray) -> PathSums:
     adjacency = undirected_adjacency(graph)
     starts, neighbours = adjacency.indptr.astype(np.int64), adjacency.indices.astype(np.int32)
     parts = [sources[first : first + BATCH] for first in range(0, sources.size, BATCH)]
-    sums = np.array([_search(starts, neighbours, part) for part in parts], dtype=np.int64).reshape(-1, 2)
-    return PathSums(sums[:, 0], sums[:, 1])
+    distances, pairs, reciprocals = zip(*(_search(starts, neighbours, part) for part in parts), strict=True)
+    n_sources = np.array([part.size for part in parts], dtype=np.int64)
+    return PathSums(np.array(distances, np.int64), np.array(pairs, np.int64), np.array(reciprocals, np.float64), n_sources)
 
 
 def average_path_length(
@@ -130,23 +143,79 @@ def average_path_length(
         The quantity, with a standard error where it is sampled; not defined where no pair is connected. Cost as
         `path_sums`.
     """
+    return _mean_distance(_sums(graph, rng, exact_limit, n_batches), graph.n_neurons)
+
+
+def global_efficiency(
+    graph: BipartiteGraph, rng: np.random.Generator, exact_limit: int = EXACT_LIMIT, n_batches: int = SAMPLED_BATCHES
+) -> Quantity:
+    """Mean of 1 / distance over all pairs of neurons of the undirected graph, 0 for those that are not connected; in [0, 1].
+
+    Latora and Marchiori (2001), "Efficient behavior of small-world networks", Physical Review Letters 87, 198701, eq. 1.
+    What is exact and what sampled is as in `average_path_length`; the standard error is that of a mean over batches.
+
+    Args:
+        graph: the layer.
+        rng: draws the sampled sources; not used where the value is exact.
+        exact_limit: largest number of neurons with an exact value.
+        n_batches: number of batches in a sample, at least 2.
+
+    Returns:
+        The quantity, with a standard error where it is sampled. Cost as `path_sums`.
+    """
+    return _efficiency(_sums(graph, rng, exact_limit, n_batches), graph.n_neurons)
+
+
+def path_bounds(layer_sizes: Sequence[int]) -> tuple[float, float]:
+    """The shortest mean distance and the largest efficiency that neurons in these groups can have: those of complete wiring.
+
+    With every pair of consecutive groups fully joined, neurons of groups i and j are |i - j| apart and two of the same
+    group 2. For a single layer L_min = [2 n1 n2 + 2 (n1 (n1 - 1) + n2 (n2 - 1))] / N (N - 1) and E_max = [2 n1 n2 + (n1
+    (n1 - 1) + n2 (n2 - 1)) / 2] / N (N - 1), with N = n1 + n2. No graph between these groups can do better; one that is
+    not connected can have a shorter mean over its connected pairs.
+
+    Args:
+        layer_sizes: neurons of every group, at least two groups.
+
+    Returns:
+        (L_min, E_max). Cost O(groups^2).
+    """
+    sizes = np.array(layer_sizes, dtype=np.float64)
+    apart = np.abs(np.subtract.outer(np.arange(sizes.size), np.arange(sizes.size))).astype(np.float64)
+    np.fill_diagonal(apart, 2.0)
+    pairs = np.outer(sizes, sizes) - np.diag(sizes)
+    return float((pairs * apart).sum() / pairs.sum()), float((pairs / apart).sum() / pairs.sum())
+
+
+def _sums(graph: BipartiteGraph, rng: np.random.Generator, exact_limit: int, n_batches: int) -> PathSums:
+    """Of all neurons where they are few, else of a sample."""
     n = graph.n_neurons
-    is_exact = n <= max(exact_limit, 2 * BATCH)
-    n_sources = n if is_exact else min(n // BATCH, n_batches) * BATCH
-    sources = np.arange(n) if is_exact else rng.choice(n, size=n_sources, replace=False)
-    sums = path_sums(graph, sources)
-    pairs = int(sums.pairs.sum())
+    if n <= max(exact_limit, 2 * BATCH):
+        return path_sums(graph, np.arange(n))
+    return path_sums(graph, rng.choice(n, size=min(n // BATCH, n_batches) * BATCH, replace=False))
+
+
+def _mean_distance(sums: PathSums, n: int) -> Quantity:
+    pairs, n_sources = int(sums.pairs.sum()), int(sums.n_sources.sum())
     if pairs == 0:
         return undefined("no two neurons are connected")
     mean = int(sums.distances.sum()) / pairs
-    return defined(mean) if is_exact else defined(mean, _ratio_error(sums, mean, n_sources / n))
+    return defined(mean) if n_sources == n else defined(mean, _ratio_error(sums.distances, sums.pairs, mean, n_sources / n))
 
 
-def _ratio_error(sums: PathSums, mean: float, sampled_fraction: float) -> float:
-    """Standard error of sum(distances) / sum(pairs) over batches: s(d - mean * p) / (mean(p) * sqrt(n))."""
-    residuals: FloatArray = sums.distances - mean * sums.pairs
+def _efficiency(sums: PathSums, n: int) -> Quantity:
+    n_sources = int(sums.n_sources.sum())
+    mean = float(sums.reciprocals.sum() / (n_sources * (n - 1)))
+    if n_sources == n:
+        return defined(mean)
+    return defined(mean, _ratio_error(sums.reciprocals, sums.n_sources * (n - 1), mean, n_sources / n))
+
+
+def _ratio_error(parts: FloatArray | LongArray, wholes: LongArray, ratio: float, sampled_fraction: float) -> float:
+    """Standard error of sum(parts) / sum(wholes) over batches: s(part - ratio * whole) / (mean(whole) * sqrt(n))."""
+    residuals: FloatArray = parts - ratio * wholes
     spread = np.sqrt((residuals**2).sum() / (residuals.size - 1))
-    return float(np.sqrt(1.0 - sampled_fraction) * spread / (sums.pairs.mean() * np.sqrt(residuals.size)))
+    return float(np.sqrt(1.0 - sampled_fraction) * spread / (wholes.mean() * np.sqrt(residuals.size)))
 
 
 def component_sizes(graph: BipartiteGraph) -> LongArray:
@@ -163,26 +232,56 @@ def component_sizes(graph: BipartiteGraph) -> LongArray:
 
 
 def _network_paths(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
-    return paths(network.folded, rng)
+    return _path_quantities(network.folded, network.layer_sizes, rng)
 
 
-@register_measure("paths", network=_network_paths)
+_BOUNDS = frozenset({"path_length_minimum", "efficiency_maximum"})
+
+
+@register_measure("paths", network=_network_paths, fixed_by={"erdos_renyi": _BOUNDS, "fixed_degrees": _BOUNDS})
 def paths(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
-    """Average path length, share of pairs that are connected, and size of the giant component.
+    """Path length and efficiency beside their bounds, share of pairs that are connected, size of the giant component.
 
     The share of connected pairs is sum_c s_c (s_c - 1) / (N (N - 1)) over components of s_c neurons, and exact also
-    where the path length is sampled.
+    where the path length is sampled. Bounds are those of `path_bounds`: of the complete bipartite graph, and for a whole
+    network of the complete wiring of all its layers.
 
     Args:
         graph: the layer.
         rng: draws sampled sources where the graph is large.
 
     Returns:
-        `average_path_length`, `reachable_pair_fraction` in [0, 1], `giant_component_size` (neurons).
+        `average_path_length` L, `path_length_minimum` L_min and `path_length_excess` L - L_min, at least 0 (not defined
+        where the graph is not connected, as the bound does not hold for its connected pairs); `global_efficiency` E,
+        `efficiency_maximum` E_max and `efficiency_ratio` E / E_max in [0, 1]; `reachable_pair_fraction` in [0, 1];
+        `giant_component_size` (neurons). Cost as `path_sums`, once.
     """
-    sizes, n = component_sizes(graph), graph.n_neurons
+    return _path_quantities(graph, (graph.n_in, graph.n_out), rng)
+
+
+def _path_quantities(graph: BipartiteGraph, layer_sizes: Sequence[int], rng: np.random.Generator) -> dict[str, Quantity]:
+    component, n = component_sizes(graph), graph.n_neurons
+    sums = _sums(graph, rng, EXACT_LIMIT, SAMPLED_BATCHES)
+    length, efficiency = _mean_distance(sums, n), _efficiency(sums, n)
+    shortest, most = path_bounds(layer_sizes)
     return {
-        "average_path_length": average_path_length(graph, rng),
-        "reachable_pair_fraction": defined(int((sizes * (sizes - 1)).sum()) / (n * (n - 1))),
-        "giant_component_size": defined(sizes.max()),
+        "average_path_length": length,
+        "path_length_minimum": defined(shortest),
+        "path_length_excess": _excess(length, shortest) if component.size == 1 else undefined("the graph is not connected"),
+        "global_efficiency": efficiency,
+        "efficiency_maximum": defined(most),
+        "efficiency_ratio": _scaled(efficiency, most),
+        "reachable_pair_fraction": defined(int((component * (component - 1)).sum()) / (n * (n - 1))),
+        "giant_component_size": defined(component.max()),
     }
+
+
+def _excess(length: Quantity, shortest: float) -> Quantity:
+    # Rounding may put a complete graph a little below its own bound.
+    return length if length.value is None else defined(max(0.0, length.value - shortest), length.standard_error)
+
+
+def _scaled(efficiency: Quantity, most: float) -> Quantity:
+    assert efficiency.value is not None
+    error = None if efficiency.standard_error is None else efficiency.standard_error / most
+    return defined(min(1.0, efficiency.value / most), error)

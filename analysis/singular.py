@@ -9,7 +9,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from .graphs import FloatArray
 
-DENSE_LIMIT = 64
+DENSE_LIMIT = 300
 """Up to this many neurons on the smaller side, all singular values are computed from a dense matrix."""
 
 _ZERO = 1e-12
