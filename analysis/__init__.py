@@ -24,6 +24,7 @@ from . import (  # noqa: F401, I001
     spectral,
     strength,
     tails,
+    weighted_clustering,
 )
 from .bootstrap import goodness_of_fit
 from .comparison import SeedComparison, compare

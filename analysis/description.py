@@ -8,16 +8,18 @@ import numpy as np
 
 from .errors import AnalysisError
 from .graphs import LayeredGraph
+from .indices import INDICES, REFERENCE, control_pairs, index_quantities, without_replicates
 from .indices import MEASURE as SMALL_WORLD
-from .indices import index_quantities, without_replicates
 from .intake import as_layered
-from .nulls import NULL_MODELS
-from .quantity import Quantity, undefined
+from .nulls import WEIGHT_NULL, null_models_of
+from .quantity import Quantities, Quantity, undefined
 from .randomness import as_generator
 from .registry import Measure, get_measure, select_measures
 from .replicates import Key, Progress, Replicates, draw_replicates, measure_sections, section_edges, small_world_pairs
 from .report import NullComparison, QuantityReport, SectionReport, TopologyReport
 from .significance import adjusted, compare_with_replicates
+from .wiring import MEASURE as WIRING
+from .wiring import wiring_measure
 
 INTERRUPTED = "interrupted before the first replicate"
 
@@ -31,18 +33,20 @@ def describe(
     measures: Iterable[str] | None = None,
     swaps_per_edge: int = 10,
     request: Iterable[str] = (),
+    image_shape: tuple[int, int] | None = None,
     progress: Progress | None = None,
 ) -> TopologyReport:
     """Measure a graph layer by layer, and as a whole where it has several layers, beside its null models.
 
     Every null model randomises each layer by itself: "erdos_renyi" keeps the sides and the number of edges,
-    "fixed_degrees" keeps every neuron's degree. The whole network is then measured on the same replicate. The p-value
-    is that of a two-sided permutation test; see `analysis.report.P_VALUE`. It is exact as long as the quantity is
-    defined in every replicate. The report's verdicts are explained in `analysis.verdicts`.
+    "fixed_degrees" keeps every neuron's degree. The whole network is then measured on the same replicate. Quantities into
+    which weights enter are instead compared with the same edges under "permuted_weights", where every layer has weights.
+    The p-value is that of a two-sided permutation test; see `analysis.report.P_VALUE`. It is exact as long as the quantity
+    is defined in every replicate. The report's verdicts are explained in `analysis.verdicts`.
 
-    Two measures are expensive, "community" and "opsahl": on more than 2,000 edges (of the layer, or of the network for
-    its section) they are measured on the graph alone unless `request` names them, and they are repeated on fewer
-    replicates where it is clear that nothing is to be found (`analysis.replicates.is_settled`).
+    Three measures are expensive, "community", "opsahl" and "weighted_opsahl": on more than 2,000 edges (of the layer, or of
+    the network for its section) they are measured on the graph alone unless `request` names them. The first two are
+    repeated on fewer replicates where it is clear that nothing is to be found (`analysis.replicates.is_settled`).
 
     Ctrl-C while the replicates are drawn ends the run: the report then holds the replicates so far (B says how many)
     and is marked as interrupted. Before them, while the graph itself is measured, there is nothing to report, and the
@@ -58,7 +62,10 @@ def describe(
         measures: names of the measures, or None for all; see `measure_names`.
         swaps_per_edge: attempted switches per edge of "fixed_degrees", at least 1.
         request: names of measures whose null distributions are wanted however many edges there are.
-        progress: called after every replicate with the number done and the number in all, 2 * nulls; or None.
+        image_shape: (height, width) where the inputs are the pixels of an image, row after row; the first layer is then
+            also measured by `analysis.wiring.wiring_length`.
+        progress: called after every replicate with the number done and the number in all (`nulls` for each null model); or
+            None.
 
     Returns:
         The report. Cost: (1 + 2 * nulls) times that of the measures; about 50 s on one core for 784-300-100-10 with
@@ -70,12 +77,14 @@ def describe(
     for name, number, least in (("nulls", nulls, 0), ("swaps_per_edge", swaps_per_edge, 1)):
         if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < least:
             raise AnalysisError(f"{name} is {number!r}; an integer of at least {least} is needed")
-    seeds = np.random.SeedSequence(int(as_generator(rng).integers(2**63))).spawn(3)
+    seeds = np.random.SeedSequence(int(as_generator(rng).integers(2**63))).spawn(4)
     network, chosen = as_layered(graph), select_measures(measures)
     requested = _requested(request, chosen)
     start = None if control is None else _matching(control, network)
+    if image_shape is not None:
+        chosen = (*chosen, wiring_measure(network.layers[0], image_shape))
     observed = _observe(network, chosen, np.random.default_rng(seeds[0]), nulls)
-    controlled = None if start is None else _observe(start, chosen, np.random.default_rng(seeds[1]), 0)
+    controlled = None if start is None else _control(start, chosen, np.random.default_rng(seeds[1]), nulls)
     skip = {
         (section, measure.name)
         for section, n_edges in section_edges(network).items()
@@ -83,8 +92,8 @@ def describe(
         if measure.is_on_request(n_edges) and measure.name not in requested
     }
     drawn = draw_replicates(
-        network, chosen, observed, nulls=int(nulls), seeds=seeds[2], swaps_per_edge=int(swaps_per_edge), skip=skip,
-        progress=progress,
+        network, chosen, observed, nulls=int(nulls), seeds=seeds[2:], swaps_per_edge=int(swaps_per_edge),
+        skip=skip | _not_first(network), progress=progress,
     )  # fmt: skip
     if nulls and any(measure.name == SMALL_WORLD for measure in chosen):
         observed |= _indices(network, observed, drawn, np.random.default_rng(seeds[0]))
@@ -94,7 +103,8 @@ def describe(
             name=key[2],
             observed=quantity,
             control=None if controlled is None else controlled[key],
-            nulls={null: _comparison(key, quantity, null, drawn, chosen, nulls, skip) for null in NULL_MODELS},
+            nulls={null: _comparison(key, quantity, null, drawn, chosen, nulls, skip) for null in null_models_of(network)},
+            is_weighted=_measure(chosen, key[1]).depends_on_weights(key[2]),
         )
         for key, quantity in observed.items()
     }
@@ -124,7 +134,7 @@ def _matching(control: Any, network: LayeredGraph) -> LayeredGraph:
 def _observe(network: LayeredGraph, measures: Sequence[Measure], rng: np.random.Generator, nulls: int) -> dict[Key, Quantity]:
     """All quantities of a graph. Without replicates the small-world indices are not defined, so no lattice is built."""
     skip = {(section, SMALL_WORLD) for section in section_edges(network)} if nulls == 0 else set()
-    found = measure_sections(network, measures, rng, skip)
+    found = measure_sections(network, measures, rng, skip | _not_first(network))
     result: dict[Key, Quantity] = {}
     for section in section_edges(network):
         for measure in measures:
@@ -135,18 +145,51 @@ def _observe(network: LayeredGraph, measures: Sequence[Measure], rng: np.random.
     return result
 
 
+def _not_first(network: LayeredGraph) -> set[tuple[str, str]]:
+    """Only the first layer's sources are pixels."""
+    return {(section, WIRING) for section in section_edges(network) if section != "layer 0"}
+
+
+def _control(start: LayeredGraph, measures: Sequence[Measure], rng: np.random.Generator, nulls: int) -> dict[Key, Quantity]:
+    """All quantities of the control; its small-world indices have a reference of their own, of a few replicates."""
+    found = _observe(start, measures, rng, nulls)
+    if nulls and any(measure.name == SMALL_WORLD for measure in measures):
+        pairs = small_world_pairs(start, found, rng)
+        for section, replicates in control_pairs(start, rng, nulls).items():
+            found |= _named(section, index_quantities(pairs[section], _lattice(found, section), replicates))
+    return found
+
+
+def _named(section: str, quantities: Quantities) -> dict[Key, Quantity]:
+    return {(section, SMALL_WORLD, name): quantity for name, quantity in quantities.items()}
+
+
+def _lattice(found: dict[Key, Quantity], section: str) -> Quantities:
+    return {name: found[section, SMALL_WORLD, name] for name in _LATTICE}
+
+
 _LATTICE = ("lattice_clustering", "lattice_path_length")
 
 
 def _indices(
     network: LayeredGraph, observed: dict[Key, Quantity], drawn: Replicates, rng: np.random.Generator
 ) -> dict[Key, Quantity]:
+    """The indices of the graph; those of every replicate, against the same lattice and the same means, join the others."""
     result: dict[Key, Quantity] = {}
     for section, pair in small_world_pairs(network, observed, rng).items():
-        lattice = {name: observed[section, SMALL_WORLD, name] for name in _LATTICE}
-        indices = index_quantities(pair, lattice, drawn.pairs[section])
-        result |= {(section, SMALL_WORLD, name): quantity for name, quantity in indices.items()}
+        lattice, replicates = _lattice(observed, section), drawn.pairs[section]
+        result |= _named(section, index_quantities(pair, lattice, replicates))
+        for replicate in replicates:
+            for key, quantity in _named(section, index_quantities(replicate, lattice, replicates)).items():
+                drawn.values[REFERENCE][key].append(quantity)
     return result
+
+
+def _measure(measures: Sequence[Measure], name: str) -> Measure:
+    return next(measure for measure in measures if measure.name == name)
+
+
+_INDEX_NAMES = frozenset(f"small_world_{name}" for name in INDICES)
 
 
 def _comparison(
@@ -159,10 +202,15 @@ def _comparison(
     skip: set[tuple[str, str]],
 ) -> NullComparison:
     section, name, quantity = key
-    measure = next(measure for measure in measures if measure.name == name)
+    measure = _measure(measures, name)
     if measure.is_fixed(null, quantity):
         return NullComparison("fixed", reason="the null model keeps it by construction")
-    if not measure.under_nulls:
+    if null != WEIGHT_NULL and measure.depends_on_weights(quantity):
+        return NullComparison("not computed", reason="the null model draws graphs without weights")
+    is_index = name == SMALL_WORLD and quantity in _INDEX_NAMES
+    if is_index and null != REFERENCE:
+        return NullComparison("not computed", reason="every replicate would need a lattice and null models of its own")
+    if not measure.under_nulls and not is_index:
         return NullComparison("not computed", reason="the measure is for the observed graph only")
     if nulls == 0:
         return NullComparison("not computed", reason="no replicates were asked for")

@@ -158,14 +158,17 @@ class LayeredGraph:
 
         Without skip connections every edge joins a group of even number to one of odd number, so the network is
         bipartite itself: its "sources" are the even groups and its "targets" the odd groups. Paths, cycles and
-        components are those of the network; `n_pairs` counts only pairs of neurons in consecutive groups.
+        components are those of the network; `n_pairs` counts only pairs of neurons in consecutive groups. It has weights
+        where every layer has.
         """
         even_starts, odd_starts = _group_starts(self.layer_sizes)
         ends = [_folded_ends(layer, index, even_starts, odd_starts) for index, layer in enumerate(self.layers)]
         n_pairs = sum(layer.n_pairs for layer in self.layers)
         src, dst = np.concatenate([end[0] for end in ends]), np.concatenate([end[1] for end in ends])
         n_even, n_odd = sum(self.layer_sizes[0::2]), sum(self.layer_sizes[1::2])
-        return BipartiteGraph(n_even, n_odd, src, dst, n_pairs=n_pairs)
+        parts = [layer.weights for layer in self.layers if layer.weights is not None]
+        weights = np.concatenate(parts) if len(parts) == len(self.layers) else None
+        return BipartiteGraph(n_even, n_odd, src, dst, weights, n_pairs)
 
 
 def _group_starts(sizes: tuple[int, ...]) -> tuple[list[int], list[int]]:

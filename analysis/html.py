@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from .errors import AnalysisError
 from .report import TopologyReport, section_title
-from .tables import conclusion, report_header, report_rows
+from .tables import conclusion, section_tables
 
 RESOLUTION = 144
 """Dots an inch of embedded pictures."""
@@ -133,13 +133,12 @@ def report_blocks(report: TopologyReport) -> list[Block]:
     Returns:
         The blocks.
     """
-    header = report_header(report)
     blocks: list[Block] = []
     for section in report.sections:
         verdicts = [[name, conclusion(verdict), verdict.rule] for name, verdict in section.verdicts.items()]
         blocks += [
             Heading(section_title(section)),
             Table(("verdict", "conclusion", "rule"), verdicts),
-            Table(header, report_rows(report, section)),
+            *(Table(header, rows) for header, rows in section_tables(report, section)),
         ]
     return blocks

@@ -7,6 +7,7 @@ import numpy as np
 
 from .graphs import BipartiteGraph, LayeredGraph
 from .lattice import ring_lattice
+from .nulls import randomise_layers
 from .quantity import Quantities, Quantity, undefined
 from .registry import register_measure
 from .smallworld import ClusteringAndLength, clustering_and_path_length, fragmentation, small_world_reference
@@ -50,6 +51,32 @@ def layer_lattice(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities
         `lattice_clustering` and `lattice_path_length`. Cost as `ring_lattice`.
     """
     return _lattice_quantities(ring_lattice(graph, rng), rng)
+
+
+CONTROL_REPLICATES = 20
+"""Replicates behind the indices of a control, which has no other use for them."""
+
+
+def control_pairs(network: LayeredGraph, rng: np.random.Generator, nulls: int) -> dict[str, list[ClusteringAndLength]]:
+    """Clustering and path length of a few random networks with the degrees of a control.
+
+    Args:
+        network: the control.
+        rng: the generator.
+        nulls: replicates of the report; no more than these are drawn, nor more than `CONTROL_REPLICATES`.
+
+    Returns:
+        (C, L) of every replicate by section, "layer 0", ..., and "network" where there are several layers.
+    """
+    result: dict[str, list[ClusteringAndLength]] = {}
+    for _ in range(min(nulls, CONTROL_REPLICATES)):
+        drawn = randomise_layers(network, REFERENCE, rng)
+        graphs = {f"layer {index}": layer for index, layer in enumerate(drawn.layers)}
+        if len(drawn.layers) > 1:
+            graphs["network"] = drawn.folded
+        for section, graph in graphs.items():
+            result.setdefault(section, []).append(clustering_and_path_length(graph, rng))
+    return result
 
 
 def pair_of(graph: BipartiteGraph, found: Mapping[str, Quantity], rng: np.random.Generator) -> ClusteringAndLength:

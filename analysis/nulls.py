@@ -239,7 +239,28 @@ def permuted_weights(graph: BipartiteGraph, rng: int | np.random.Generator) -> B
     return BipartiteGraph(graph.n_in, graph.n_out, graph.src, graph.dst, weights, graph.n_pairs)
 
 
-NULL_MODELS: Mapping[str, Null] = MappingProxyType({"erdos_renyi": erdos_renyi, "fixed_degrees": fixed_degrees})
+WIRING_NULLS = ("erdos_renyi", "fixed_degrees")
+"""Null models of the wiring; they draw graphs without weights."""
+
+WEIGHT_NULL = "permuted_weights"
+"""The null model of where the weights lie; it keeps the wiring."""
+
+NULL_MODELS: Mapping[str, Null] = MappingProxyType(
+    {"erdos_renyi": erdos_renyi, "fixed_degrees": fixed_degrees, WEIGHT_NULL: permuted_weights}
+)
+
+
+def null_models_of(network: LayeredGraph) -> tuple[str, ...]:
+    """The null models that a network has.
+
+    Args:
+        network: the layers.
+
+    Returns:
+        `WIRING_NULLS`, and `WEIGHT_NULL` where every layer has weights.
+    """
+    has_weights = all(layer.weights is not None for layer in network.layers)
+    return (*WIRING_NULLS, WEIGHT_NULL) if has_weights else WIRING_NULLS
 
 
 def randomise_layers(
@@ -249,7 +270,7 @@ def randomise_layers(
 
     Args:
         network: the layers to match.
-        null: "erdos_renyi" or "fixed_degrees".
+        null: a name in `NULL_MODELS`.
         rng: seed or generator.
         swaps_per_edge: for "fixed_degrees".
 
@@ -257,10 +278,10 @@ def randomise_layers(
         A network of the same layer sizes. Cost is the sum over layers.
 
     Raises:
-        AnalysisError: the null model is unknown.
+        AnalysisError: the null model is unknown, or permutes weights and a layer has none.
     """
     if null not in NULL_MODELS:
         raise AnalysisError(f"null model {null!r} is unknown; choose from {', '.join(NULL_MODELS)}")
     generator = as_generator(rng)
-    model: Null = partial(fixed_degrees, swaps_per_edge=swaps_per_edge) if null == "fixed_degrees" else erdos_renyi
+    model: Null = partial(fixed_degrees, swaps_per_edge=swaps_per_edge) if null == "fixed_degrees" else NULL_MODELS[null]
     return LayeredGraph(tuple(model(layer, generator) for layer in network.layers))

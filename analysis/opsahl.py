@@ -5,7 +5,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from .fourpaths import EXACT_WORK, FourPaths, four_paths, sample_closed
+from .fourpath_walks import are_closed, draw_walks
+from .fourpaths import EXACT_WORK, FourPaths, four_paths
 from .graphs import BipartiteGraph, LayeredGraph
 from .overlaps import SIDES, NeighbourLists, Side, neighbour_lists
 from .quantity import Quantities, Quantity, defined, undefined
@@ -54,8 +55,9 @@ def _sampled(lists: NeighbourLists, paths: FourPaths, total: int, rng: np.random
     weights = paths.all / paths.all.sum(dtype=np.float64)
     uniform = rng.choice(paths.all.size, size=SAMPLED_PATHS, p=weights)
     centred = rng.choice(np.flatnonzero(paths.all), size=SAMPLED_PATHS)
-    share, error = _share(sample_closed(lists, uniform, rng))
-    return defined(share * total, error * total), defined(share, error), defined(*_share(sample_closed(lists, centred, rng)))
+    share, error = _share(are_closed(lists, draw_walks(lists, uniform, rng)))
+    local = _share(are_closed(lists, draw_walks(lists, centred, rng)))
+    return defined(share * total, error * total), defined(share, error), defined(*local)
 
 
 def _share(closed: npt.NDArray[np.bool_]) -> tuple[float, float]:

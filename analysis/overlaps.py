@@ -47,6 +47,23 @@ def neighbour_lists(graph: BipartiteGraph, side: Side) -> NeighbourLists:
     return NeighbourLists(own.indptr.astype(np.int64), own_list, other.indptr.astype(np.int64), other_list)
 
 
+def edge_magnitudes(graph: BipartiteGraph, side: Side) -> tuple[FloatArray, FloatArray]:
+    """|w| beside the entries of `neighbour_lists`, divided by the largest, so that products neither overflow nor vanish.
+
+    Args:
+        graph: the layer; it needs weights.
+        side: the side whose neurons are "own".
+
+    Returns:
+        Of `own` and of `other`, float64 of shape [n_edges] in [0, 1]. Cost O(n_edges log n_edges).
+    """
+    assert graph.weights is not None
+    by_target = np.abs(graph.weights)
+    by_target = by_target / (by_target.max(initial=0.0) or 1.0)
+    by_source = by_target[np.argsort(graph.src, kind="stable")]
+    return (by_source, by_target) if side == "source" else (by_target, by_source)
+
+
 @numba.njit(cache=True)
 def count_common(neuron: int, lists: NeighbourLists, first: LongArray, common: IntArray, found: IntArray) -> int:
     """Count the common neighbours of `neuron` with every neuron that stands at `first[j]` or later in a list of `other`.

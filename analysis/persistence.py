@@ -8,7 +8,7 @@ from scipy.sparse.csgraph import minimum_spanning_tree
 
 from .graphs import BipartiteGraph, FloatArray, LayeredGraph
 from .quantity import Quantities, Quantity, defined, undefined
-from .registry import register_measure
+from .registry import EVERYTHING, register_measure
 
 
 def spanning_forest_weights(graph: BipartiteGraph, magnitudes: FloatArray) -> FloatArray:
@@ -99,7 +99,7 @@ def network_persistence(network: LayeredGraph, rng: np.random.Generator) -> Quan
     return dict(zip(_NAMES, (defined(math.fsum(norm for norm, _ in norms) / len(norms)), normalised), strict=True))
 
 
-@register_measure("persistence", network=network_persistence, under_nulls=False)
+@register_measure("persistence", network=network_persistence, weighted=EVERYTHING)
 def persistence(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
     """Neural persistence of the layer for p = 2, with its weights divided by its own largest magnitude.
 

@@ -204,6 +204,7 @@ def _network_reachability(network: LayeredGraph, rng: np.random.Generator) -> Qu
     "reachability",
     network=_network_reachability,
     fixed_by={"fixed_degrees": frozenset({"dead_sources", "dead_targets", "dead_neurons", "dead_neuron_fraction"})},
+    weighted=frozenset({"log10_path_weight"}),
 )
 def reachability(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
     """What is cut off. In a single layer that is a neuron without edges; in a network the paths decide.

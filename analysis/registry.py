@@ -10,6 +10,7 @@ import numpy as np
 
 from .errors import AnalysisError
 from .graphs import BipartiteGraph, LayeredGraph
+from .nulls import WEIGHT_NULL
 from .quantity import Quantities
 
 LayerFunction = Callable[[BipartiteGraph, np.random.Generator], Quantities]
@@ -31,13 +32,15 @@ TIERS: Mapping[str, Tier] = MappingProxyType(
         "spectral": "must",
         "strength": "must",
         "persistence": "third",
+        "weighted_clustering": "third",
+        "weighted_opsahl": "third",
     }
 )
 """How much a report needs each built-in measure; the others are second. Null distributions are computed by default for
 the must tier and for what costs no more than it: only `ON_REQUEST_ABOVE` is excepted. (The small-world indices are in
 the must tier as they are made of must-tier replicates.)"""
 
-ON_REQUEST_ABOVE: Mapping[str, int] = MappingProxyType({"community": 2000, "opsahl": 2000})
+ON_REQUEST_ABOVE: Mapping[str, int] = MappingProxyType({"community": 2000, "opsahl": 2000, "weighted_opsahl": 2000})
 """Expensive measures: under null models by default on up to this many edges, above that only on request."""
 
 GOVERNED_BY: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -62,6 +65,8 @@ class Measure:
         tier: "must", "second" or "third": how much a report needs it.
         null_edge_limit: on more edges than this, null distributions are computed only on request; None for no limit.
         governed_by: the quantities that may end its replicates early; empty for a measure that always runs through.
+        weighted: the quantities that depend on the weights (`EVERYTHING` for all). They are compared with the same edges
+            under permuted weights, all others with random wirings.
     """
 
     name: str
@@ -72,15 +77,23 @@ class Measure:
     tier: Tier = "second"
     null_edge_limit: int | None = None
     governed_by: frozenset[str] = frozenset()
+    weighted: frozenset[str] = frozenset()
+
+    def depends_on_weights(self, quantity: str) -> bool:
+        """Whether the weights enter this quantity."""
+        return self.weighted == EVERYTHING or quantity in self.weighted
 
     def is_fixed(self, null: str, quantity: str) -> bool:
         """Whether every replicate of the null has the same value of this quantity as the observed graph."""
         kept = self.fixed_by.get(null, frozenset())
+        if null == WEIGHT_NULL and not self.depends_on_weights(quantity):
+            return True
         return kept == EVERYTHING or quantity in kept
 
     def is_computed_under(self, null: str) -> bool:
         """Whether replicates of the null have to be measured at all."""
-        return self.under_nulls and self.fixed_by.get(null) != EVERYTHING
+        is_concerned = bool(self.weighted) if null == WEIGHT_NULL else self.weighted != EVERYTHING
+        return self.under_nulls and is_concerned and self.fixed_by.get(null) != EVERYTHING
 
     def is_on_request(self, n_edges: int) -> bool:
         """Whether a graph of so many edges has null distributions of this measure only where they are asked for."""
@@ -98,6 +111,7 @@ def register_measure(
     under_nulls: bool = True,
     tier: Tier | None = None,
     null_edge_limit: int | None = None,
+    weighted: frozenset[str] = frozenset(),
 ) -> Callable[[LayerFunction], LayerFunction]:
     """Decorator that adds a measure under a new name.
 
@@ -109,6 +123,7 @@ def register_measure(
         tier: "must", "second" or "third"; None for that of `TIERS`, "second" where it has none.
         null_edge_limit: largest number of edges with null distributions by default; None for that of
             `ON_REQUEST_ABOVE`, no limit where it has none.
+        weighted: the quantities that depend on the weights, or `EVERYTHING`.
 
     Returns:
         A decorator that returns its function, `(BipartiteGraph, Generator) -> {quantity name: Quantity}`, unchanged.
@@ -129,6 +144,7 @@ def register_measure(
             tier or TIERS.get(name, "second"),
             ON_REQUEST_ABOVE.get(name) if null_edge_limit is None else null_edge_limit,
             GOVERNED_BY.get(name, frozenset()),
+            weighted,
         )
         return function
 

@@ -10,7 +10,7 @@ import numpy as np
 from .graphs import LayeredGraph
 from .indices import MEASURE as SMALL_WORLD
 from .indices import REFERENCE, pair_of
-from .nulls import NULL_MODELS, randomise_layers
+from .nulls import WEIGHT_NULL, WIRING_NULLS, null_models_of, randomise_layers
 from .quantity import Quantity
 from .registry import Measure
 from .smallworld import ClusteringAndLength
@@ -31,15 +31,15 @@ class Replicates:
 
     Attributes:
         values: for every null model and quantity, its value in every replicate in which it was measured.
-        pairs: for every section, clustering and path length of every replicate of the small-world reference.
         drawn: for every null model, the number of replicates that were drawn and measured.
+        pairs: for every section, clustering and path length of every replicate of the small-world reference.
         settled: (null model, section, measure) whose replicates ended early; see `is_settled`.
         interrupted: whether the user stopped the run.
     """
 
-    values: dict[str, dict[Key, list[Quantity]]] = field(default_factory=lambda: {n: defaultdict(list) for n in NULL_MODELS})
+    values: dict[str, dict[Key, list[Quantity]]]
+    drawn: dict[str, int]
     pairs: dict[str, list[ClusteringAndLength]] = field(default_factory=lambda: defaultdict(list))
-    drawn: dict[str, int] = field(default_factory=lambda: dict.fromkeys(NULL_MODELS, 0))
     settled: set[tuple[str, str, str]] = field(default_factory=set)
     interrupted: bool = False
 
@@ -126,14 +126,15 @@ def draw_replicates(
     observed: dict[Key, Quantity],
     *,
     nulls: int,
-    seeds: np.random.SeedSequence,
+    seeds: Sequence[np.random.SeedSequence],
     swaps_per_edge: int,
     skip: Collection[tuple[str, str]],
     progress: Progress | None,
 ) -> Replicates:
     """Draw and measure the replicates of all null models, in turn, so that an interruption finds as many of each.
 
-    Replicate i of a null model has a seed of its own, spawned from `seeds`: it is the same graph whatever `nulls` is.
+    Replicate i of a null model has a seed of its own: it is the same graph whatever `nulls` is and whether or not the
+    network has weights.
     A KeyboardInterrupt ends the run; the replicate in progress is lost, what was measured before it is returned.
 
     Args:
@@ -141,7 +142,7 @@ def draw_replicates(
         measures: what to measure; those that a null model fixes are left out.
         observed: the quantities of the graph, which decide when an expensive measure has been repeated enough.
         nulls: number of replicates of each null model.
-        seeds: the root of the seeds.
+        seeds: the root of the seeds for the wiring, and of those for the weights.
         swaps_per_edge: of "fixed_degrees".
         skip: pairs (section, measure) to leave out.
         progress: called after every replicate, or None.
@@ -149,10 +150,11 @@ def draw_replicates(
     Returns:
         The replicates.
     """
-    result, total = Replicates(), nulls * len(NULL_MODELS)
+    models = null_models_of(network)
+    result = Replicates({null: defaultdict(list) for null in models}, dict.fromkeys(models, 0))
+    schedule = _schedule(models, nulls, seeds)
     try:
-        for index, seed in enumerate(seeds.spawn(total)):
-            null = list(NULL_MODELS)[index % len(NULL_MODELS)]
+        for index, (null, seed) in enumerate(schedule):
             wanted = [measure for measure in measures if measure.is_computed_under(null)]
             settled = {(section, name) for model, section, name in result.settled if model == null}
             rng = np.random.default_rng(seed)
@@ -163,10 +165,19 @@ def draw_replicates(
             _add(result, null, found, pairs)
             _settle(result, null, wanted, observed, nulls)
             if progress is not None:
-                progress(index + 1, total)
+                progress(index + 1, len(schedule))
     except KeyboardInterrupt:
         result.interrupted = True
     return result
+
+
+def _schedule(
+    models: Sequence[str], nulls: int, seeds: Sequence[np.random.SeedSequence]
+) -> list[tuple[str, np.random.SeedSequence]]:
+    """(null model, seed) of every replicate, all models in turn."""
+    wiring, weights = seeds[0].spawn(nulls * len(WIRING_NULLS)), seeds[1].spawn(nulls)
+    own = {null: wiring[index :: len(WIRING_NULLS)] for index, null in enumerate(WIRING_NULLS)} | {WEIGHT_NULL: weights}
+    return [(null, own[null][replicate]) for replicate in range(nulls) for null in models]
 
 
 def _add(result: Replicates, null: str, found: dict[Key, Quantity], pairs: dict[str, ClusteringAndLength]) -> None:

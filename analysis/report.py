@@ -11,7 +11,17 @@ from rich.table import Table
 
 from .errors import AnalysisError
 from .quantity import Quantity
-from .tables import markdown_table, report_header, report_notes, report_rows, rich_table, verdict_lines, verdict_rows
+from .tables import (
+    markdown_table,
+    report_notes,
+    rich_table,
+    section_tables,
+    terminal_blocks,
+    terminal_header,
+    undefined_notes,
+    verdict_lines,
+    verdict_rows,
+)
 from .verdicts import RULES, Verdict, section_verdicts
 
 Status = Literal["compared", "fixed", "not computed", "not defined"]
@@ -66,7 +76,9 @@ class QuantityReport:
         name: name of the quantity.
         observed: its value on the graph.
         control: its value on the control graph; None where no control was given.
-        nulls: its comparison with every null model, by name.
+        nulls: its comparison with every null model, by name: "erdos_renyi" and "fixed_degrees", and "permuted_weights"
+            where the network has weights.
+        is_weighted: whether weights enter it.
     """
 
     measure: str
@@ -74,6 +86,7 @@ class QuantityReport:
     observed: Quantity
     control: Quantity | None
     nulls: Mapping[str, NullComparison]
+    is_weighted: bool = False
 
     @property
     def value(self) -> float | None:
@@ -205,27 +218,33 @@ class TopologyReport:
         Returns:
             The text.
         """
-        header = report_header(self)
-        parts = [
-            f"### {section_title(section)}\n\n{markdown_table(header, report_rows(self, section))}\n\nVerdicts:\n\n"
-            + "\n".join(f"- {line}" for line in verdict_lines(section))
-            for section in self.sections
-        ]
+        parts = []
+        for section in self.sections:
+            tables = [markdown_table(header, rows) for header, rows in section_tables(self, section)]
+            verdicts = "\n".join(f"- {line}" for line in verdict_lines(section))
+            parts += [f"### {section_title(section)}", *tables, "Verdicts:", verdicts]
         reading = [f"p: {P_VALUE}; B = {self.replicates}.", f"q: {Q_VALUE}."] if self.replicates else []
         return "\n\n".join([*parts, *report_notes(self), *reading]) + "\n"
 
     def to_table(self) -> Table:
-        """The report as one rich table, sections divided by lines, each with its verdicts at its end.
+        """The measures as one rich table, with a block for the wiring of every section and one for its weights.
 
         Returns:
             The table; print it with `rich.console.Console().print`.
         """
-        header = report_header(self)
-        blocks = [
-            (section_title(section), [*report_rows(self, section), *verdict_rows(section, len(header))])
-            for section in self.sections
-        ]
-        return rich_table(header, blocks, caption="\n".join(report_notes(self)) or None)
+        notes = [*undefined_notes(self), *report_notes(self)]
+        if self.replicates:
+            notes.append(f"B = {self.replicates} replicates of every null model, unless a cell says otherwise.")
+        return rich_table(terminal_header(self), terminal_blocks(self), caption="\n".join(notes) or None)
+
+    def to_verdict_table(self) -> Table:
+        """The verdicts as a rich table: property, conclusion, and the numbers that led to it, a block for every section.
+
+        Returns:
+            The table.
+        """
+        rows = [(section_title(section), verdict_rows(section)) for section in self.sections]
+        return rich_table(("property", "verdict", "numbers"), rows, texts=3)
 
 
 def section_title(section: SectionReport) -> str:

@@ -3,8 +3,9 @@
 import numpy as np
 
 from .graphs import BipartiteGraph, FloatArray, IntArray, LayeredGraph
+from .nulls import WEIGHT_NULL
 from .quantity import Quantities, Quantity, defined, undefined
-from .registry import register_measure
+from .registry import EVERYTHING, register_measure
 
 KINDS = ("positive", "negative", "absolute")
 NO_WEIGHTS = "the graph has no weights"
@@ -78,9 +79,12 @@ def _network_strength(network: LayeredGraph, rng: np.random.Generator) -> Quanti
     return strength_quantities("neuron", totals)
 
 
-@register_measure("strength", network=_network_strength, under_nulls=False)
+_MEANS = frozenset(f"{prefix}_{kind}_strength_mean" for prefix in ("source", "target", "neuron") for kind in ("net", *KINDS))
+
+
+@register_measure("strength", network=_network_strength, weighted=EVERYTHING, fixed_by={WEIGHT_NULL: _MEANS})
 def layer_strengths(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
-    """Strengths of each side; measured on the observed graph only, as the null models draw graphs without weights.
+    """Strengths of each side.
 
     Args:
         graph: the layer.

@@ -31,6 +31,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+from .nulls import WIRING_NULLS
 from .scalefree import RULE as SCALE_FREE_RULE
 from .scalefree import scale_free_evidence
 
@@ -213,10 +214,10 @@ def _small_world(section: SectionReport) -> Finding:
     clustering = _quantity(section, "robins_alexander_clustering", "clustering")
     propensity = _quantity(section, "small_world_propensity", "small_world")
     position = _quantity(section, "small_world_delta_path_length", "small_world")
-    ps = {null: _tested(clustering, null, LEVEL)[0] for null in clustering.nulls}
+    ps = {null: _tested(clustering, null, LEVEL)[0] for null in WIRING_NULLS}
     numbers = {"clustering": _value(clustering)} | {f"p_{null}": p for null, p in ps.items()}
-    for null, comparison in clustering.nulls.items():
-        numbers |= _mean(comparison, f"clustering_{null}")
+    for null in WIRING_NULLS:
+        numbers |= _mean(clustering.nulls[null], f"clustering_{null}")
     if max(ps.values()) > LEVEL:
         return "indistinguishable from the control", numbers
     numbers |= {"propensity": _value(propensity), "delta_path_length": _value(position)}
@@ -232,8 +233,8 @@ def _modular(section: SectionReport) -> Finding:
     greater, less = _tested(quantity, "fixed_degrees", LEVEL)
     random = _tested(quantity, "erdos_renyi", LEVEL)[0]
     numbers = {"modularity": _value(quantity), "p_fixed_degrees": greater, "p_erdos_renyi": random}
-    for null, comparison in quantity.nulls.items():
-        numbers |= _mean(comparison, f"modularity_{null}")
+    for null in WIRING_NULLS:
+        numbers |= _mean(quantity.nulls[null], f"modularity_{null}")
     is_beyond = _is_beyond_control(quantity, "fixed_degrees", numbers)
     if greater > LEVEL:
         return ("contradicted" if less <= LEVEL else "indistinguishable from the control"), numbers

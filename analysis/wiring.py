@@ -6,6 +6,9 @@ from .degree import gini
 from .errors import AnalysisError
 from .graphs import BipartiteGraph, FloatArray, LongArray
 from .quantity import Quantities, defined, undefined
+from .registry import Measure
+
+MEASURE = "wiring"
 
 
 def field_sizes_and_radii(graph: BipartiteGraph, image_shape: tuple[int, int]) -> tuple[LongArray, FloatArray]:
@@ -38,8 +41,11 @@ def field_sizes_and_radii(graph: BipartiteGraph, image_shape: tuple[int, int]) -
 
 
 def _checked_shape(graph: BipartiteGraph, image_shape: tuple[int, int]) -> tuple[int, int]:
-    are_sizes = all(isinstance(size, int | np.integer) and not isinstance(size, bool) and size >= 1 for size in image_shape)
-    if not are_sizes or len(image_shape) != 2 or int(image_shape[0]) * int(image_shape[1]) != graph.n_in:
+    is_pair = isinstance(image_shape, tuple | list) and len(image_shape) == 2
+    are_sizes = is_pair and all(
+        isinstance(size, int | np.integer) and not isinstance(size, bool) and size >= 1 for size in image_shape
+    )
+    if not are_sizes or int(image_shape[0]) * int(image_shape[1]) != graph.n_in:
         raise AnalysisError(f"image_shape is {image_shape!r}; a height and a width whose product is {graph.n_in} are needed")
     return int(image_shape[0]), int(image_shape[1])
 
@@ -92,3 +98,21 @@ def wiring_length(graph: BipartiteGraph, image_shape: tuple[int, int]) -> Quanti
         quantities = [undefined("no target has 2 sources or more")] * 4
     names = ("field_radius_mean", "field_squared_radius_mean", "field_squared_radius_expected", "field_squared_radius_ratio")
     return {**dict(zip(names, quantities, strict=True)), "field_size_gini": gini(sizes)}
+
+
+def wiring_measure(graph: BipartiteGraph, image_shape: tuple[int, int]) -> Measure:
+    """`wiring_length` as a measure of a first layer, for a report; it is in no registry, as it needs the image's shape.
+
+    Args:
+        graph: the layer; its sources are pixels, row after row.
+        image_shape: (height, width), whose product is n_in.
+
+    Returns:
+        The measure.
+
+    Raises:
+        AnalysisError: `image_shape` does not fit.
+    """
+    shape = _checked_shape(graph, image_shape)
+    kept = {"fixed_degrees": frozenset({"field_squared_radius_expected", "field_size_gini"})}
+    return Measure(MEASURE, lambda layer, rng: wiring_length(layer, shape), fixed_by=kept, tier="third")

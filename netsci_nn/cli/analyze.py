@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from netsci_nn.cli.intake import Intake, Network, take_in
-from netsci_nn.cli.output import INTERRUPTED, STDERR, STDOUT, check_writable, print_table
+from netsci_nn.cli.output import INTERRUPTED, STDERR, STDOUT, check_writable
 from netsci_nn.data import load_dataset
 from netsci_nn.errors import ConfigError, DataError
 from netsci_nn.io import write_text
@@ -63,9 +63,7 @@ def _describe(intake: Intake, nulls: int, seed: int) -> list["TopologyReport"]:
         if network.name:
             STDOUT.print(f"\n{network.name}", style="bold", markup=False, highlight=False, soft_wrap=True)
         STDOUT.print(reports[-1].to_table())
-        sections = reports[-1].verdicts
-        rows = [[name, *(sections[section][name].conclusion for section in sections)] for name in next(iter(sections.values()))]
-        print_table("Verdicts", ("property", *sections), rows)
+        STDOUT.print(reports[-1].to_verdict_table())
         if reports[-1].interrupted:
             break
     return reports

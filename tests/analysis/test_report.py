@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bipartite_examples import complete, from_edges, random_graph, ring_lattice
+from bipartite_examples import complete, from_edges, random_graph, ring_lattice, weighted
 from rich.console import Console
 
 import analysis
@@ -73,15 +73,17 @@ def test_quantities_declared_fixed_are_fixed(report: analysis.TopologyReport) ->
     from analysis.nulls import NULL_MODELS
 
     rng = np.random.default_rng(0)
-    layer = as_layered(TWO_LAYERS[0]).layers[0]
+    layer = weighted(as_layered(TWO_LAYERS[0]).layers[0], 1)
     for null, model in NULL_MODELS.items():
         drawn = model(layer, rng)
         for name in analysis.measure_names():
             measure = analysis.get_measure(name)
             before, after = (measure.layer(graph, np.random.default_rng(1)) for graph in (layer, drawn))
             for quantity in before:
-                if measure.is_fixed(null, quantity):
-                    assert before[quantity] == after[quantity], (null, quantity)
+                is_drawn = null == "permuted_weights" or not measure.depends_on_weights(quantity)
+                if measure.is_fixed(null, quantity) and is_drawn:
+                    assert before[quantity].reason == after[quantity].reason, (null, quantity)
+                    assert before[quantity].value == pytest.approx(after[quantity].value, rel=1e-12), (null, quantity)
 
 
 def test_p_values_lie_on_the_grid_of_permutations(report: analysis.TopologyReport) -> None:
@@ -302,7 +304,7 @@ def test_tiers() -> None:
     assert tiers["community"] == tiers["opsahl"] == tiers["core"] == "second"
     assert tiers["persistence"] == "third"
     limits = {name: analysis.get_measure(name).null_edge_limit for name in analysis.measure_names()}
-    assert {name for name, limit in limits.items() if limit is not None} == {"community", "opsahl"}
+    assert {name for name, limit in limits.items() if limit is not None} == {"community", "opsahl", "weighted_opsahl"}
 
 
 def test_small_world_indices_agree_with_their_own_function() -> None:
@@ -322,3 +324,43 @@ def test_verdicts_stand_in_every_form_of_the_report(report: analysis.TopologyRep
     assert "- sparse: supported (density 0.2)" in report.to_markdown()
     plain = report.to_dict()
     assert [verdict["property"] for verdict in plain["sections"][0]["verdicts"]] == list(plain["verdict_rules"])
+
+
+def test_indices_have_a_null_distribution_and_a_value_of_the_control() -> None:
+    lattice, random = ring_lattice(40, 4), random_graph(40, 40, 160, 1)
+    section = describe(lattice, nulls=39, control=random, measures=["clustering", "paths", "small_world"], rng=0)["layer 0"]
+    sigma, omega = section["small_world_sigma"], section["small_world_omega"]
+    for quantity in (sigma, omega):
+        assert (quantity.nulls["fixed_degrees"].status, quantity.nulls["fixed_degrees"].replicates) == ("compared", 39)
+        assert quantity.nulls["erdos_renyi"].status == "not computed"
+    # Replicates are compared with their own mean.
+    assert sigma.nulls["fixed_degrees"].mean == pytest.approx(1.0, abs=0.05)
+    assert sigma.nulls["fixed_degrees"].p_greater == pytest.approx(1 / 40)
+    assert omega.nulls["fixed_degrees"].p_less == pytest.approx(1 / 40)
+    assert sigma.control is not None
+    assert sigma.control.value is not None
+    assert sigma.value is not None
+    assert sigma.control.value == pytest.approx(1.0, abs=0.25)
+    assert sigma.value > 2 * sigma.control.value
+
+
+def test_wiring_length_is_measured_where_the_inputs_are_pixels() -> None:
+    pixels = np.arange(36)
+    near = [(int(p), t) for t in range(12) for p in pixels if abs(p // 6 - t // 2) + abs(p % 6 - t % 6) <= 1]
+    report = describe([from_edges(36, 12, near), random_graph(12, 5, 20, 1)], nulls=39, image_shape=(6, 6), rng=0, measures=[])
+    radius, ratio = (report["layer 0"][name] for name in ("field_radius_mean", "field_squared_radius_ratio"))
+    assert ratio.value is not None
+    assert ratio.value < 0.5
+    assert ratio.nulls["fixed_degrees"].p_less == pytest.approx(1 / 40)
+    # Only the upper pixels are used, so even random fields are a little smaller than those of the whole image.
+    assert ratio.nulls["fixed_degrees"].mean == pytest.approx(0.9, abs=0.1)
+    assert radius.measure == "wiring"
+    assert report["layer 0"]["field_size_gini"].nulls["fixed_degrees"].status == "fixed"
+    assert report["layer 1"].get("field_radius_mean") is None
+    assert report["network"].get("field_radius_mean") is None
+
+
+@pytest.mark.parametrize("shape", [(6, 7), (36,), 36, (0, 36), (6.0, 6.0), "6x6"])
+def test_image_shapes_that_do_not_fit(shape: Any) -> None:
+    with pytest.raises(AnalysisError, match=r"image_shape is .*; a height and a width whose product is 36 are needed"):
+        describe(random_graph(36, 12, 80, 1), nulls=0, image_shape=shape, rng=0)
