@@ -8,12 +8,13 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from .errors import AnalysisError
 from .graphs import BipartiteGraph, FloatArray, IntArray, LayeredGraph, LongArray
 from .quantity import Quantities, Quantity, defined, undefined
 from .registry import register_measure
 
 EXACT_LIMIT = 10_000
-"""Up to this many neurons every pair is measured; above it, sources are sampled."""
+"""Up to this many neurons with edges every pair is measured; above it, sources are sampled."""
 
 SAMPLED_BATCHES = 16
 BATCH = 64
@@ -115,13 +116,21 @@ def path_sums(graph: BipartiteGraph, sources: LongArray) -> PathSums:
     Returns:
         The sums, one entry for every 64 sources. Cost O(n_edges * levels * n_sources / 64) time, O(n_in + n_out)
         memory.
+
+    Raises:
+        AnalysisError: a source out of range.
     """
+    if sources.size and not 0 <= sources.min() <= sources.max() < graph.n_neurons:
+        raise AnalysisError(
+            f"sources reaches from {sources.min()} to {sources.max()}; the allowed range is 0 to {graph.n_neurons - 1}"
+        )
     adjacency = undirected_adjacency(graph)
     starts, neighbours = adjacency.indptr.astype(np.int64), adjacency.indices.astype(np.int32)
     parts = [sources[first : first + BATCH] for first in range(0, sources.size, BATCH)]
-    distances, pairs, reciprocals = zip(*(_search(starts, neighbours, part) for part in parts), strict=True)
-    n_sources = np.array([part.size for part in parts], dtype=np.int64)
-    return PathSums(np.array(distances, np.int64), np.array(pairs, np.int64), np.array(reciprocals, np.float64), n_sources)
+    found = [_search(starts, neighbours, part) for part in parts]
+    distances, pairs = (np.array([sums[index] for sums in found], dtype=np.int64) for index in (0, 1))
+    reciprocals = np.array([sums[2] for sums in found], dtype=np.float64)
+    return PathSums(distances, pairs, reciprocals, np.array([part.size for part in parts], dtype=np.int64))
 
 
 def average_path_length(
@@ -129,21 +138,24 @@ def average_path_length(
 ) -> Quantity:
     """Mean distance over the connected pairs of neurons of the undirected graph; at least 1.
 
-    Exact up to `exact_limit` neurons. Above it, `n_batches` batches of 64 random sources are searched; the value is the
-    ratio of the summed distances to the summed pairs, its standard error that of a ratio estimator over batches with
-    the correction for a finite population (Cochran, Sampling Techniques, 3rd ed. 1977, chapter 6).
+    Exact up to `exact_limit` neurons with edges. Above it, `n_batches` batches of 64 random ones of them are searched; the
+    value is the ratio of the summed distances to the summed pairs, its standard error that of a ratio estimator over
+    batches with the correction for a finite population (Cochran, Sampling Techniques, 3rd ed. 1977, chapter 6).
 
     Args:
         graph: the layer.
         rng: draws the sampled sources; not used where the value is exact.
-        exact_limit: largest number of neurons with an exact value.
+        exact_limit: largest number of neurons with edges for which the value is exact.
         n_batches: number of batches in a sample, at least 2.
 
     Returns:
         The quantity, with a standard error where it is sampled; not defined where no pair is connected. Cost as
         `path_sums`.
+
+    Raises:
+        AnalysisError: `n_batches` is not an integer of at least 2.
     """
-    return _mean_distance(_sums(graph, rng, exact_limit, n_batches), graph.n_neurons)
+    return _mean_distance(*_sums(graph, rng, exact_limit, n_batches))
 
 
 def global_efficiency(
@@ -157,13 +169,16 @@ def global_efficiency(
     Args:
         graph: the layer.
         rng: draws the sampled sources; not used where the value is exact.
-        exact_limit: largest number of neurons with an exact value.
+        exact_limit: largest number of neurons with edges for which the value is exact.
         n_batches: number of batches in a sample, at least 2.
 
     Returns:
         The quantity, with a standard error where it is sampled. Cost as `path_sums`.
+
+    Raises:
+        AnalysisError: `n_batches` is not an integer of at least 2.
     """
-    return _efficiency(_sums(graph, rng, exact_limit, n_batches), graph.n_neurons)
+    return _efficiency(*_sums(graph, rng, exact_limit, n_batches), graph.n_neurons)
 
 
 def path_bounds(layer_sizes: Sequence[int]) -> tuple[float, float]:
@@ -187,31 +202,40 @@ def path_bounds(layer_sizes: Sequence[int]) -> tuple[float, float]:
     return float((pairs * apart).sum() / pairs.sum()), float((pairs / apart).sum() / pairs.sum())
 
 
-def _sums(graph: BipartiteGraph, rng: np.random.Generator, exact_limit: int, n_batches: int) -> PathSums:
-    """Of all neurons where they are few, else of a sample."""
-    n = graph.n_neurons
-    if n <= max(exact_limit, 2 * BATCH):
-        return path_sums(graph, np.arange(n))
-    return path_sums(graph, rng.choice(n, size=min(n // BATCH, n_batches) * BATCH, replace=False))
+def _sums(graph: BipartiteGraph, rng: np.random.Generator, exact_limit: int, n_batches: int) -> tuple[PathSums, int]:
+    """Sums of all neurons that have an edge where these are few, else of a sample of them; and how many there are."""
+    if isinstance(n_batches, bool) or not isinstance(n_batches, int | np.integer) or n_batches < 2:
+        raise AnalysisError(f"n_batches is {n_batches!r}; an integer of at least 2 is needed for a standard error")
+    # Isolated neurons are connected to nothing: they add 0 to every sum, and need no search.
+    joined = np.flatnonzero(np.concatenate([graph.out_degrees, graph.in_degrees]))
+    if joined.size > max(exact_limit, 2 * BATCH):
+        sources = rng.choice(joined, size=min(joined.size // BATCH, n_batches) * BATCH, replace=False)
+        return path_sums(graph, sources), joined.size
+    return path_sums(graph, joined), joined.size
 
 
-def _mean_distance(sums: PathSums, n: int) -> Quantity:
+def _mean_distance(sums: PathSums, n_joined: int) -> Quantity:
     pairs, n_sources = int(sums.pairs.sum()), int(sums.n_sources.sum())
     if pairs == 0:
         return undefined("no two neurons are connected")
     mean = int(sums.distances.sum()) / pairs
-    return defined(mean) if n_sources == n else defined(mean, _ratio_error(sums.distances, sums.pairs, mean, n_sources / n))
-
-
-def _efficiency(sums: PathSums, n: int) -> Quantity:
-    n_sources = int(sums.n_sources.sum())
-    mean = float(sums.reciprocals.sum() / (n_sources * (n - 1)))
-    if n_sources == n:
+    if n_sources == n_joined:
         return defined(mean)
-    return defined(mean, _ratio_error(sums.reciprocals, sums.n_sources * (n - 1), mean, n_sources / n))
+    return defined(mean, _ratio_error(sums.distances, sums.pairs, mean, n_sources / n_joined))
 
 
-def _ratio_error(parts: FloatArray | LongArray, wholes: LongArray, ratio: float, sampled_fraction: float) -> float:
+def _efficiency(sums: PathSums, n_joined: int, n: int) -> Quantity:
+    n_sources = int(sums.n_sources.sum())
+    if n_sources == 0:
+        return defined(0.0)
+    wholes = sums.n_sources.astype(np.float64) * (n * (n - 1) / n_joined)
+    mean = float(sums.reciprocals.sum() / wholes.sum())
+    if n_sources == n_joined:
+        return defined(mean)
+    return defined(mean, _ratio_error(sums.reciprocals, wholes, mean, n_sources / n_joined))
+
+
+def _ratio_error(parts: FloatArray | LongArray, wholes: FloatArray | LongArray, ratio: float, sampled_fraction: float) -> float:
     """Standard error of sum(parts) / sum(wholes) over batches: s(part - ratio * whole) / (mean(whole) * sqrt(n))."""
     residuals: FloatArray = parts - ratio * wholes
     spread = np.sqrt((residuals**2).sum() / (residuals.size - 1))
@@ -261,8 +285,8 @@ def paths(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
 
 def _path_quantities(graph: BipartiteGraph, layer_sizes: Sequence[int], rng: np.random.Generator) -> dict[str, Quantity]:
     component, n = component_sizes(graph), graph.n_neurons
-    sums = _sums(graph, rng, EXACT_LIMIT, SAMPLED_BATCHES)
-    length, efficiency = _mean_distance(sums, n), _efficiency(sums, n)
+    sums, n_joined = _sums(graph, rng, EXACT_LIMIT, SAMPLED_BATCHES)
+    length, efficiency = _mean_distance(sums, n_joined), _efficiency(sums, n_joined, n)
     shortest, most = path_bounds(layer_sizes)
     return {
         "average_path_length": length,

@@ -9,9 +9,9 @@ from bipartite_examples import bipartite_graphs, complete, from_edges, random_gr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import describe
+from analysis import AnalysisError, describe
 from analysis.graphs import BipartiteGraph, LayeredGraph
-from analysis.paths import global_efficiency, path_bounds, paths
+from analysis.paths import global_efficiency, path_bounds, path_sums, paths
 
 RNG = np.random.default_rng(0)
 COMMON = settings(deadline=None, max_examples=60, derandomize=True)
@@ -83,3 +83,37 @@ def test_sampled_efficiency_is_covered_by_its_standard_error() -> None:
         assert sampled.standard_error is not None
         assert 0 < sampled.standard_error < 0.02 * exact
         assert abs(sampled.value - exact) <= 4 * sampled.standard_error
+
+
+def test_a_large_graph_with_few_edges_is_exact() -> None:
+    """One path of three neurons among 12,000: 4 ordered pairs at distance 1 and 2 at distance 2."""
+    graph = from_edges(6000, 6000, [(5, 7), (5, 9)])
+    for seed in range(3):
+        values = paths(graph, np.random.default_rng(seed))
+        assert values["average_path_length"].value == pytest.approx(8 / 6)
+        assert values["global_efficiency"].value == pytest.approx(5 / (12_000 * 11_999), rel=1e-12)
+        assert values["global_efficiency"].standard_error is None
+
+
+def test_isolated_neurons_do_not_bias_a_sample() -> None:
+    """|error| <= 4 standard errors in all of 20 fixed draws, with as many isolated neurons as others."""
+    core = random_graph(900, 700, 3200, seed=5)
+    graph = BipartiteGraph(1800, 1500, core.src, core.dst)
+    exact = global_efficiency(graph, RNG).value
+    assert exact == pytest.approx(nx.global_efficiency(to_networkx(graph)), rel=1e-9)
+    for seed in range(20):
+        sampled = global_efficiency(graph, np.random.default_rng(seed), exact_limit=0)
+        assert sampled.value is not None
+        assert sampled.standard_error is not None
+        assert abs(sampled.value - exact) <= 4 * sampled.standard_error
+
+
+@pytest.mark.parametrize("n_batches", [1, 0, 2.5, True])
+def test_batches_that_give_no_standard_error(n_batches: int) -> None:
+    with pytest.raises(AnalysisError, match=r"n_batches is .*; an integer of at least 2 is needed"):
+        global_efficiency(random_graph(9, 9, 20, 1), RNG, n_batches=n_batches)
+
+
+def test_sources_out_of_range() -> None:
+    with pytest.raises(AnalysisError, match=r"sources reaches from 0 to 18; the allowed range is 0 to 17"):
+        path_sums(random_graph(9, 9, 20, 1), np.array([0, 18]))
