@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .degree import checked_degrees
 from .errors import AnalysisError
 from .graphs import FloatArray, LongArray
 from .powerlaw import NoFit, PowerLawFit, fit_distinct, fit_power_law
@@ -57,7 +58,7 @@ def goodness_of_fit(
     to as many times in all as there are replicates.
 
     Args:
-        degrees: int64 of shape [n]; zeros are left out.
+        degrees: integers of at least 0, int64 of shape [n]; zeros are left out.
         rng: seed or generator. One numpy generator draws everything.
         replicates: at most this many, B.
         stop_after: number of exceedances that ends the run; any number above `replicates` never does.
@@ -66,7 +67,7 @@ def goodness_of_fit(
         The p-value; not defined where there is no fit. Cost that of B fits: 0.1 s for 784 degrees.
 
     Raises:
-        AnalysisError: `replicates` or `stop_after` is not an integer of at least 1.
+        AnalysisError: `replicates` or `stop_after` is not an integer of at least 1, or a degree not one of at least 0.
     """
     for name, number in (("replicates", replicates), ("stop_after", stop_after)):
         if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
@@ -75,7 +76,8 @@ def goodness_of_fit(
     if isinstance(fit, NoFit):
         return GoodnessOfFit(undefined(fit.reason), 0, 0, 0)
     # Sorted, so that the labels of the neurons play no role in what is drawn.
-    positive = np.sort(np.asarray(degrees)[np.asarray(degrees) > 0]).astype(np.float64)
+    degrees = np.sort(checked_degrees(degrees))
+    positive = degrees[degrees > 0].astype(np.float64)
     exceeding, done, unfitted = 0, 0, 0
     while done < replicates and exceeding < stop_after and unfitted <= replicates:
         values, counts = np.unique(synthetic_degrees(positive, fit, generator), return_counts=True)

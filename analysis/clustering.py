@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from .any_graph import takes_any_graph
+from .errors import AnalysisError
 from .graphs import BipartiteGraph, FloatArray, LayeredGraph
 from .overlaps import SIDES, Side, SideOverlaps, side_overlaps
 from .quantity import Quantities, Quantity, defined, undefined
@@ -11,8 +13,24 @@ LATAPY_MODES = ("dot", "min", "max")
 """What the number of common neighbours is divided by: the size of the union, the smaller, or the larger degree."""
 
 
+def check_side(side: Side) -> None:
+    """Refuse what is no side.
+
+    Args:
+        side: "source" or "target".
+
+    Raises:
+        AnalysisError: it is something else.
+    """
+    if side not in SIDES:
+        raise AnalysisError(f"side is {side!r}; it must be 'source' or 'target'")
+
+
+@takes_any_graph
 def butterflies(graph: BipartiteGraph) -> int:
     """Number of 4-cycles, sum over pairs i < j of neurons of one side of C(P_ij, 2), with P_ij their common neighbours.
+
+    Sanei-Mehri, Sariyüce and Tirthapura (2018), "Butterfly counting in bipartite networks", KDD.
 
     Args:
         graph: the layer.
@@ -26,8 +44,12 @@ def butterflies(graph: BipartiteGraph) -> int:
     return side_overlaps(graph, "source" if through_targets <= through_sources else "target").butterflies
 
 
+@takes_any_graph
 def three_paths(graph: BipartiteGraph) -> int:
     """Number of paths of length 3: the sum over edges (i, j) of (k_i - 1)(d_j - 1).
+
+    Robins and Alexander (2004), "Small worlds among interlocking directors", Computational & Mathematical Organization
+    Theory 10, 69-94.
 
     Args:
         graph: the layer.
@@ -38,6 +60,7 @@ def three_paths(graph: BipartiteGraph) -> int:
     return int(((graph.out_degrees[graph.src] - 1) * (graph.in_degrees[graph.dst] - 1)).sum())
 
 
+@takes_any_graph
 def robins_alexander_clustering(graph: BipartiteGraph) -> Quantity:
     """Share of 3-paths that close into a 4-cycle: 4 * butterflies / three_paths, in [0, 1].
 
@@ -53,6 +76,7 @@ def robins_alexander_clustering(graph: BipartiteGraph) -> Quantity:
     return _clustering(butterflies(graph), three_paths(graph))
 
 
+@takes_any_graph
 def latapy_clustering(graph: BipartiteGraph, side: Side) -> FloatArray:
     """Latapy's clustering of every neuron of one side: the mean of c_uv over its second neighbours v, in [0, 1].
 
@@ -66,7 +90,11 @@ def latapy_clustering(graph: BipartiteGraph, side: Side) -> FloatArray:
 
     Returns:
         float64 of shape [n, 3], a column for each of `LATAPY_MODES`. Cost as `side_overlaps`.
+
+    Raises:
+        AnalysisError: `side` is neither "source" nor "target".
     """
+    check_side(side)
     return _latapy_values(side_overlaps(graph, side))
 
 
@@ -87,6 +115,7 @@ def _clustering(cycles: int, paths: int) -> Quantity:
 
 
 def _network_clustering(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
+    """`clustering` of the folded network; formulas, ranges, sources and cost are those of `clustering`."""
     return clustering(network.folded, rng)
 
 
@@ -94,19 +123,22 @@ def _network_clustering(network: LayeredGraph, rng: np.random.Generator) -> Quan
 def clustering(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
     """Butterflies, 3-paths and their ratio, and Latapy's clustering of both sides in three modes.
 
-    A side's Latapy clustering is the average of `latapy_clustering` over all its neurons, where those without second
-    neighbours count as 0: what `networkx.bipartite.average_clustering` gives. Only where no neuron of the side has a
-    second neighbour is it not defined; networkx returns 0 there. Of a whole network, the two sides are the groups of
-    even and of odd number; see `LayeredGraph.folded`.
+    The ratio is 4 * butterflies / three_paths (Robins and Alexander 2004); formulas and sources stand at `butterflies`,
+    `three_paths`, `robins_alexander_clustering` and `latapy_clustering` (Latapy, Magnien and Del Vecchio 2008). A side's
+    Latapy clustering is the average of `latapy_clustering` over all its neurons, where those without second neighbours
+    count as 0: what `networkx.bipartite.average_clustering` gives. Only where no neuron of the side has a second neighbour
+    is it not defined; networkx returns 0 there. Of a whole network, the two sides are the groups of even and of odd number;
+    see `LayeredGraph.folded`.
 
     Args:
         graph: the layer.
         rng: not used.
 
     Returns:
-        `butterflies`, `three_paths`, `robins_alexander_clustering`, and `{source,target}_latapy_{dot,min,max}_clustering`
-        in [0, 1]. Every pair of neurons of a side is looked at once, for butterflies and Latapy together; cost O(sum
-        k_i^2 + sum d_j^2 + pairs that share a neighbour), about 0.6 s on one core for 4096 x 4096 with 10^6 edges.
+        `butterflies` and `three_paths`, counts; `robins_alexander_clustering` and
+        `{source,target}_latapy_{dot,min,max}_clustering` in [0, 1]. Every pair of neurons of a side is looked at once, for
+        butterflies and Latapy together; cost O(sum k_i^2 + sum d_j^2 + pairs that share a neighbour), about 0.6 s on one
+        core for 4096 x 4096 with 10^6 edges.
     """
     overlaps = {side: side_overlaps(graph, side) for side in SIDES}
     cycles, paths = overlaps["source"].butterflies, three_paths(graph)

@@ -1,9 +1,8 @@
 """Several networks that differ only in their seed: the seed is the unit of replication, not the neuron and not the layer."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -11,37 +10,17 @@ from rich.table import Table
 
 from .errors import AnalysisError
 from .graphs import FloatArray
+from .paired import PairedTest, all_signs, bootstrap_interval, paired_test, rank_among_replicates
 from .randomness import as_generator
 from .report import TopologyReport
 from .tables import format_number, markdown_table, rich_table
 
-RESAMPLES = 9999
-EXACT_FLIPS = 16
-"""Up to this many pairs every assignment of signs is counted; above it, `RESAMPLES` random ones are."""
-
 SEED_NOTE = (
     "mean and 95 % percentile bootstrap interval over seeds; with few seeds such an interval is too short. p: two-sided "
-    "sign-flip permutation test of the paired differences; with n seeds it is at least 2 / 2^n"
+    "sign-flip permutation test of the paired differences (same degrees: of where the network ranks among its replicates); "
+    "with n seeds it is at least 2 / 2^n"
 )
 HEADER = ("quantity", "seeds", "mean", "95 % interval", "- untrained", "p", "- same degrees", "p")
-
-
-@dataclass(frozen=True)
-class PairedTest:
-    """Paired differences between the networks and their controls, seed by seed.
-
-    Attributes:
-        pairs: number n of seeds with both values.
-        mean_difference: of network - control.
-        p: two-sided sign-flip permutation p-value, in [2 / 2^n, 1]; exact up to 16 pairs.
-        smallest_p: the smallest p that n pairs can give, 2 / 2^n (1 for a single pair): with 5 seeds 2 / 32 = 0.0625, so
-            nothing is significant at 0.05 there.
-    """
-
-    pairs: int
-    mean_difference: float
-    p: float
-    smallest_p: float
 
 
 @dataclass(frozen=True)
@@ -172,53 +151,34 @@ def compare(
         reports: one for every seed, at least one; all of the same sections and quantities.
         untrained: reports of the networks before training, in the same order; None takes the control values that stand in
             `reports`, where there are any.
-        shuffled: reports of degree-preserving shuffles, in the same order; None takes the mean over the replicates of
-            "fixed_degrees" that stands in each report.
+        shuffled: reports of degree-preserving shuffles, in the same order; None takes the replicates of "fixed_degrees"
+            that stand behind each report. The difference is then that from their mean, and the test is made on p_less -
+            p_greater, which tells where the network ranks among them: its law is symmetric about 0 under the null model,
+            also where that of the quantity is skewed.
         rng: seed or generator, for the bootstrap and for sign flips above 16 seeds.
 
     Returns:
         The comparison. Cost O(quantities * 9999 * seeds).
 
     Raises:
-        AnalysisError: no report, reports of different sections or quantities, or controls of another number.
+        AnalysisError: no report, something that is no report, reports of different layer sizes, sections, quantities,
+            null models or numbers of replicates asked for, some with a control and some without, or controls of another
+            number.
     """
-    runs, generator = list(reports), as_generator(rng)
+    runs, generator = _reports("reports", reports), as_generator(rng)
     if not runs:
         raise AnalysisError("reports is empty; at least one is needed")
     before, kept = _controls("untrained", untrained, runs), _controls("shuffled", shuffled, runs)
-    keys = _keys(runs[0])
-    for name, group in (("reports", runs), ("untrained", before or []), ("shuffled", kept or [])):
+    for index, report in enumerate(runs):
+        for what in _ASPECTS:
+            _check_alike(f"reports[{index}]", report, runs[0], what)
+    for name, group in (("untrained", before or []), ("shuffled", kept or [])):
         for index, report in enumerate(group):
-            if _keys(report) != keys:
-                raise AnalysisError(f"{name}[{index}] has other sections or quantities than reports[0]; they must be the same")
-    draws = generator.integers(0, len(runs), size=(RESAMPLES, len(runs)))
-    flips = _signs(len(runs), generator)
-    quantities = tuple(_compared(key, runs, before, kept, draws, flips) for key in keys)
+            for what in (_layer_sizes, _keys):
+                _check_alike(f"{name}[{index}]", report, runs[0], what)
+    seeds, flips = int(generator.integers(2**63)), all_signs(len(runs), generator)
+    quantities = tuple(_compared(key, runs, before, kept, seeds, flips) for key in _keys(runs[0]))
     return SeedComparison(len(runs), quantities, _verdict_shares(runs))
-
-
-def sign_flip_p(differences: FloatArray, signs: FloatArray) -> float:
-    """Two-sided sign-flip permutation p-value of the mean of paired differences.
-
-    Under the hypothesis that network and control are exchangeable within each pair, every assignment of signs is equally
-    likely. Fisher (1935), "The Design of Experiments", section 21.
-
-    Args:
-        differences: shape [n].
-        signs: assignments of +1 and -1, the identity among them, shape [n_assignments, n].
-
-    Returns:
-        Share of the assignments whose |sum| is at least the observed one, in (0, 1]; sums that differ by less than 1e-12 of
-        the largest possible one count as equal.
-    """
-    sums = np.abs(signs @ differences)
-    return float(np.mean(sums >= abs(differences.sum()) - 1e-12 * np.abs(differences).sum()))
-
-
-def _signs(n: int, rng: np.random.Generator) -> FloatArray:
-    if n <= EXACT_FLIPS:
-        return np.array(list(product((1.0, -1.0), repeat=n)))
-    return np.concatenate([np.ones((1, n)), rng.choice([-1.0, 1.0], size=(RESAMPLES, n))])
 
 
 def _controls(
@@ -226,14 +186,50 @@ def _controls(
 ) -> list[TopologyReport] | None:
     if reports is None:
         return None
-    result = list(reports)
+    result = _reports(name, reports)
     if len(result) != len(runs):
         raise AnalysisError(f"{name} has {len(result)} reports; {len(runs)} are needed, one for each of `reports`")
     return result
 
 
+def _reports(name: str, reports: Iterable[TopologyReport]) -> list[TopologyReport]:
+    if isinstance(reports, TopologyReport) or not isinstance(reports, Iterable):
+        raise AnalysisError(f"{name} is a {type(reports).__name__}; a sequence of reports, one a seed, is needed")
+    result = list(reports)
+    for index, report in enumerate(result):
+        if not isinstance(report, TopologyReport):
+            raise AnalysisError(f"{name}[{index}] is a {type(report).__name__}; a TopologyReport is needed")
+    return result
+
+
+def _check_alike(name: str, report: TopologyReport, first: TopologyReport, what: Callable[[TopologyReport], Any]) -> None:
+    """Refuse a report that differs from the first in something that must not depend on the seed."""
+    if what(report) != what(first):
+        raise AnalysisError(f"{name} has {_ASPECTS[what]} than reports[0]; they must be the same")
+
+
+def _layer_sizes(report: TopologyReport) -> list[tuple[int, ...]]:
+    return [section.layer_sizes for section in report.sections]
+
+
 def _keys(report: TopologyReport) -> list[tuple[str, str]]:
     return [(section.name, quantity.name) for section in report.sections for quantity in section.quantities]
+
+
+def _settings(report: TopologyReport) -> tuple[int, int]:
+    return report.replicates_requested, report.swaps_per_edge
+
+
+def _has_control(report: TopologyReport) -> bool:
+    return any(quantity.control is not None for section in report.sections for quantity in section.quantities)
+
+
+_ASPECTS: dict[Callable[[TopologyReport], Any], str] = {
+    _layer_sizes: "other layer sizes",
+    _keys: "other sections or quantities",
+    _settings: "another number of replicates or of switches per edge",
+    _has_control: "values of a control in another way",
+}
 
 
 def _compared(
@@ -241,7 +237,7 @@ def _compared(
     runs: Sequence[TopologyReport],
     before: Sequence[TopologyReport] | None,
     kept: Sequence[TopologyReport] | None,
-    draws: np.ndarray,
+    seed: int,
     flips: FloatArray,
 ) -> QuantityComparison:
     section, name = key
@@ -252,35 +248,22 @@ def _compared(
     else:
         starts = _array([report[section][name].value for report in before])
     if kept is None:
-        nulls = _array([quantity.nulls["fixed_degrees"].mean for quantity in found])
+        comparisons = [quantity.nulls["fixed_degrees"] for quantity in found]
+        differences = values - _array([comparison.mean for comparison in comparisons])
+        shuffled = paired_test(differences, _array([rank_among_replicates(comparison) for comparison in comparisons]), flips)
     else:
-        nulls = _array([report[section][name].value for report in kept])
+        differences = values - _array([report[section][name].value for report in kept])
+        shuffled = paired_test(differences, differences, flips)
     known = values[~np.isnan(values)]
-    low, high = (None, None) if known.size < 2 else _interval(known, draws)
+    low, high = (None, None) if known.size < 2 else bootstrap_interval(known, np.random.default_rng(seed))
     mean = float(known.mean()) if known.size else None
-    paired = _paired(values - starts, flips), _paired(values - nulls, flips)
-    return QuantityComparison(section, name, int(known.size), mean, low, high, *paired)
+    untrained = paired_test(values - starts, values - starts, flips)
+    return QuantityComparison(section, name, int(known.size), mean, low, high, untrained, shuffled)
 
 
 def _array(values: Sequence[float | None]) -> FloatArray:
     """Missing values are nan in here, and nowhere outside."""
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-
-
-def _interval(known: FloatArray, draws: np.ndarray) -> tuple[float, float]:
-    """Percentile bootstrap over seeds. A draw of all seeds serves for fewer by its remainder, one draw a seed."""
-    means = known[draws[:, : known.size] % known.size].mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
-
-
-def _paired(differences: FloatArray, flips: FloatArray) -> PairedTest | None:
-    known = differences[~np.isnan(differences)]
-    if known.size == 0:
-        return None
-    # Of the assignments for all seeds, the first columns run through those of fewer seeds equally often.
-    p = sign_flip_p(known, flips[:, : known.size])
-    return PairedTest(int(known.size), float(known.mean()), p, min(1.0, 2.0 / 2.0**known.size))
 
 
 def _verdict_shares(runs: Sequence[TopologyReport]) -> tuple[VerdictShares, ...]:

@@ -7,9 +7,9 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from .any_graph import takes_any_graph
 from .errors import AnalysisError
-from .graphs import BipartiteGraph, FloatArray, IntArray, LayeredGraph, LongArray
-from .paths import undirected_adjacency
+from .graphs import BipartiteGraph, FloatArray, IntArray, LayeredGraph, LongArray, as_array
 from .quantity import Quantities, Quantity, defined, undefined
 from .registry import register_measure
 
@@ -19,6 +19,7 @@ RICH_QUANTILE = 0.9
 BoolArray = npt.NDArray[np.bool_]
 
 
+@takes_any_graph
 def coreness(graph: BipartiteGraph) -> tuple[LongArray, LongArray]:
     """The largest k for which a neuron is in the k-core, the largest subgraph in which every degree is at least k.
 
@@ -32,7 +33,7 @@ def coreness(graph: BipartiteGraph) -> tuple[LongArray, LongArray]:
         The coreness of every source and of every target, int64 of shapes [n_in] and [n_out], in 0..degree. Cost
         O(n_in + n_out + n_edges).
     """
-    adjacency = undirected_adjacency(graph)
+    adjacency = graph.adjacency
     degrees = np.concatenate([graph.out_degrees, graph.in_degrees])
     order = np.argsort(degrees, kind="stable")
     starts, neighbours = adjacency.indptr.astype(np.int64), adjacency.indices.astype(np.int32)
@@ -40,7 +41,7 @@ def coreness(graph: BipartiteGraph) -> tuple[LongArray, LongArray]:
     return levels[: graph.n_in], levels[graph.n_in :]
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _peel(starts: LongArray, neighbours: IntArray, degrees: LongArray, order: LongArray, first: LongArray) -> LongArray:
     """Coreness of every neuron; `order` is sorted by degree, `first[k]` is where degree k begins in it."""
     levels, position = degrees.copy(), np.empty_like(order)
@@ -83,10 +84,10 @@ def is_rich(degrees: LongArray, quantile: float = RICH_QUANTILE) -> BoolArray:
         bool of shape [n]. Cost O(n log n).
 
     Raises:
-        AnalysisError: `quantile` out of range.
+        AnalysisError: `quantile` is not a number in that range.
     """
-    if not 0 <= quantile < 1:
-        raise AnalysisError(f"quantile is {quantile!r}; it must be at least 0 and below 1")
+    if not isinstance(quantile, int | float | np.number) or not 0 <= quantile < 1:
+        raise AnalysisError(f"quantile is {quantile!r}; it must be a number of at least 0 and below 1")
     # The rounding takes back that (1 - 0.7) * 10 is a little above 3.
     size = max(1, math.ceil(round((1 - quantile) * degrees.size, 9)))
     return degrees >= max(1, int(np.sort(degrees)[-size]))
@@ -110,6 +111,7 @@ def _club(graph: BipartiteGraph, sources: BoolArray, targets: BoolArray) -> Club
     return Club(int(edges), int(np.count_nonzero(sources)) * int(np.count_nonzero(targets)))
 
 
+@takes_any_graph
 def rich_club_curve(graph: BipartiteGraph, quantiles: npt.ArrayLike) -> FloatArray:
     """Density among the sources and targets of highest degree, phi(q) = E(q) / (n_sources(q) n_targets(q)).
 
@@ -126,11 +128,11 @@ def rich_club_curve(graph: BipartiteGraph, quantiles: npt.ArrayLike) -> FloatArr
         float64 of shape [n], in [0, 1]; at q = 0 the density among neurons with edges. Cost O(n_edges) a quantile.
 
     Raises:
-        AnalysisError: no edge, or a quantile out of range.
+        AnalysisError: no edge, or a quantile that is no number or out of range.
     """
     if graph.n_edges == 0:
         raise AnalysisError("graph has no edge; a rich club needs at least 1")
-    levels = np.atleast_1d(np.asarray(quantiles, dtype=np.float64)).tolist()
+    levels = np.atleast_1d(as_array(quantiles)).tolist()
     clubs = [_club(graph, is_rich(graph.out_degrees, level), is_rich(graph.in_degrees, level)) for level in levels]
     return np.array([club.edges / club.pairs for club in clubs], dtype=np.float64)
 
@@ -157,6 +159,7 @@ class CorePeriphery:
     min_target_degree: int
 
 
+@takes_any_graph
 def core_periphery(graph: BipartiteGraph) -> CorePeriphery | None:
     """The best division into core and periphery, among those that cut both sides at a degree.
 
@@ -222,13 +225,15 @@ def network_core(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
     """Coreness and rich club of a whole network, with degrees counted over all layers.
 
     The rich club takes the top 10 % of every group of neurons by itself; its pairs are those in consecutive groups.
+    Formulas and sources stand at `coreness` and `rich_club_curve`.
 
     Args:
         network: the layers.
         rng: not used.
 
     Returns:
-        `max_coreness`, `max_coreness_ratio`, `innermost_core_fraction`, `rich_club_density`, `rich_club_ratio`.
+        `max_coreness`, `max_coreness_ratio`, `innermost_core_fraction`, `rich_club_density`, `rich_club_ratio`, in the
+        ranges of `core`. Cost O(n_edges log n_edges + n log n) for n neurons.
     """
     graph = network.folded
     if graph.n_edges == 0:
@@ -245,6 +250,9 @@ def network_core(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
 @register_measure("core", network=network_core)
 def core(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
     """Innermost k-core, rich club of the top 10 % of both sides, and the fit of a core-periphery pattern.
+
+    Formulas and sources stand at `coreness` (Seidman 1983), `rich_club_curve` (Zhou and Mondragón 2004) and
+    `core_periphery` (Borgatti and Everett 1999).
 
     Args:
         graph: the layer.

@@ -1,14 +1,46 @@
 """Degrees of both sides, density, and how much more unequal the degrees are than chance makes them."""
 
 import math
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from .graphs import BipartiteGraph, LayeredGraph, LongArray
+from .errors import AnalysisError
+from .graphs import BipartiteGraph, LayeredGraph, LongArray, as_array
 from .quantity import Quantities, Quantity, defined, undefined
 from .registry import EVERYTHING, register_measure
 
 SIZE_ONLY = frozenset({"edges", "density", "source_degree_mean", "target_degree_mean", "degree_mean"})
+
+
+def checked_degrees(degrees: Any, at_least: int = 0) -> npt.NDArray[Any]:
+    """Degrees as a user passed them, known to be degrees.
+
+    Args:
+        degrees: whole numbers of at least 0, of shape [n]; floats are taken where they are whole.
+        at_least: how many there must be.
+
+    Returns:
+        int64 of shape [n], float64 where they were given as something that int64 does not hold. Cost O(n).
+
+    Raises:
+        AnalysisError: something else than a whole number of at least 0, another shape, or too few.
+    """
+    array = as_array(degrees)
+    if array.ndim != 1 or array.dtype.kind not in "iuf":
+        raise AnalysisError(
+            f"degrees has shape {array.shape} and dtype {array.dtype}; a 1-D array of integers of at least 0 is needed"
+        )
+    if array.size < at_least:
+        raise AnalysisError(f"degrees has {array.size} entries; at least {at_least} is needed")
+    is_degree = array >= 0
+    if array.dtype.kind == "f":
+        is_degree &= np.isfinite(array) & (np.floor(array) == array)
+    if not is_degree.all():
+        bad = int(np.argmin(is_degree))
+        raise AnalysisError(f"degrees[{bad}] is {array[bad]}; integers of at least 0 are needed")
+    return array.astype(np.int64 if np.can_cast(array.dtype, np.int64) else np.float64, copy=False)
 
 
 def coefficient_of_variation(degrees: LongArray) -> Quantity:
@@ -19,7 +51,11 @@ def coefficient_of_variation(degrees: LongArray) -> Quantity:
 
     Returns:
         The quantity; not defined where every degree is 0. Cost O(n).
+
+    Raises:
+        AnalysisError: as `checked_degrees`.
     """
+    degrees = checked_degrees(degrees, at_least=1)
     mean = degrees.mean()
     return undefined("every degree is 0") if mean == 0 else defined(degrees.std() / mean)
 
@@ -28,12 +64,19 @@ def binomial_cv(n_opposite: int, density: float) -> Quantity:
     """CV of a degree that is Binomial(n_opposite, density): sqrt((1 - density) / (n_opposite * density)).
 
     Args:
-        n_opposite: number of neurons on the other side.
-        density: edges / (n_in * n_out).
+        n_opposite: number of neurons on the other side, at least 1.
+        density: edges / (n_in * n_out), in [0, 1].
 
     Returns:
         The quantity, at least 0; not defined at density 0. Cost O(1).
+
+    Raises:
+        AnalysisError: an argument out of range.
     """
+    if isinstance(n_opposite, bool) or not isinstance(n_opposite, int | np.integer) or n_opposite < 1:
+        raise AnalysisError(f"n_opposite is {n_opposite!r}; an integer of at least 1 is needed")
+    if not 0 <= density <= 1:
+        raise AnalysisError(f"density is {density!r}; it must be in [0, 1]")
     if density == 0:
         return undefined("the graph has no edge")
     return defined(math.sqrt((1.0 - density) / (n_opposite * density)))
@@ -50,7 +93,11 @@ def moment_ratio(degrees: LongArray) -> Quantity:
 
     Returns:
         The quantity; not defined where every degree is 0. Cost O(n).
+
+    Raises:
+        AnalysisError: as `checked_degrees`.
     """
+    degrees = checked_degrees(degrees, at_least=1)
     total = int(degrees.sum())
     return undefined("every degree is 0") if total == 0 else defined(int((degrees**2).sum()) / total)
 
@@ -65,7 +112,11 @@ def gini(degrees: LongArray) -> Quantity:
 
     Returns:
         The quantity; not defined where every degree is 0. Cost O(n log n).
+
+    Raises:
+        AnalysisError: as `checked_degrees`.
     """
+    degrees = checked_degrees(degrees, at_least=1)
     n, total = degrees.size, int(degrees.sum())
     if total == 0:
         return undefined("every degree is 0")
@@ -83,8 +134,12 @@ def degree_entropy(degrees: LongArray) -> Quantity:
         degrees: int64 of shape [n], n >= 1.
 
     Returns:
-        The quantity; not defined where every degree is 0. Cost O(n).
+        The quantity; not defined where every degree is 0. Cost O(n log n).
+
+    Raises:
+        AnalysisError: as `checked_degrees`.
     """
+    degrees = checked_degrees(degrees, at_least=1)
     values, counts = np.unique(degrees[degrees > 0], return_counts=True)
     if values.size == 0:
         return undefined("every degree is 0")
@@ -121,7 +176,11 @@ def degree_quantities(prefix: str, degrees: LongArray) -> dict[str, Quantity]:
         `{prefix}_mean`, `{prefix}_max`, `{prefix}_cv`, `{prefix}_zero_fraction` (in [0, 1]), `{prefix}_max_to_mean` (at
         least 1), `{prefix}_kappa`, `{prefix}_gini`, `{prefix}_entropy` (nats) and `{prefix}_entropy_normalised`
         (in [0, 1], 1 for equal degrees). Cost O(n log n).
+
+    Raises:
+        AnalysisError: as `checked_degrees`.
     """
+    degrees = checked_degrees(degrees, at_least=1)
     return {
         f"{prefix}_mean": defined(degrees.mean()),
         f"{prefix}_max": defined(degrees.max()),
@@ -141,13 +200,15 @@ def network_degrees(network: LayeredGraph, rng: np.random.Generator) -> Quantiti
     """Degrees (incoming plus outgoing edges) of all neurons of a network together; no binomial reference, as groups
     differ.
 
+    Formulas, ranges and sources of the numbers stand at `degree_quantities` and the functions that it calls.
+
     Args:
         network: the layers.
         rng: not used.
 
     Returns:
-        `edges`, `density` (edges divided by the pairs in consecutive groups) and the numbers of
-        `degree_quantities`.
+        `edges`, `density` (edges divided by the pairs in consecutive groups, in [0, 1]) and the numbers of
+        `degree_quantities`. Cost O(n_edges + n log n) for n neurons.
     """
     density = network.n_edges / sum(layer.n_pairs for layer in network.layers)
     counts = {"edges": defined(network.n_edges), "density": defined(density)}
@@ -159,14 +220,16 @@ def layer_degrees(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities
     """Number of edges, density, and for each side the numbers of `degree_quantities` and the CV above the binomial's.
 
     The CV excess of a side is its CV minus that of Binomial(n_opposite, density): about 0 for a uniformly random layer,
-    below 0 for a more regular one, above 0 for a more heterogeneous one.
+    below 0 for a more regular one, above 0 for a more heterogeneous one. The density is n_edges / (n_in n_out), in [0, 1].
+    Formulas, ranges and sources of the other numbers stand at the functions that `degree_quantities` calls: Cohen et al.
+    (2000) for kappa, Gini (1912), Wu et al. for the entropy.
 
     Args:
         graph: the layer.
         rng: not used.
 
     Returns:
-        The quantities, prefixed `source_degree` and `target_degree`. Cost O(n_in + n_out + n_edges).
+        The quantities, prefixed `source_degree` and `target_degree`. Cost O(n_edges + n log n) for n neurons.
     """
     result = {"edges": defined(graph.n_edges), "density": defined(graph.density)}
     sides = (("source_degree", graph.out_degrees, graph.n_out), ("target_degree", graph.in_degrees, graph.n_in))

@@ -1,6 +1,6 @@
 """`describe`: measure a graph, its control, and replicates of the null models."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,17 +8,17 @@ import numpy as np
 
 from .errors import AnalysisError
 from .graphs import LayeredGraph
-from .indices import INDICES, REFERENCE, control_pairs, index_quantities, without_replicates
+from .indices import INDICES, REFERENCE
 from .indices import MEASURE as SMALL_WORLD
 from .intake import as_layered
-from .nulls import WEIGHT_NULL, null_models_of
-from .quantity import Quantities, Quantity, undefined
+from .nulls import WEIGHT_NULL
+from .observation import elsewhere, observe, observe_control, with_indices
+from .quantity import Quantity
 from .randomness import as_generator
 from .registry import Measure, get_measure, select_measures
-from .replicates import Key, Progress, Replicates, draw_replicates, measure_sections, section_edges, small_world_pairs
+from .replicates import Key, Progress, Replicates, draw_replicates, section_edges
 from .report import NullComparison, QuantityReport, SectionReport, TopologyReport
 from .significance import adjusted, compare_with_replicates
-from .wiring import MEASURE as WIRING
 from .wiring import wiring_measure
 
 INTERRUPTED = "interrupted before the first replicate"
@@ -48,9 +48,8 @@ def describe(
     the network for its section) they are measured on the graph alone unless `request` names them. The first two are
     repeated on fewer replicates where it is clear that nothing is to be found (`analysis.replicates.is_settled`).
 
-    Ctrl-C while the replicates are drawn ends the run: the report then holds the replicates so far (B says how many)
-    and is marked as interrupted. Before them, while the graph itself is measured, there is nothing to report, and the
-    KeyboardInterrupt goes on.
+    Ctrl-C ends the run: the report then holds the measures and the replicates so far (B says how many) and is marked as
+    interrupted. Only before the first measure is there nothing to report, and the KeyboardInterrupt goes on.
 
     Args:
         graph: igraph, networkx, scipy biadjacency of shape [n_out, n_in], a topology-like object, or a list of these,
@@ -83,33 +82,58 @@ def describe(
     start = None if control is None else _matching(control, network)
     if image_shape is not None:
         chosen = (*chosen, wiring_measure(network.layers[0], image_shape))
-    observed = _observe(network, chosen, np.random.default_rng(seeds[0]), nulls)
-    controlled = None if start is None else _control(start, chosen, np.random.default_rng(seeds[1]), nulls)
-    skip = {
+    is_skipped = {
         (section, measure.name)
         for section, n_edges in section_edges(network).items()
         for measure in chosen
         if measure.is_on_request(n_edges) and measure.name not in requested
     }
-    drawn = draw_replicates(
-        network, chosen, observed, nulls=int(nulls), seeds=seeds[2:], swaps_per_edge=int(swaps_per_edge),
-        skip=skip | _not_first(network), progress=progress,
-    )  # fmt: skip
-    if nulls and any(measure.name == SMALL_WORLD for measure in chosen):
-        observed |= _indices(network, observed, drawn, np.random.default_rng(seeds[0]))
-    reports = {
-        key: QuantityReport(
-            measure=key[1],
-            name=key[2],
-            observed=quantity,
-            control=None if controlled is None else controlled[key],
-            nulls={null: _comparison(key, quantity, null, drawn, chosen, nulls, skip) for null in null_models_of(network)},
-            is_weighted=_measure(chosen, key[1]).depends_on_weights(key[2]),
-        )
-        for key, quantity in observed.items()
+    observed, controlled, drawn = dict[Key, Quantity](), dict[Key, Quantity](), Replicates.none(network)
+    try:
+        observe(network, chosen, np.random.default_rng(seeds[0]), int(nulls), observed)
+        if start is not None:
+            observe_control(start, chosen, np.random.default_rng(seeds[1]), int(nulls), controlled)
+        draw_replicates(
+            network, chosen, observed, drawn, nulls=int(nulls), seeds=seeds[2:], swaps_per_edge=int(swaps_per_edge),
+            skip=is_skipped | elsewhere(network), progress=progress,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        if not observed:
+            raise
+        drawn.interrupted = True
+
+    def report() -> TopologyReport:
+        found, values = with_indices(network, chosen, observed, drawn, np.random.default_rng(seeds[0]))
+        reports = {
+            key: _quantity_report(key, quantity, controlled.get(key), drawn, values, chosen, int(nulls), is_skipped)
+            for key, quantity in found.items()
+        }
+        sections = _sections(network, _with_q_values(reports))
+        return TopologyReport(sections, min(drawn.drawn.values()), int(swaps_per_edge), drawn.interrupted, int(nulls))
+
+    try:
+        return report()
+    except KeyboardInterrupt:
+        # It takes a moment only, and everything that was waited for is there.
+        return report()
+
+
+def _quantity_report(
+    key: Key,
+    observed: Quantity,
+    control: Quantity | None,
+    drawn: Replicates,
+    values: Mapping[str, Mapping[Key, list[Quantity]]],
+    measures: Sequence[Measure],
+    nulls: int,
+    is_skipped: set[tuple[str, str]],
+) -> QuantityReport:
+    measure = next(measure for measure in measures if measure.name == key[1])
+    comparisons = {
+        null: _comparison(key, observed, null, drawn, values[null].get(key, []), measure, nulls, is_skipped)
+        for null in drawn.drawn
     }
-    sections = _sections(network, _with_q_values(reports))
-    return TopologyReport(sections, min(drawn.drawn.values()), int(swaps_per_edge), drawn.interrupted, int(nulls))
+    return QuantityReport(key[1], key[2], observed, control, comparisons, measure.depends_on_weights(key[2]))
 
 
 def _requested(request: Iterable[str], chosen: Sequence[Measure]) -> frozenset[str]:
@@ -131,64 +155,6 @@ def _matching(control: Any, network: LayeredGraph) -> LayeredGraph:
     return other
 
 
-def _observe(network: LayeredGraph, measures: Sequence[Measure], rng: np.random.Generator, nulls: int) -> dict[Key, Quantity]:
-    """All quantities of a graph. Without replicates the small-world indices are not defined, so no lattice is built."""
-    skip = {(section, SMALL_WORLD) for section in section_edges(network)} if nulls == 0 else set()
-    found = measure_sections(network, measures, rng, skip | _not_first(network))
-    result: dict[Key, Quantity] = {}
-    for section in section_edges(network):
-        for measure in measures:
-            result |= {key: value for key, value in found.items() if key[:2] == (section, measure.name)}
-            if measure.name == SMALL_WORLD:
-                lattice = {name: undefined("it is not built without replicates") for name in _LATTICE if nulls == 0}
-                result |= {(section, SMALL_WORLD, name): value for name, value in (lattice | without_replicates()).items()}
-    return result
-
-
-def _not_first(network: LayeredGraph) -> set[tuple[str, str]]:
-    """Only the first layer's sources are pixels."""
-    return {(section, WIRING) for section in section_edges(network) if section != "layer 0"}
-
-
-def _control(start: LayeredGraph, measures: Sequence[Measure], rng: np.random.Generator, nulls: int) -> dict[Key, Quantity]:
-    """All quantities of the control; its small-world indices have a reference of their own, of a few replicates."""
-    found = _observe(start, measures, rng, nulls)
-    if nulls and any(measure.name == SMALL_WORLD for measure in measures):
-        pairs = small_world_pairs(start, found, rng)
-        for section, replicates in control_pairs(start, rng, nulls).items():
-            found |= _named(section, index_quantities(pairs[section], _lattice(found, section), replicates))
-    return found
-
-
-def _named(section: str, quantities: Quantities) -> dict[Key, Quantity]:
-    return {(section, SMALL_WORLD, name): quantity for name, quantity in quantities.items()}
-
-
-def _lattice(found: dict[Key, Quantity], section: str) -> Quantities:
-    return {name: found[section, SMALL_WORLD, name] for name in _LATTICE}
-
-
-_LATTICE = ("lattice_clustering", "lattice_path_length")
-
-
-def _indices(
-    network: LayeredGraph, observed: dict[Key, Quantity], drawn: Replicates, rng: np.random.Generator
-) -> dict[Key, Quantity]:
-    """The indices of the graph; those of every replicate, against the same lattice and the same means, join the others."""
-    result: dict[Key, Quantity] = {}
-    for section, pair in small_world_pairs(network, observed, rng).items():
-        lattice, replicates = _lattice(observed, section), drawn.pairs[section]
-        result |= _named(section, index_quantities(pair, lattice, replicates))
-        for replicate in replicates:
-            for key, quantity in _named(section, index_quantities(replicate, lattice, replicates)).items():
-                drawn.values[REFERENCE][key].append(quantity)
-    return result
-
-
-def _measure(measures: Sequence[Measure], name: str) -> Measure:
-    return next(measure for measure in measures if measure.name == name)
-
-
 _INDEX_NAMES = frozenset(f"small_world_{name}" for name in INDICES)
 
 
@@ -197,12 +163,12 @@ def _comparison(
     observed: Quantity,
     null: str,
     drawn: Replicates,
-    measures: Sequence[Measure],
+    replicates: Sequence[Quantity],
+    measure: Measure,
     nulls: int,
-    skip: set[tuple[str, str]],
+    is_skipped: set[tuple[str, str]],
 ) -> NullComparison:
     section, name, quantity = key
-    measure = _measure(measures, name)
     if measure.is_fixed(null, quantity):
         return NullComparison("fixed", reason="the null model keeps it by construction")
     if null != WEIGHT_NULL and measure.depends_on_weights(quantity):
@@ -214,12 +180,12 @@ def _comparison(
         return NullComparison("not computed", reason="the measure is for the observed graph only")
     if nulls == 0:
         return NullComparison("not computed", reason="no replicates were asked for")
-    if (section, name) in skip:
+    if (section, name) in is_skipped:
         limit = f"null distributions of {name!r} are computed by default up to {measure.null_edge_limit} edges"
         return NullComparison("not computed", reason=f"{limit}; ask for them with request=({name!r},)")
     if drawn.drawn[null] == 0:
         return NullComparison("not computed", reason=INTERRUPTED)
-    comparison = compare_with_replicates(observed, drawn.values[null][key])
+    comparison = compare_with_replicates(observed, replicates)
     if (null, section, name) in drawn.settled and comparison.reason is None:
         return replace(comparison, reason="the replicates ended early, as it lies well inside them")
     return comparison

@@ -13,7 +13,7 @@ from .graphs import LongArray
 from .overlaps import NeighbourLists
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _walk_all(lists: NeighbourLists, walks: LongArray) -> None:
     """Write every 4-path once, with p before q in the list of its centre."""
     found = 0
@@ -78,7 +78,7 @@ def draw_walks(lists: NeighbourLists, centres: LongArray, rng: np.random.Generat
     return walks
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _are_closed(lists: NeighbourLists, walks: LongArray) -> npt.NDArray[np.bool_]:
     result = np.zeros(walks.shape[1], dtype=np.bool_)
     for path in range(walks.shape[1]):

@@ -48,7 +48,7 @@ class _Tables(NamedTuple):
     twos: LongArray
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _survey(lists: NeighbourLists) -> tuple[LongArray, LongArray, int]:
     """4-paths by centre, number of second neighbours, and number of ordered pairs with exactly two common neighbours."""
     n = lists.own_starts.size - 1
@@ -78,7 +78,7 @@ def _survey(lists: NeighbourLists) -> tuple[LongArray, LongArray, int]:
     return paths, partners, twos
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _in_both(first: IntArray, second: IntArray, result: IntArray) -> int:
     """Write the common entries of two ascending lists; returns how many."""
     a, b, n_common = 0, 0, 0
@@ -95,7 +95,7 @@ def _in_both(first: IntArray, second: IntArray, result: IntArray) -> int:
     return n_common
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _first_pass(lists: NeighbourLists, tables: _Tables) -> None:
     """Fill `listed`, `ones` and `twos`."""
     n = lists.own_starts.size - 1
@@ -138,7 +138,7 @@ def _first_pass(lists: NeighbourLists, tables: _Tables) -> None:
             common[found[position]] = 0
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _second_pass(lists: NeighbourLists, tables: _Tables) -> LongArray:
     """Closed 4-paths by centre; the formula stands at `four_paths`."""
     n = lists.own_starts.size - 1

@@ -4,6 +4,8 @@ Orientation, everywhere in this toolkit: a biadjacency matrix has the shape [n_o
 sources are columns**, as in the weight matrix of a PyTorch linear layer.
 """
 
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -19,6 +21,7 @@ LongArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
 MAX_NEURONS = 2**31 - 1
+NO_WEIGHTS = "the graph has no weights"
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +34,13 @@ class BipartiteGraph:
         src: source of every edge, int32 of shape [n_edges], in 0..n_in-1.
         dst: target of every edge, int32 of shape [n_edges], in 0..n_out-1. Edges are unique, sorted by (dst, src),
             read-only.
-        weights: weight of every edge, float64 of shape [n_edges] and finite, or None.
+        weights: weight of every edge, float64 of shape [n_edges] and finite, or None. Like `src` and `dst` it may be given
+            as anything that numpy makes an array of, or as a tensor of torch.
         n_pairs: number of pairs that an edge could join; n_in * n_out unless the graph is a folded network.
 
     Raises:
-        AnalysisError: an empty side, an index out of range, an edge given twice, or a weight that is not finite.
+        AnalysisError: an empty side, an index out of range, an edge given twice, or a weight that is not a finite real
+            number.
     """
 
     n_in: int
@@ -103,6 +108,16 @@ class BipartiteGraph:
         row_starts = np.concatenate([[0], np.cumsum(self.in_degrees)])
         entries = (np.ones(self.n_edges, dtype=np.int64), self.src, row_starts)
         return sparse.csr_array(entries, shape=(self.n_out, self.n_in))
+
+    @cached_property
+    def adjacency(self) -> sparse.csr_array:
+        """Symmetric adjacency of the undirected graph as 0/1 (int64) in CSR form, sources first, then targets."""
+        lower = self.biadjacency
+        upper = sparse.csr_array(lower.T)
+        # Put together by hand: scipy's block_array goes through coordinates and takes five times as long.
+        starts = np.concatenate([upper.indptr, upper.nnz + lower.indptr[1:]])
+        ends = np.concatenate([upper.indices + self.n_in, lower.indices])
+        return sparse.csr_array((np.ones(ends.size, dtype=np.int64), ends, starts), shape=(self.n_neurons, self.n_neurons))
 
     def transposed(self) -> "BipartiteGraph":
         """The same edges with sources and targets exchanged."""
@@ -185,6 +200,64 @@ def _folded_ends(layer: BipartiteGraph, index: int, even_starts: list[int], odd_
     return layer.dst + np.int32(even_starts[(index + 1) // 2]), layer.src + np.int32(odd_starts[index // 2])
 
 
+def missing_weights(layers: Sequence[BipartiteGraph]) -> str | None:
+    """Why a network has no weights of its own.
+
+    Args:
+        layers: its layers.
+
+    Returns:
+        A reason that names the first layer without weights where another has some; None where every layer has weights.
+        Cost O(layers).
+    """
+    bare = [index for index, layer in enumerate(layers) if layer.weights is None]
+    if not bare:
+        return None
+    return NO_WEIGHTS if len(bare) == len(layers) else f"layer {bare[0]} has no weights"
+
+
+def as_array(values: Any) -> npt.NDArray[Any]:
+    """A numpy array of what a user passed, whatever it is.
+
+    Args:
+        values: anything; a tensor of torch is taken off its autograd graph and its device (and torch is not imported).
+
+    Returns:
+        The array, of any shape. Text, complex numbers and lists of unequal length give an array of objects, which keeps
+        every entry as it is.
+    """
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        # numpy has no bfloat16.
+        values = (values.double() if values.is_floating_point() else values).numpy()
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        return np.fromiter(values, dtype=object)
+    return np.asarray(values, dtype=object) if array.dtype.kind in "USc" else array
+
+
+def first_not_finite(array: npt.NDArray[Any]) -> int | None:
+    """Where a 1-D array holds something else than a finite real number.
+
+    Args:
+        array: as `as_array` returns it, of shape [n].
+
+    Returns:
+        The first such position, or None. Cost O(n).
+    """
+    if array.dtype.kind in "biuf":
+        bad = np.flatnonzero(~np.isfinite(array))
+    else:
+        bad = np.flatnonzero([not _is_finite(value) for value in array.tolist()])
+    return int(bad[0]) if bad.size else None
+
+
+def _is_finite(value: Any) -> bool:
+    is_number = isinstance(value, int | float | np.integer | np.floating)
+    return is_number and bool(abs(value) <= sys.float_info.max)
+
+
 def _frozen(array: Any) -> Any:
     array.flags.writeable = False
     return array
@@ -196,15 +269,14 @@ def _side_size(name: str, size: int) -> int:
     return int(size)
 
 
-def _indices(name: str, values: npt.ArrayLike, size: int) -> LongArray:
-    array = np.asarray(values)
+def _indices(name: str, values: Any, size: int) -> LongArray:
+    array = as_array(values)
     if array.ndim != 1 or (array.size and not np.issubdtype(array.dtype, np.integer)):
         raise AnalysisError(f"{name} has shape {array.shape} and dtype {array.dtype}; a 1-D array of integers is needed")
-    wide = array.astype(np.int64)
-    bad = np.flatnonzero((wide < 0) | (wide >= size))
+    bad = np.flatnonzero((array < 0) | (array >= size))
     if bad.size:
-        raise AnalysisError(f"{name}[{bad[0]}] is {wide[bad[0]]}; the allowed range is 0 to {size - 1}")
-    return wide
+        raise AnalysisError(f"{name}[{bad[0]}] is {array[bad[0]]}; the allowed range is 0 to {size - 1}")
+    return array.astype(np.int64)
 
 
 def _sorted_order(n_in: int, src: LongArray, dst: LongArray) -> LongArray:
@@ -220,15 +292,15 @@ def _sorted_order(n_in: int, src: LongArray, dst: LongArray) -> LongArray:
     return order
 
 
-def _checked_weights(values: npt.ArrayLike, src: LongArray, dst: LongArray) -> FloatArray:
-    weights = np.array(values, dtype=np.float64)
-    if weights.shape != src.shape:
-        raise AnalysisError(f"weights has shape {weights.shape}; one number for each of the {src.size} edges is needed")
-    bad = np.flatnonzero(~np.isfinite(weights))
-    if bad.size:
-        edge = bad[0]
+def _checked_weights(values: Any, src: LongArray, dst: LongArray) -> FloatArray:
+    array = as_array(values)
+    if array.shape != src.shape:
+        raise AnalysisError(f"weights has shape {array.shape}; one number for each of the {src.size} edges is needed")
+    edge = first_not_finite(array)
+    if edge is not None:
+        given = array.item(edge)
+        stated = "no weight" if given is None else f"the weight {given!r}"
         raise AnalysisError(
-            f"weights: the edge from source {src[edge]} to target {dst[edge]} has the weight {weights[edge]}; "
-            "weights must be finite"
+            f"weights: the edge from source {src[edge]} to target {dst[edge]} has {stated}; weights must be finite real numbers"
         )
-    return weights
+    return array.astype(np.float64)

@@ -6,15 +6,16 @@ No loop of Python runs over edges: igraph and networkx hand their lists over to 
 from collections.abc import Sequence
 from itertools import chain
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import igraph
 import networkx
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
 from .errors import AnalysisError
-from .graphs import BipartiteGraph, FloatArray, LayeredGraph, LongArray
+from .graphs import BipartiteGraph, FloatArray, LayeredGraph, LongArray, as_array, first_not_finite
 
 
 def as_layered(graph: Any) -> LayeredGraph:
@@ -32,15 +33,17 @@ def as_layered(graph: Any) -> LayeredGraph:
             - any object with `n_in`, `n_out`, `src`, `dst` (and perhaps `weights`);
             - a list or tuple of these, one a layer.
 
-            Within a group neurons keep the order that their vertices have. The edge attribute `weight` is taken over
-            where present.
+            Within a group neurons keep the order that their vertices have, and groups are numbered without gaps. The edge
+            attribute `weight` is taken over where present. In a directed graph every edge must point from a source to a
+            target, or from layer l to layer l + 1; an undirected one says nothing about direction.
 
     Returns:
         The layers, one or more.
 
     Raises:
-        AnalysisError: a side is empty, an edge does not join two consecutive groups, an edge is repeated, an attribute
-            is missing or malformed, a weight is not finite, or the kind of object is not known.
+        AnalysisError: a side is empty, an edge does not join two consecutive groups, an edge is repeated or points
+            backward, an attribute is missing or malformed, a weight is not a finite real number, or the kind of object is
+            not known.
     """
     if isinstance(graph, LayeredGraph):
         return graph
@@ -94,32 +97,66 @@ def _from_scipy(matrix: Any) -> BipartiteGraph:
     return BipartiteGraph(n_in, n_out, entries.coords[1], entries.coords[0], weights)
 
 
+class _Edges(NamedTuple):
+    """The edges of a graph as they came, between vertices that are numbered 0, 1, ...
+
+    Attributes:
+        ends: the two vertices of every edge, int64 of shape [n_edges, 2].
+        is_directed: whether edges point from the first to the second.
+        groups: group of every vertex, int64 of shape [n_vertices].
+        attribute: the vertex attribute that gave the groups.
+        labels: what the user calls every vertex.
+    """
+
+    ends: LongArray
+    is_directed: bool
+    groups: LongArray
+    attribute: str
+    labels: Sequence[Any]
+
+    def described(self, edge: int, verb: str, link: str) -> str:
+        """An edge and its two vertices, in words."""
+        first, second = self.ends[edge]
+        return f"edge {edge} {verb} {self.labels[first]!r} {link} {self.labels[second]!r}"
+
+    def groups_of(self, edge: int) -> str:
+        """The groups of its two vertices, in words."""
+        first, second = self.groups[self.ends[edge]]
+        return f"whose {self.attribute!r} is {first} and {second}"
+
+
 def _from_igraph(graph: igraph.Graph) -> LayeredGraph:
-    attribute = _group_attribute(graph.vs.attributes(), "type", "an igraph graph")
-    groups = _groups(graph.vs[attribute], attribute)
+    labels = range(graph.vcount())
+    attribute = _group_attribute(labels, graph.vs.attributes(), "type", "an igraph graph")
+    groups = _groups(graph.vs[attribute], attribute, labels)
     # An empty edge list has no second axis of its own.
     ends = np.array(graph.get_edgelist(), dtype=np.int64).reshape(-1, 2)
-    weights = _weights(graph.es["weight"]) if "weight" in graph.es.attributes() else None
-    network = _assemble(groups, ends[:, 0], ends[:, 1], weights, attribute)
+    edges = _Edges(ends, graph.is_directed(), groups, attribute, labels)
+    weights = _weights(graph.es["weight"], edges) if "weight" in graph.es.attributes() else None
+    network = _assemble(edges, weights)
     if attribute == "layer" and "layer" in graph.es.attributes():
-        _check_edge_layers(graph.es["layer"], groups, ends)
+        _check_edge_layers(graph.es["layer"], edges)
     return network
 
 
 def _from_networkx(graph: networkx.Graph) -> LayeredGraph:
+    labels = list(graph.nodes)
     names = set(chain.from_iterable(map(itemgetter(1), graph.nodes(data=True))))
-    attribute = _group_attribute(names, "bipartite", "a networkx graph")
-    groups = _groups(list(map(itemgetter(1), graph.nodes(data=attribute))), attribute)
-    position = dict(zip(graph.nodes, range(graph.number_of_nodes()), strict=True))
+    attribute = _group_attribute(labels, names, "bipartite", "a networkx graph")
+    groups = _groups(list(map(itemgetter(1), graph.nodes(data=attribute))), attribute, labels)
+    position = dict(zip(labels, range(len(labels)), strict=True))
     flat = chain.from_iterable(graph.edges())
     ends = np.fromiter(map(position.__getitem__, flat), dtype=np.int64, count=2 * graph.number_of_edges()).reshape(-1, 2)
     values = list(map(itemgetter(2), graph.edges(data="weight")))
-    weights = _weights(values) if values and values.count(None) < len(values) else None
-    return _assemble(groups, ends[:, 0], ends[:, 1], weights, attribute)
+    edges = _Edges(ends, graph.is_directed(), groups, attribute, labels)
+    weights = _weights(values, edges) if values and values.count(None) < len(values) else None
+    return _assemble(edges, weights)
 
 
-def _group_attribute(names: Any, sides: str, kind: str) -> str:
+def _group_attribute(labels: Sequence[Any], names: Any, sides: str, kind: str) -> str:
     """The vertex attribute that says where a neuron belongs: `layer` where it exists, else the two-sided one."""
+    if not labels:
+        raise AnalysisError("graph is empty: it has no vertices, and each side needs at least 1")
     for name in ("layer", sides):
         if name in names:
             return name
@@ -129,47 +166,60 @@ def _group_attribute(names: Any, sides: str, kind: str) -> str:
     )
 
 
-def _groups(values: Sequence[Any], attribute: str) -> LongArray:
+def _groups(values: Sequence[Any], attribute: str, labels: Sequence[Any]) -> LongArray:
     """Group number of every vertex; each must be a whole number from 0 up, and no group may be empty."""
-    array = np.asarray(values)
-    if array.size == 0:
-        raise AnalysisError("graph has no vertices; each side needs at least 1")
-    if array.dtype != bool and not np.issubdtype(array.dtype, np.integer):
-        raise AnalysisError(f"vertex attribute {attribute!r} must be set to a whole number or a boolean on every vertex")
-    groups = array.astype(np.int64)
-    highest = int(groups.max()) if attribute == "layer" else 1
-    if groups.min() < 0 or groups.max() > highest:
-        bad = int(np.flatnonzero((groups < 0) | (groups > highest))[0])
+    array = as_array(values)
+    if array.ndim != 1 or array.dtype.kind not in "biu":
+        is_good = [isinstance(value, int | np.integer | np.bool_) and 0 <= value <= len(values) for value in values]
+        if not all(is_good):
+            raise AnalysisError(
+                f"vertex attribute {attribute!r} {_stated(values, is_good.index(False), labels)}; "
+                "it must be set to a whole number (0, 1, ... without gaps) or a boolean on every vertex"
+            )
+        # Signed and unsigned numbers together, of which numpy makes decimals.
+        array = np.array([int(value) for value in values], dtype=np.int64)
+    highest = int(array.max()) if attribute == "layer" else 1
+    outside = np.flatnonzero((array < 0) | (array > highest))
+    if outside.size:
         raise AnalysisError(
-            f"vertex attribute {attribute!r} of vertex {bad} is {groups[bad]}; the allowed range is 0 to {highest}"
+            f"vertex attribute {attribute!r} {_stated(values, int(outside[0]), labels)}; "
+            f"the allowed range is 0 to {max(highest, 1)}"
         )
-    missing = np.setdiff1d(np.arange(max(highest, 1) + 1), groups[groups <= max(highest, 1)])
+    groups = array.astype(np.int64)
+    # Among 0, 1, ..., n at least one number is missing where the highest group is not below the number n of vertices.
+    missing = np.setdiff1d(np.arange(min(max(highest, 1), groups.size) + 1), groups)
     if missing.size:
-        raise AnalysisError(f"graph has no vertex with {attribute!r} = {missing[0]}; every side needs at least 1 vertex")
+        raise AnalysisError(
+            f"graph has no vertex with {attribute!r} = {missing[0]}; every number from 0 to {max(highest, 1)} needs at least "
+            "1 vertex"
+        )
     return groups
 
 
-def _weights(values: Sequence[Any]) -> FloatArray:
-    try:
-        return np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise AnalysisError("edge attribute 'weight' must be a finite number on every edge") from None
+def _stated(values: Sequence[Any], vertex: int, labels: Sequence[Any]) -> str:
+    """What is said of a vertex, as the rest of a sentence about an attribute."""
+    value = values[vertex]
+    return f"is missing on vertex {labels[vertex]!r}" if value is None else f"of vertex {labels[vertex]!r} is {value!r}"
 
 
-def _assemble(
-    groups: LongArray, first: LongArray, second: LongArray, weights: FloatArray | None, attribute: str
-) -> LayeredGraph:
+def _weights(values: Sequence[Any], edges: _Edges) -> FloatArray:
+    array = as_array(values)
+    edge = 0 if array.ndim != 1 else first_not_finite(array)
+    if edge is not None:
+        stated = "missing" if values[edge] is None else repr(values[edge])
+        raise AnalysisError(
+            f"edge attribute 'weight' of {edges.described(edge, 'between vertices', 'and')} is {stated}; "
+            "it must be a finite real number on every edge"
+        )
+    return array.astype(np.float64)
+
+
+def _assemble(edges: _Edges, weights: FloatArray | None) -> LayeredGraph:
     """Sort vertices into groups and edges into layers; every edge must join two consecutive groups."""
+    groups, (first, second) = edges.groups, edges.ends.T
     forward = groups[first] < groups[second]
     low, high = np.where(forward, first, second), np.where(forward, second, first)
-    bad = np.flatnonzero(groups[high] - groups[low] != 1)
-    if bad.size:
-        edge = bad[0]
-        raise AnalysisError(
-            f"graph is not bipartite: edge {edge} joins vertices {first[edge]} and {second[edge]}, "
-            f"whose {attribute!r} is {groups[first[edge]]} and {groups[second[edge]]}; "
-            "an edge must join consecutive groups"
-        )
+    _check_ends(edges, forward)
     sizes = np.bincount(groups)
     # The stable sort keeps the order of the vertices inside each group.
     order = np.argsort(groups, kind="stable")
@@ -184,15 +234,33 @@ def _assemble(
     return LayeredGraph(tuple(layers))
 
 
-def _check_edge_layers(values: Sequence[Any], groups: LongArray, ends: LongArray) -> None:
-    stated = np.asarray(values)
-    actual = groups[ends].min(axis=1)
-    if stated.size and not np.issubdtype(stated.dtype, np.integer):
-        raise AnalysisError("edge attribute 'layer' must be set to a whole number on every edge")
+def _check_ends(edges: _Edges, forward: npt.NDArray[np.bool_]) -> None:
+    """Refuse an edge that does not join consecutive groups, and one that points backward."""
+    bad = np.flatnonzero(np.abs(np.diff(edges.groups[edges.ends], axis=1)) != 1)
+    if bad.size:
+        raise AnalysisError(
+            f"graph is not bipartite: {edges.described(bad[0], 'joins vertices', 'and')}, {edges.groups_of(bad[0])}; "
+            "an edge must join consecutive groups"
+        )
+    bad = np.flatnonzero(~forward)
+    if edges.is_directed and bad.size:
+        raise AnalysisError(
+            f"graph is directed: {edges.described(bad[0], 'points from vertex', 'to vertex')}, {edges.groups_of(bad[0])}; "
+            "in a directed graph every edge must point from a source to a target, or from a layer to the next"
+        )
+
+
+def _check_edge_layers(values: Sequence[Any], edges: _Edges) -> None:
+    groups = edges.groups[edges.ends]
+    stated, actual = as_array(values), groups.min(axis=1)
+    if stated.size and (stated.ndim != 1 or not np.issubdtype(stated.dtype, np.integer)):
+        edge = next((edge for edge, value in enumerate(values) if not isinstance(value, int | np.integer)), 0)
+        given = "missing" if values[edge] is None else repr(values[edge])
+        raise AnalysisError(f"edge attribute 'layer' of edge {edge} is {given}; it must be a whole number on every edge")
     bad = np.flatnonzero(stated != actual)
     if bad.size:
         edge = bad[0]
         raise AnalysisError(
             f"edge attribute 'layer' of edge {edge} is {stated[edge]}, but its vertices lie in layers "
-            f"{groups[ends[edge, 0]]} and {groups[ends[edge, 1]]}; it must be {actual[edge]}"
+            f"{groups[edge, 0]} and {groups[edge, 1]}; it must be {actual[edge]}"
         )

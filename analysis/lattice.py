@@ -6,6 +6,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from .any_graph import takes_any_graph
 from .graphs import BipartiteGraph, FloatArray, IntArray, LongArray
 from .nulls import SWAPS_PER_EDGE, check_swaps, edge_bitmap, fixed_degrees
 from .randomness import as_generator
@@ -15,14 +16,14 @@ _PATIENCE = 20
 _STALLED = 0.01
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _arc(begin: float, end: float) -> float:
     """Signed distance on a circle of circumference 1, in [-1/2, 1/2)."""
     difference = end - begin
     return difference - math.floor(difference + 0.5)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _sweep(
     src: IntArray,
     dst: IntArray,
@@ -60,6 +61,7 @@ def _sweep(
     return done
 
 
+@takes_any_graph
 def ring_lattice(graph: BipartiteGraph, rng: int | np.random.Generator, swaps_per_edge: int = SWAPS_PER_EDGE) -> BipartiteGraph:
     """A ring lattice with the degree of every neuron on both sides kept exactly.
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from .any_graph import takes_any_graph
 from .graphs import BipartiteGraph, LongArray
 from .quantity import Quantities, Quantity, defined, undefined
 from .registry import register_measure
@@ -11,6 +12,7 @@ from .registry import register_measure
 BIREGULAR = "on both sides all neurons with edges have the same degree"
 
 
+@takes_any_graph
 def degree_correlation(graph: BipartiteGraph) -> Quantity:
     """Across-side degree correlation r_b: Pearson's r over edges (i, j) of the pairs (k_i, d_j); in [-1, 1].
 
@@ -23,7 +25,7 @@ def degree_correlation(graph: BipartiteGraph) -> Quantity:
 
     Returns:
         The quantity; not defined where there is no edge, or where all neurons of a side that have edges have equally
-        many. The sums are exact integers. Cost O(n_in + n_out + n_edges).
+        many. The sums are exact integers. Cost O(n_edges + n log n) for n neurons.
     """
     if graph.n_edges == 0:
         return undefined("the graph has no edge")
@@ -48,14 +50,18 @@ def _power_sum(degrees: LongArray, power: int) -> int:
 
 @register_measure("mixing")
 def mixing(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
-    """Across-side degree correlation of a layer. A network of several layers has none of its own: over all its edges
-    the correlation would mostly say that layers differ in their mean degrees.
+    """Across-side degree correlation of a layer: Pearson's r over edges of the degrees of their two ends.
+
+    Formula and source stand at `degree_correlation` (Foster et al. 2010, PNAS 107, 10815-10820, the coefficient "out-in").
+    A network of several layers has none of its own: over all its edges the correlation would mostly say that layers differ
+    in their mean degrees.
 
     Args:
         graph: the layer.
         rng: not used.
 
     Returns:
-        `degree_correlation`.
+        `degree_correlation`, in [-1, 1]; not defined without edges or where a side is regular. Cost O(n_edges + n log n)
+        for n neurons.
     """
     return {"degree_correlation": degree_correlation(graph)}

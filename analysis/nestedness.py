@@ -3,14 +3,12 @@
 import math
 
 import numpy as np
-from scipy.sparse.linalg import svds
 
+from .any_graph import takes_any_graph
 from .graphs import BipartiteGraph, IntArray, LayeredGraph, LongArray
 from .quantity import Quantities, Quantity, defined, undefined
 from .registry import register_measure
-
-DENSE_LIMIT = 64
-"""Up to this many neurons on the smaller side the singular value comes from a dense decomposition."""
+from .singular import three_largest
 
 
 def paired_overlap(ends: IntArray, other_ends: IntArray, degrees: LongArray) -> float:
@@ -41,6 +39,7 @@ def paired_overlap(ends: IntArray, other_ends: IntArray, degrees: LongArray) -> 
     return float((overlaps[1:] / np.arange(1, base)).sum())
 
 
+@takes_any_graph
 def nodf(graph: BipartiteGraph) -> dict[str, Quantity]:
     """Nestedness by overlap and decreasing fill, NODF = 100 / pairs * sum over pairs with k_i > k_j of |N(i) & N(j)| / k_j.
 
@@ -74,6 +73,7 @@ def nodf(graph: BipartiteGraph) -> dict[str, Quantity]:
 _KINDS = {"nodf": "neuron", "source_nodf": "source", "target_nodf": "target"}
 
 
+@takes_any_graph
 def spectral_nestedness(graph: BipartiteGraph) -> Quantity:
     """Spectral radius of the undirected adjacency, which is the largest singular value of the biadjacency.
 
@@ -87,22 +87,17 @@ def spectral_nestedness(graph: BipartiteGraph) -> Quantity:
         graph: the layer.
 
     Returns:
-        The quantity, with a relative error of about 1e-14; not defined without edges. Cost O(n_edges) for each of some 20
-        products with a vector.
+        The quantity; not defined without edges. Error and cost as `analysis.singular.three_largest`.
     """
     if graph.n_edges == 0:
         return undefined("the graph has no edge")
-    matrix = graph.biadjacency.astype(np.float64)
-    small = min(matrix.shape)
-    if small <= DENSE_LIMIT:
-        return defined(float(np.linalg.norm(matrix.toarray(), ord=2)))
-    # Positive, so not orthogonal to the leading vector; irregular, so not an eigenvector, at which ARPACK draws its own.
-    start = 1.0 + np.modf(np.arange(small) * ((math.sqrt(5.0) - 1.0) / 2.0))[0]
-    return defined(float(svds(matrix, k=1, v0=start, return_singular_vectors=False)[0]))
+    return defined(float(three_largest(graph)[0]))
 
 
 def network_nestedness(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
     """`nestedness` of the whole network as one bipartite graph; its sides are the groups of even and of odd number.
+
+    Formulas, ranges and sources are those of `nestedness`.
 
     Args:
         network: the layers.
@@ -110,7 +105,7 @@ def network_nestedness(network: LayeredGraph, rng: np.random.Generator) -> Quant
 
     Returns:
         As `nestedness`, without NODF of single sides. Pairs of neurons in groups that share no neighbouring group count,
-        with an overlap of 0.
+        with an overlap of 0. Cost O(n_edges log n_edges).
     """
     quantities = nestedness(network.folded, rng)
     return {name: quantity for name, quantity in quantities.items() if name not in ("source_nodf", "target_nodf")}
@@ -120,13 +115,16 @@ def network_nestedness(network: LayeredGraph, rng: np.random.Generator) -> Quant
 def nestedness(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
     """NODF of the layer and of each side, and the spectral radius raw and against its largest possible value.
 
+    Formulas and sources stand at `nodf` (Almeida-Neto et al. 2008) and `spectral_nestedness` (Staniczenko, Kopp and Allesina
+    2013).
+
     Args:
         graph: the layer.
         rng: not used.
 
     Returns:
-        `nodf`, `source_nodf`, `target_nodf` in [0, 100]; `spectral_nestedness`; `spectral_nestedness_ratio`, which is
-        divided by sqrt(n_edges) and lies in (0, 1]. Cost O(n_edges log n_edges).
+        `nodf`, `source_nodf`, `target_nodf` in [0, 100]; `spectral_nestedness` in (0, sqrt(n_edges)];
+        `spectral_nestedness_ratio`, which is divided by sqrt(n_edges) and lies in (0, 1]. Cost O(n_edges log n_edges).
     """
     radius = spectral_nestedness(graph)
     ratio = radius if radius.value is None else defined(radius.value / math.sqrt(graph.n_edges))

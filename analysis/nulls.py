@@ -12,6 +12,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from .any_graph import takes_any_graph
 from .errors import AnalysisError
 from .graphs import BipartiteGraph, FloatArray, IntArray, LayeredGraph, LongArray
 from .randomness import as_generator
@@ -22,15 +23,25 @@ MAX_BITMAP_PAIRS = 2**35
 SWAPS_PER_EDGE = 10
 """Attempted switches per edge. They choose every edge 20 times on average, so where a share a of them succeeds, about
 exp(-20 a) of the edges have never moved: 0.7 % at a = 0.25, the share of a random layer whose density is 1/2, the most
-that is ever switched, and less than 10^-6 at density 0.1. `mixing` finds no trace of the start after them on random,
-lattice-like, half-full and heavy-tailed layers, and finds one after 1 (`make test`:
+that is ever switched, and less than 10^-6 at density 0.1. Where fewer than `MIN_ACCEPTANCE` of them succeed, as in nested
+layers, the run goes on until as many successes can be expected. `mixing` finds no trace of the start after it on random,
+lattice-like, half-full, heavy-tailed and nested layers, and finds one after 1 attempt (`make test`:
 `test_default_number_of_swaps_reaches_the_plateau`)."""
+
+MIN_ACCEPTANCE = 0.25
+MAX_EXTENSION = 50
+"""A run is made at most this many times as long."""
+
+_MAX_HOPELESS = 1_000_000
 
 _CHUNK = 1 << 17
 _MIXING_STEPS = 20
+_MIXING_EDGES = 4000
+_MAX_CHAINS = 16
 Null = Callable[[BipartiteGraph, np.random.Generator], BipartiteGraph]
 
 
+@takes_any_graph
 def erdos_renyi(graph: BipartiteGraph, rng: int | np.random.Generator) -> BipartiteGraph:
     """A uniformly random graph with the same sides and the same number of edges (the bipartite G(n, m)).
 
@@ -49,7 +60,7 @@ def _short(indices: LongArray) -> IntArray:
     return indices.astype(np.int32)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _switch(
     src: IntArray, dst: IntArray, n_in: int, bitmap: npt.NDArray[np.uint64], first: LongArray, second: LongArray
 ) -> int:
@@ -73,6 +84,7 @@ def _switch(
     return done
 
 
+@takes_any_graph
 def fixed_degrees(
     graph: BipartiteGraph, rng: int | np.random.Generator, swaps_per_edge: int = SWAPS_PER_EDGE
 ) -> BipartiteGraph:
@@ -101,7 +113,9 @@ def fixed_degrees(
     is_dense = 2 * graph.n_edges > graph.n_in * graph.n_out
     start = _complement(graph) if is_dense else graph
     src, dst, bitmap = start.src.copy(), start.dst.copy(), edge_bitmap(start)
-    _walk(src, dst, graph.n_in, bitmap, swaps_per_edge * start.n_edges, as_generator(rng))
+    generator, steps = as_generator(rng), swaps_per_edge * start.n_edges
+    done = _walk(src, dst, graph.n_in, bitmap, steps, generator)
+    _walk(src, dst, graph.n_in, bitmap, _extension(steps, done), generator)
     end = BipartiteGraph(graph.n_in, graph.n_out, src, dst)
     return _complement(end) if is_dense else end
 
@@ -136,6 +150,18 @@ def _walk(src: IntArray, dst: IntArray, n_in: int, bitmap: npt.NDArray[np.uint64
     return done
 
 
+def _extension(steps: int, done: int) -> int:
+    """Further attempts after `steps` of which `done` succeeded, so that `MIN_ACCEPTANCE` of the first ones can be expected.
+
+    How long the run is depends on its beginning alone, so its end is as uniform as after any number of steps that large.
+    """
+    if done >= MIN_ACCEPTANCE * steps:
+        return 0
+    if done == 0:
+        return min(_MAX_HOPELESS, (MAX_EXTENSION - 1) * steps)
+    return int(min(MIN_ACCEPTANCE * steps / done, MAX_EXTENSION) * steps) - steps
+
+
 def edge_bitmap(graph: BipartiteGraph) -> npt.NDArray[np.uint64]:
     """One bit for every pair (target, source), set where there is an edge.
 
@@ -161,8 +187,9 @@ class Mixing:
     """How far edge switching has gone from where it began.
 
     Attributes:
-        overlap: share of the first graph's edges that are there after each twentieth of the run, and then of as long a
-            run again; float64 of shape [40]. (Of its missing edges, where these are fewer.)
+        overlap: share of the first graph's edges that are there after each twentieth of the run, and then after each
+            twentieth of a run three times as long again; float64 of shape [40], the mean over the chains. (Of its missing
+            edges, where these are fewer.)
         acceptance: share of the attempted switches that changed the graph.
         is_mixed: whether the overlap had stopped falling when the run ended, that is at `overlap[19]`.
     """
@@ -172,22 +199,25 @@ class Mixing:
     is_mixed: bool
 
 
+@takes_any_graph
 def mixing(graph: BipartiteGraph, rng: int | np.random.Generator, swaps_per_edge: int = SWAPS_PER_EDGE) -> Mixing:
     """Whether so many switches per edge are enough for `fixed_degrees` to forget this graph.
 
-    The overlap with the first graph falls from 1 to a plateau, that of two unrelated graphs with these degrees. The run
-    is continued for as long again. It counts as mixed where the mean overlap over its last quarter is not above the mean
-    of the continuation by more than four standard errors and two edges, the common edges taken to be independent. So
-    what it can miss is a remainder of about 4 sqrt(n_edges * overlap) edges: little on a large graph; on fewer than
-    some 50 edges it cannot tell. A graph that allows no switch counts as mixed: it is the only one with its degrees.
+    The overlap with the first graph falls from 1 to a plateau, that of two unrelated graphs with these degrees, which is
+    taken from the second half of a continuation three times as long as the run. The run counts as mixed where its mean
+    overlap over the last quarter is not above the plateau by more than four standard errors and one edge, the common edges
+    taken to be independent. So that little is missed on small graphs, several chains are averaged, up to 16, until they
+    have 4,000 edges together: a remainder of about 4 sqrt(overlap / max(n_edges, 4,000)) of the edges can go unseen. A
+    graph that allows no switch counts as mixed: it is the only one with its degrees.
 
     Args:
-        graph: where the chain begins.
+        graph: where the chains begin.
         rng: seed or generator.
-        swaps_per_edge: the number that is judged, at least 1.
+        swaps_per_edge: the number that is judged, at least 1; where few switches succeed, the run is as much longer as that
+            of `fixed_degrees`.
 
     Returns:
-        The course of the overlap and the judgement. Cost twice that of `fixed_degrees`.
+        The course of the overlap and the judgement. Cost about five times that of `fixed_degrees`, for each chain.
 
     Raises:
         AnalysisError: as `fixed_degrees`.
@@ -197,14 +227,26 @@ def mixing(graph: BipartiteGraph, rng: int | np.random.Generator, swaps_per_edge
     start = _complement(graph) if 2 * graph.n_edges > graph.n_in * graph.n_out else graph
     if start.n_edges == 0:
         return Mixing(np.ones(2 * _MIXING_STEPS), 0.0, True)
+    steps = swaps_per_edge * start.n_edges
+    steps += _extension(steps, _walk(start.src.copy(), start.dst.copy(), graph.n_in, edge_bitmap(start), steps, generator))
+    n_chains = int(np.clip(-(-_MIXING_EDGES // start.n_edges), 1, _MAX_CHAINS))
+    courses = [_course(start, steps, generator) for _ in range(n_chains)]
+    overlap = np.mean([course for course, _ in courses], axis=0)
+    acceptance = float(np.mean([share for _, share in courses]))
+    return Mixing(overlap, acceptance, _has_settled(overlap, start.n_edges * n_chains))
+
+
+def _course(start: BipartiteGraph, steps: int, rng: np.random.Generator) -> tuple[FloatArray, float]:
+    """The overlap of one chain over a run of `steps` and one of three times as many, and the share of accepted switches."""
     src, dst, bitmap = start.src.copy(), start.dst.copy(), edge_bitmap(start)
-    keys = start.dst.astype(np.int64) * graph.n_in + start.src
-    steps = np.diff(swaps_per_edge * start.n_edges * np.arange(2 * _MIXING_STEPS + 1) // _MIXING_STEPS)
-    overlap, done = np.empty(steps.size), 0
-    for index, count in enumerate(steps):
-        done += _walk(src, dst, graph.n_in, bitmap, int(count), generator)
+    keys = start.dst.astype(np.int64) * start.n_in + start.src
+    marks = np.concatenate([np.arange(_MIXING_STEPS + 1), _MIXING_STEPS + 3 * np.arange(1, _MIXING_STEPS + 1)])
+    parts = np.diff(steps * marks // _MIXING_STEPS)
+    overlap, done = np.empty(parts.size), 0
+    for index, count in enumerate(parts):
+        done += _walk(src, dst, start.n_in, bitmap, int(count), rng)
         overlap[index] = _bits(bitmap, keys).mean()
-    return Mixing(overlap, done / int(steps.sum()), _has_settled(overlap, start.n_edges))
+    return overlap, done / int(parts.sum())
 
 
 def _bits(bitmap: npt.NDArray[np.uint64], keys: LongArray) -> npt.NDArray[np.uint64]:
@@ -212,12 +254,14 @@ def _bits(bitmap: npt.NDArray[np.uint64], keys: LongArray) -> npt.NDArray[np.uin
 
 
 def _has_settled(overlap: FloatArray, n_edges: int) -> bool:
+    """Whether the last quarter of the run lies on the plateau; `n_edges` are those of all chains."""
     last = overlap[_MIXING_STEPS - _MIXING_STEPS // 4 : _MIXING_STEPS].mean()
-    plateau = overlap[_MIXING_STEPS:].mean()
+    plateau = overlap[_MIXING_STEPS + _MIXING_STEPS // 2 :].mean()
     error = np.sqrt(plateau * (1.0 - plateau) / n_edges)
-    return bool(last - plateau <= 4.0 * error + 2.0 / n_edges)
+    return bool(last - plateau <= 4.0 * error + 1.0 / n_edges)
 
 
+@takes_any_graph
 def permuted_weights(graph: BipartiteGraph, rng: int | np.random.Generator) -> BipartiteGraph:
     """The same edges, with their weights permuted uniformly at random.
 

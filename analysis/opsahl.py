@@ -5,6 +5,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from .any_graph import takes_any_graph
+from .clustering import check_side
 from .fourpath_walks import are_closed, draw_walks
 from .fourpaths import EXACT_WORK, FourPaths, four_paths
 from .graphs import BipartiteGraph, LayeredGraph
@@ -16,6 +18,7 @@ SAMPLED_PATHS = 65_536
 """Paths in a sample; a standard error is then at most 0.002."""
 
 
+@takes_any_graph
 def opsahl_quantities(
     graph: BipartiteGraph, side: Side, rng: np.random.Generator, exact_work: int = EXACT_WORK
 ) -> dict[str, Quantity]:
@@ -30,7 +33,11 @@ def opsahl_quantities(
     Returns:
         `{side}_four_paths`, `{side}_closed_four_paths`, `{side}_opsahl_clustering` and `{side}_opsahl_local_clustering`;
         see `opsahl`. Cost as `four_paths`.
+
+    Raises:
+        AnalysisError: `side` is neither "source" nor "target".
     """
+    check_side(side)
     lists = neighbour_lists(graph, side)
     paths = four_paths(lists, exact_work)
     # Python's integers, as the sum may exceed 64 bits.
@@ -69,6 +76,7 @@ def _share(closed: npt.NDArray[np.bool_]) -> tuple[float, float]:
 
 
 def _network_opsahl(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
+    """`opsahl` of the folded network; formulas, ranges, source and cost are those of `opsahl`."""
     return opsahl(network.folded, rng)
 
 
@@ -89,7 +97,8 @@ def opsahl(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
 
     Returns:
         For each side `{side}_four_paths` (exact), `{side}_closed_four_paths`, `{side}_opsahl_clustering` and
-        `{side}_opsahl_local_clustering`; the last three with a standard error where they come from a sample, the last
-        two not defined where there is no 4-path.
+        `{side}_opsahl_local_clustering`, the last two in [0, 1]; the last three with a standard error where they come from
+        a sample, the last two not defined where there is no 4-path. Cost as `four_paths` for each side: at most about
+        `EXACT_WORK` steps for closed paths, above which 2 * `SAMPLED_PATHS` paths are drawn.
     """
     return {name: value for side in SIDES for name, value in opsahl_quantities(graph, side, rng).items()}

@@ -64,7 +64,7 @@ def edge_magnitudes(graph: BipartiteGraph, side: Side) -> tuple[FloatArray, Floa
     return (by_source, by_target) if side == "source" else (by_target, by_source)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def count_common(neuron: int, lists: NeighbourLists, first: LongArray, common: IntArray, found: IntArray) -> int:
     """Count the common neighbours of `neuron` with every neuron that stands at `first[j]` or later in a list of `other`.
 
@@ -96,7 +96,7 @@ def count_common(neuron: int, lists: NeighbourLists, first: LongArray, common: I
     return n_found
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _overlap_sums(lists: NeighbourLists) -> tuple[int, LongArray, FloatArray]:
     """Butterflies, number of second neighbours, and sums of the three overlap ratios; each pair is met once."""
     n = lists.own_starts.size - 1

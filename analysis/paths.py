@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numba
 import numpy as np
-from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from .any_graph import takes_any_graph
 from .errors import AnalysisError
 from .graphs import BipartiteGraph, FloatArray, IntArray, LayeredGraph, LongArray
 from .quantity import Quantities, Quantity, defined, undefined
@@ -38,25 +38,7 @@ class PathSums:
     n_sources: LongArray
 
 
-def undirected_adjacency(graph: BipartiteGraph) -> sparse.csr_array:
-    """The (n_in + n_out)-square symmetric adjacency: sources first, then targets.
-
-    Args:
-        graph: the layer.
-
-    Returns:
-        0/1 matrix in CSR form. Cost O(n_edges).
-    """
-    lower = graph.biadjacency
-    upper = sparse.csr_array(lower.T)
-    # Put together by hand: scipy's block_array goes through coordinates and takes five times as long.
-    starts = np.concatenate([upper.indptr, upper.nnz + lower.indptr[1:]])
-    ends = np.concatenate([upper.indices + graph.n_in, lower.indices])
-    n = graph.n_neurons
-    return sparse.csr_array((np.ones(ends.size, dtype=np.int64), ends, starts), shape=(n, n))
-
-
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _search(starts: LongArray, neighbours: IntArray, sources: LongArray) -> tuple[int, int, float]:
     """Breadth-first search from up to 64 sources at once: bit b of a neuron's word says that source b has reached
     it."""
@@ -124,7 +106,7 @@ def path_sums(graph: BipartiteGraph, sources: LongArray) -> PathSums:
         raise AnalysisError(
             f"sources reaches from {sources.min()} to {sources.max()}; the allowed range is 0 to {graph.n_neurons - 1}"
         )
-    adjacency = undirected_adjacency(graph)
+    adjacency = graph.adjacency
     starts, neighbours = adjacency.indptr.astype(np.int64), adjacency.indices.astype(np.int32)
     parts = [sources[first : first + BATCH] for first in range(0, sources.size, BATCH)]
     found = [_search(starts, neighbours, part) for part in parts]
@@ -133,6 +115,7 @@ def path_sums(graph: BipartiteGraph, sources: LongArray) -> PathSums:
     return PathSums(distances, pairs, reciprocals, np.array([part.size for part in parts], dtype=np.int64))
 
 
+@takes_any_graph
 def average_path_length(
     graph: BipartiteGraph, rng: np.random.Generator, exact_limit: int = EXACT_LIMIT, n_batches: int = SAMPLED_BATCHES
 ) -> Quantity:
@@ -158,6 +141,7 @@ def average_path_length(
     return _mean_distance(*_sums(graph, rng, exact_limit, n_batches))
 
 
+@takes_any_graph
 def global_efficiency(
     graph: BipartiteGraph, rng: np.random.Generator, exact_limit: int = EXACT_LIMIT, n_batches: int = SAMPLED_BATCHES
 ) -> Quantity:
@@ -237,11 +221,12 @@ def _efficiency(sums: PathSums, n_joined: int, n: int) -> Quantity:
 
 def _ratio_error(parts: FloatArray | LongArray, wholes: FloatArray | LongArray, ratio: float, sampled_fraction: float) -> float:
     """Standard error of sum(parts) / sum(wholes) over batches: s(part - ratio * whole) / (mean(whole) * sqrt(n))."""
-    residuals: FloatArray = parts - ratio * wholes
+    residuals = np.asarray(parts - ratio * wholes, dtype=np.float64)
     spread = np.sqrt((residuals**2).sum() / (residuals.size - 1))
     return float(np.sqrt(1.0 - sampled_fraction) * spread / (wholes.mean() * np.sqrt(residuals.size)))
 
 
+@takes_any_graph
 def component_sizes(graph: BipartiteGraph) -> LongArray:
     """Number of neurons of every connected component, isolated neurons included.
 
@@ -251,7 +236,7 @@ def component_sizes(graph: BipartiteGraph) -> LongArray:
     Returns:
         int64 of shape [n_components], in no particular order. Cost O(n_in + n_out + n_edges).
     """
-    _, labels = connected_components(undirected_adjacency(graph), directed=False)
+    _, labels = connected_components(graph.adjacency, directed=False)
     return np.bincount(labels).astype(np.int64)
 
 

@@ -6,7 +6,9 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import minimum_spanning_tree
 
-from .graphs import BipartiteGraph, FloatArray, LayeredGraph
+from .any_graph import takes_any_graph
+from .errors import AnalysisError
+from .graphs import NO_WEIGHTS, BipartiteGraph, FloatArray, LayeredGraph, missing_weights
 from .quantity import Quantities, Quantity, defined, undefined
 from .registry import EVERYTHING, register_measure
 
@@ -33,6 +35,7 @@ def spanning_forest_weights(graph: BipartiteGraph, magnitudes: FloatArray) -> Fl
     return magnitudes[order[np.sort(forest.data).astype(np.int64) - 1]]
 
 
+@takes_any_graph
 def neural_persistence(graph: BipartiteGraph, largest: float, p: float = 2.0) -> tuple[float, float]:
     """The p-norm of 1 - w over the edges of a maximum spanning forest with weights w = |weight| / largest, and its bound.
 
@@ -51,8 +54,18 @@ def neural_persistence(graph: BipartiteGraph, largest: float, p: float = 2.0) ->
 
     Returns:
         The norm and its bound; 0 <= norm <= bound. Cost O(n_edges log n_edges).
+
+    Raises:
+        AnalysisError: no weights, or `largest` or `p` out of range.
     """
-    assert graph.weights is not None
+    if graph.weights is None:
+        raise AnalysisError(f"{NO_WEIGHTS}; neural persistence needs them")
+    if not (0 < largest < math.inf and _largest(graph) <= largest):
+        raise AnalysisError(
+            f"largest is {largest!r}; it must be finite, above 0 and at least the largest magnitude, {_largest(graph)}"
+        )
+    if not 1 <= p < math.inf:
+        raise AnalysisError(f"p is {p!r}; it must be finite and at least 1")
     scaled = np.abs(graph.weights) / largest
     lifetimes = 1.0 - spanning_forest_weights(graph, scaled)
     bound = (1.0 - scaled.min(initial=1.0)) * (graph.n_neurons - 1) ** (1.0 / p)
@@ -63,8 +76,9 @@ _NAMES = ("neural_persistence", "neural_persistence_normalised")
 
 
 def _reason_for_none(layers: tuple[BipartiteGraph, ...]) -> str | None:
-    if any(layer.weights is None for layer in layers):
-        return "the graph has no weights"
+    reason = missing_weights(layers)
+    if reason is not None:
+        return reason
     if not any(layer.n_edges for layer in layers):
         return "the graph has no edge"
     return None if any(np.any(layer.weights) for layer in layers) else "every weight is 0"
@@ -79,15 +93,17 @@ def _ratio(norm: float, bound: float) -> Quantity:
 
 
 def network_persistence(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
-    """Means over the layers, with all weights divided by the largest magnitude in the network (definition 4).
+    """Means over the layers, with all weights divided by the largest magnitude in the network (definition 4 of the paper at
+    `neural_persistence`).
 
     Args:
         network: the layers.
         rng: not used.
 
     Returns:
-        As `persistence`. Layers without edges do not enter the means, nor layers in which all weights are of the largest
-        magnitude the normalised one.
+        As `persistence`, in the same ranges with n that of the largest layer. Layers without edges do not enter the means,
+        nor layers in which all weights are of the largest magnitude the normalised one. Cost O(neurons + n_edges log
+        n_edges).
     """
     reason = _reason_for_none(network.layers)
     if reason is not None:
@@ -102,6 +118,8 @@ def network_persistence(network: LayeredGraph, rng: np.random.Generator) -> Quan
 @register_measure("persistence", network=network_persistence, weighted=EVERYTHING)
 def persistence(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
     """Neural persistence of the layer for p = 2, with its weights divided by its own largest magnitude.
+
+    The formula stands at `neural_persistence`; Rieck et al. (2019), ICLR (arXiv:1812.09764), definition 2.
 
     Args:
         graph: the layer.

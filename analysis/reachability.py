@@ -1,13 +1,15 @@
 """From inputs to outputs along the direction of the network: which neurons, edges and paths take part at all."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
-from .graphs import BipartiteGraph, FloatArray, IntArray, LayeredGraph
+from .errors import AnalysisError
+from .graphs import BipartiteGraph, FloatArray, IntArray, LayeredGraph, as_array, missing_weights
 from .quantity import Quantities, Quantity, defined, undefined
 from .registry import register_measure
 
@@ -99,7 +101,7 @@ def _effective_edges(network: LayeredGraph, lies: OnPath) -> int:
     )
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _spread(src: IntArray, dst: IntArray, before: npt.NDArray[np.uint64], after: npt.NDArray[np.uint64]) -> None:
     """Every target's bits become the union of its sources' bits."""
     for edge in range(src.size):
@@ -117,7 +119,12 @@ def joined_pairs(network: LayeredGraph, block_inputs: int = BLOCK_INPUTS) -> int
     Returns:
         Their number, exact, in 0..n_inputs * n_outputs. Cost O(edges * inputs / 64) time; O(widest group * block_inputs
         / 64) words of 8 bytes of memory.
+
+    Raises:
+        AnalysisError: `block_inputs` is not a positive multiple of 64.
     """
+    if not isinstance(block_inputs, int | np.integer) or block_inputs < 64 or block_inputs % 64:
+        raise AnalysisError(f"block_inputs is {block_inputs!r}; a positive multiple of 64 is needed")
     n_inputs, total = network.layers[0].n_in, 0
     for start in range(0, n_inputs, block_inputs):
         block = np.arange(start, min(start + block_inputs, n_inputs))
@@ -147,12 +154,32 @@ def log10_path_sum(network: LayeredGraph, weights: list[FloatArray] | None = Non
     Returns:
         The logarithm, with an absolute error of about 1e-15 a layer; minus infinity where the sum is 0. Cost O(neurons +
         edges).
+
+    Raises:
+        AnalysisError: `weights` does not hold a finite number of at least 0 for every edge of every layer.
     """
+    if weights is not None:
+        weights = _checked_magnitudes(network, weights)
     logs = np.zeros(network.layers[0].n_in)
     for index, layer in enumerate(network.layers):
         logs = _passed_on(layer, logs, None if weights is None else weights[index])
     highest = logs.max()
     return -math.inf if highest == -math.inf else float((highest + np.log(np.exp(logs - highest).sum())) / math.log(10.0))
+
+
+def _checked_magnitudes(network: LayeredGraph, weights: Sequence[npt.ArrayLike]) -> list[FloatArray]:
+    arrays = [as_array(part) for part in weights]
+    if len(arrays) != len(network.layers):
+        raise AnalysisError(f"weights has {len(arrays)} entries; one for each of the {len(network.layers)} layers is needed")
+    for index, (array, layer) in enumerate(zip(arrays, network.layers, strict=True)):
+        if array.shape != (layer.n_edges,) or array.dtype.kind not in "biuf":
+            raise AnalysisError(
+                f"weights[{index}] has shape {array.shape} and dtype {array.dtype}; {layer.n_edges} numbers are needed"
+            )
+        bad = np.flatnonzero(~((array >= 0) & np.isfinite(array)))
+        if bad.size:
+            raise AnalysisError(f"weights[{index}][{bad[0]}] is {array[bad[0]]}; finite numbers of at least 0 are needed")
+    return [array.astype(np.float64, copy=False) for array in arrays]
 
 
 def _passed_on(layer: BipartiteGraph, logs: FloatArray, weights: FloatArray | None) -> FloatArray:
@@ -169,17 +196,20 @@ def _passed_on(layer: BipartiteGraph, logs: FloatArray, weights: FloatArray | No
 
 
 def _path_weight(network: LayeredGraph) -> Quantity:
-    weights: list[FloatArray] = []
-    for index, layer in enumerate(network.layers):
-        if layer.weights is None:
-            return undefined("the graph has no weights" if len(network.layers) == 1 else f"layer {index} has no weights")
-        weights.append(np.abs(layer.weights))
+    reason = missing_weights(network.layers)
+    if reason is not None:
+        return undefined(reason)
+    weights = [np.abs(layer.weights) for layer in network.layers if layer.weights is not None]
     result = log10_path_sum(network, weights)
     return undefined("the weights of all input-output paths add up to 0") if result == -math.inf else defined(result)
 
 
 def _network_reachability(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
-    """Dead and off-path neurons, effective edges, joined pairs, number of paths and their summed weight."""
+    """Dead and off-path neurons, effective edges, joined pairs, number of paths and their summed weight.
+
+    What each is, its range and its source stand at `reachability`, `on_path`, `dead_neurons`, `effective_edges`,
+    `joined_pairs` and `log10_path_sum`. Cost O(edges * inputs / 64), which the joined pairs take.
+    """
     lies = on_path(network)
     n, dead = sum(network.layer_sizes), dead_neurons(network)
     off = n - sum(int(np.count_nonzero(group)) for group in lies.neurons)
@@ -217,9 +247,11 @@ def reachability(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
         `dead_sources` and `dead_targets`, the numbers of neurons without an edge (their shares are the zero fractions of
         the measure "degree"). Of a whole network: `dead_neurons`, `off_path_neurons` (on no path from an input to an
         output), `effective_edges` (on at least one), `joined_pairs` (input and output joined by a path), each with its
-        share; `effective_density` (effective edges / pairs of neurons in consecutive groups); `log10_paths` (number of
-        paths), not defined where there is none; and `log10_path_weight` (sum over paths of the product of |w|), not
-        defined without weights. All exact; cost O(edges * inputs / 64), which the joined pairs take.
+        share in [0, 1]; `effective_density` (effective edges / pairs of neurons in consecutive groups, in [0, 1]; one minus
+        the effective sparsity of Vysogorets and Kempe 2023, see `effective_edges`); `log10_paths` (number of paths, at
+        least 0), not defined where there is none; and `log10_path_weight` (sum over paths of the product of |w|, Neyshabur
+        et al. 2015, see `log10_path_sum`), any number, not defined without weights. All exact but for the rounding of
+        logarithms. Cost O(n_in + n_out) for a layer, O(edges * inputs / 64) for a network, which the joined pairs take.
     """
     return {
         "dead_sources": defined(int(np.count_nonzero(graph.out_degrees == 0))),

@@ -3,17 +3,21 @@ fixed."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import wraps
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from .errors import AnalysisError
 from .graphs import BipartiteGraph, LayeredGraph
+from .intake import as_bipartite
 from .nulls import WEIGHT_NULL
 from .quantity import Quantities
+from .randomness import as_generator
 
 LayerFunction = Callable[[BipartiteGraph, np.random.Generator], Quantities]
+AnyLayerFunction = Callable[[Any, int | np.random.Generator], Quantities]
 NetworkFunction = Callable[[LayeredGraph, np.random.Generator], Quantities]
 
 EVERYTHING = frozenset({"*"})
@@ -70,7 +74,7 @@ class Measure:
     """
 
     name: str
-    layer: LayerFunction
+    layer: AnyLayerFunction
     network: NetworkFunction | None = None
     fixed_by: Mapping[str, frozenset[str]] = field(default_factory=dict)
     under_nulls: bool = True
@@ -112,7 +116,7 @@ def register_measure(
     tier: Tier | None = None,
     null_edge_limit: int | None = None,
     weighted: frozenset[str] = frozenset(),
-) -> Callable[[LayerFunction], LayerFunction]:
+) -> Callable[[LayerFunction], AnyLayerFunction]:
     """Decorator that adds a measure under a new name.
 
     Args:
@@ -126,18 +130,23 @@ def register_measure(
         weighted: the quantities that depend on the weights, or `EVERYTHING`.
 
     Returns:
-        A decorator that returns its function, `(BipartiteGraph, Generator) -> {quantity name: Quantity}`, unchanged.
+        A decorator of a function `(BipartiteGraph, Generator) -> {quantity name: Quantity}`. What it returns takes any
+        single layer that `analysis.intake.as_bipartite` takes, and a seed or a generator.
 
     Raises:
         AnalysisError: the name is taken.
     """
 
-    def add(function: LayerFunction) -> LayerFunction:
+    def add(function: LayerFunction) -> AnyLayerFunction:
+        @wraps(function)
+        def measure(graph: Any, rng: int | np.random.Generator) -> Quantities:
+            return function(as_bipartite(graph), as_generator(rng))
+
         if name in _MEASURES:
             raise AnalysisError(f"measure {name!r} is registered already; choose another name")
         _MEASURES[name] = Measure(
             name,
-            function,
+            measure,
             network,
             dict(fixed_by or {}),
             under_nulls,
@@ -146,7 +155,7 @@ def register_measure(
             GOVERNED_BY.get(name, frozenset()),
             weighted,
         )
-        return function
+        return measure
 
     return add
 

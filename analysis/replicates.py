@@ -1,8 +1,10 @@
 """Replicates of the null models, measured: one seed each, so that a report does not depend on how many are drawn before."""
 
 import math
+import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +13,7 @@ from .graphs import LayeredGraph
 from .indices import MEASURE as SMALL_WORLD
 from .indices import REFERENCE, pair_of
 from .nulls import WEIGHT_NULL, WIRING_NULLS, null_models_of, randomise_layers
-from .quantity import Quantity
+from .quantity import Quantities, Quantity
 from .registry import Measure
 from .smallworld import ClusteringAndLength
 
@@ -20,6 +22,8 @@ Key = tuple[str, str, str]
 
 MIN_REPLICATES = 19
 """With fewer, no p-value can reach 0.05."""
+
+_Found = tuple[str, dict[Key, Quantity], dict[str, ClusteringAndLength]]
 
 Progress = Callable[[int, int], None]
 """Called with (replicates done, replicates in all)."""
@@ -42,6 +46,19 @@ class Replicates:
     pairs: dict[str, list[ClusteringAndLength]] = field(default_factory=lambda: defaultdict(list))
     settled: set[tuple[str, str, str]] = field(default_factory=set)
     interrupted: bool = False
+
+    @classmethod
+    def none(cls, network: LayeredGraph) -> "Replicates":
+        """No replicates yet.
+
+        Args:
+            network: the layers.
+
+        Returns:
+            With an entry for every null model that the network has.
+        """
+        models = null_models_of(network)
+        return cls({null: defaultdict(list) for null in models}, dict.fromkeys(models, 0))
 
 
 def section_names(network: LayeredGraph) -> list[str]:
@@ -88,16 +105,31 @@ def measure_sections(
         The quantities, in the order of the sections and measures.
     """
     result: dict[Key, Quantity] = {}
-    for index, section in enumerate(section_names(network)):
+    for section in section_names(network):
         for measure in measures:
-            if (section, measure.name) in skip or (section == "network" and measure.network is None):
-                continue
-            if section == "network" and measure.network is not None:
-                found = measure.network(network, rng)
-            else:
-                found = measure.layer(network.layers[index], rng)
-            result |= {(section, measure.name, name): quantity for name, quantity in found.items()}
+            if (section, measure.name) not in skip:
+                result |= measure_section(network, section, measure, rng)
     return result
+
+
+def measure_section(network: LayeredGraph, section: str, measure: Measure, rng: np.random.Generator) -> dict[Key, Quantity]:
+    """The quantities of one measure in one section.
+
+    Args:
+        network: the layers.
+        section: one of `section_names`.
+        measure: what to measure.
+        rng: the generator.
+
+    Returns:
+        The quantities; none of the network where the measure has no meaning there.
+    """
+    found: Quantities = {}
+    if section != "network":
+        found = measure.layer(network.layers[section_names(network).index(section)], rng)
+    elif measure.network is not None:
+        found = measure.network(network, rng)
+    return {(section, measure.name, name): quantity for name, quantity in found.items()}
 
 
 def small_world_pairs(
@@ -124,60 +156,54 @@ def draw_replicates(
     network: LayeredGraph,
     measures: Sequence[Measure],
     observed: dict[Key, Quantity],
+    result: Replicates,
     *,
     nulls: int,
     seeds: Sequence[np.random.SeedSequence],
     swaps_per_edge: int,
     skip: Collection[tuple[str, str]],
     progress: Progress | None,
-) -> Replicates:
+) -> None:
     """Draw and measure the replicates of all null models, in turn, so that an interruption finds as many of each.
 
-    Replicate i of a null model has a seed of its own: it is the same graph whatever `nulls` is and whether or not the
-    network has weights.
-    A KeyboardInterrupt ends the run; the replicate in progress is lost, what was measured before it is returned.
+    The null models have a thread each, and wait for each other after every replicate. Replicate i of a null model has a
+    seed of its own: it is the same graph whatever `nulls` is, whether or not the network has weights, and on any number of
+    processors. A KeyboardInterrupt ends the run; the replicates in progress are lost, what was measured before them stays.
 
     Args:
         network: the layers.
         measures: what to measure; those that a null model fixes are left out.
         observed: the quantities of the graph, which decide when an expensive measure has been repeated enough.
+        result: receives the replicates.
         nulls: number of replicates of each null model.
         seeds: the root of the seeds for the wiring, and of those for the weights.
         swaps_per_edge: of "fixed_degrees".
         skip: pairs (section, measure) to leave out.
         progress: called after every replicate, or None.
-
-    Returns:
-        The replicates.
     """
-    models = null_models_of(network)
-    result = Replicates({null: defaultdict(list) for null in models}, dict.fromkeys(models, 0))
-    schedule = _schedule(models, nulls, seeds)
+    models, done = list(result.drawn), 0
+
+    def measured(null: str, seed: np.random.SeedSequence) -> _Found:
+        wanted = [measure for measure in measures if measure.is_computed_under(null)]
+        settled = {(section, name) for model, section, name in result.settled if model == null}
+        rng = np.random.default_rng(seed)
+        drawn = randomise_layers(network, null, rng, swaps_per_edge)
+        found = measure_sections(drawn, wanted, rng, settled.union(skip))
+        has_indices = null == REFERENCE and any(measure.name == SMALL_WORLD for measure in measures)
+        return null, found, small_world_pairs(drawn, found, rng) if has_indices else {}
+
     try:
-        for index, (null, seed) in enumerate(schedule):
-            wanted = [measure for measure in measures if measure.is_computed_under(null)]
-            settled = {(section, name) for model, section, name in result.settled if model == null}
-            rng = np.random.default_rng(seed)
-            drawn = randomise_layers(network, null, rng, swaps_per_edge)
-            found = measure_sections(drawn, wanted, rng, settled.union(skip))
-            has_indices = null == REFERENCE and any(measure.name == SMALL_WORLD for measure in measures)
-            pairs = small_world_pairs(drawn, found, rng) if has_indices else {}
-            _add(result, null, found, pairs)
-            _settle(result, null, wanted, observed, nulls)
-            if progress is not None:
-                progress(index + 1, len(schedule))
+        with ThreadPoolExecutor(min(len(models), os.cpu_count() or 1)) as threads:
+            for _ in range(nulls):
+                own = dict(zip((*WIRING_NULLS, WEIGHT_NULL), (*seeds[0].spawn(2), *seeds[1].spawn(1)), strict=True))
+                for null, found, pairs in threads.map(measured, models, [own[null] for null in models]):
+                    _add(result, null, found, pairs)
+                    _settle(result, null, measures, observed, nulls)
+                    done += 1
+                    if progress is not None:
+                        progress(done, nulls * len(models))
     except KeyboardInterrupt:
-        result.interrupted = True
-    return result
-
-
-def _schedule(
-    models: Sequence[str], nulls: int, seeds: Sequence[np.random.SeedSequence]
-) -> list[tuple[str, np.random.SeedSequence]]:
-    """(null model, seed) of every replicate, all models in turn."""
-    wiring, weights = seeds[0].spawn(nulls * len(WIRING_NULLS)), seeds[1].spawn(nulls)
-    own = {null: wiring[index :: len(WIRING_NULLS)] for index, null in enumerate(WIRING_NULLS)} | {WEIGHT_NULL: weights}
-    return [(null, own[null][replicate]) for replicate in range(nulls) for null in models]
+        result.interrupted = min(result.drawn.values()) < nulls
 
 
 def _add(result: Replicates, null: str, found: dict[Key, Quantity], pairs: dict[str, ClusteringAndLength]) -> None:

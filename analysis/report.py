@@ -3,13 +3,14 @@ JSON."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any, Literal
 
 from rich.table import Table
 
 from .errors import AnalysisError
+from .graphs import FloatArray
 from .quantity import Quantity
 from .tables import (
     markdown_table,
@@ -53,6 +54,8 @@ class NullComparison:
         p_greater: one-sided p, (1 + r) / (1 + B) with r replicates of at least the observed value; for the verdicts.
         p_less: likewise with those of at most the observed value.
         q: adjusted p-value, at least p; see `Q_VALUE`.
+        replicate_values: the quantity in every replicate in which it is defined, float64 of shape [B]; None where none was
+            measured. It takes no part in comparisons and is not in `to_dict`.
     """
 
     status: Status
@@ -65,6 +68,15 @@ class NullComparison:
     p_greater: float | None = None
     p_less: float | None = None
     q: float | None = None
+    replicate_values: FloatArray | None = field(default=None, repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the replicates.
+
+        Returns:
+            A new dictionary of str, int, float and None.
+        """
+        return {name.name: getattr(self, name.name) for name in fields(self) if name.compare}
 
 
 @dataclass(frozen=True)
@@ -244,7 +256,9 @@ class TopologyReport:
             The table.
         """
         rows = [(section_title(section), verdict_rows(section)) for section in self.sections]
-        return rich_table(("property", "verdict", "numbers"), rows, texts=3)
+        table = rich_table(("property", "verdict", "numbers"), rows, texts=3)
+        table.title, table.title_justify = "Verdicts", "left"
+        return table
 
 
 def section_title(section: SectionReport) -> str:
@@ -275,5 +289,5 @@ def _quantity_dict(quantity: QuantityReport) -> dict[str, Any]:
         "name": quantity.name,
         "observed": asdict(quantity.observed),
         "control": None if quantity.control is None else asdict(quantity.control),
-        "nulls": {name: asdict(comparison) for name, comparison in quantity.nulls.items()},
+        "nulls": {name: comparison.to_dict() for name, comparison in quantity.nulls.items()},
     }

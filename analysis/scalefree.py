@@ -15,23 +15,31 @@ LEVEL = 0.05
 MIN_SPAN = 10.0
 
 RULE = (
-    "Per side of the layer, and the verdict is the best of both sides. Supported where the bootstrap p of the power law is "
-    "at least 0.1, no alternative (exponential, log-normal, truncated power law, binomial, Poisson, negative binomial) fits "
-    "significantly better (p < 0.05), exponential and binomial fit significantly worse, 2 < alpha < 3, and the tail has at "
-    "least 50 points over at least a decade. Compatible where only the range of alpha or the size or span of the tail "
-    "fails. Otherwise indistinguishable from the control where the binomial, the law of a random layer's degrees, is not "
-    "significantly worse, and contradicted where it is. Exponential or binomial are significantly worse where the "
-    "likelihood ratio favours the power law and either Vuong's p, or the law's own exact probability of a largest degree "
-    "as large as the observed, is below 0.025 (half of 0.05, as there are two tests)."
+    "Per side of the layer; the verdict is the first of the four that a side has. Supported where the bootstrap p of the "
+    "power law is at least 0.1, no alternative (exponential, log-normal, stretched exponential, truncated power law, "
+    "binomial, Poisson, negative binomial) fits significantly better (p < 0.05), exponential and binomial fit significantly "
+    "worse, 2 < alpha < 3, and the tail has at least 50 points over at least a decade. Compatible where all holds but either "
+    "the range of alpha or the tail (its points or its span). Otherwise contradicted where the binomial, the law of a random "
+    "layer's degrees, is significantly worse, and indistinguishable from the control where it is not. Exponential or "
+    "binomial are significantly worse where the likelihood ratio favours the power law and either Vuong's p, or the law's "
+    "own exact probability of two degrees as large as the second largest, is below 0.025 (half of 0.05, as there are two "
+    "tests)."
 )
 
 ScaleFree = Literal["supported", "compatible", "indistinguishable from the control", "contradicted"]
-ORDER: tuple[ScaleFree, ...] = ("supported", "compatible", "indistinguishable from the control", "contradicted")
+ORDER: tuple[ScaleFree, ...] = ("supported", "compatible", "contradicted", "indistinguishable from the control")
+"""Which side speaks for the layer. A contradiction is not hidden by a side that is as random as its control."""
+
 Which = Literal["observed", "control"]
 
 
+_RATIOS = tuple(name for alternative in ALTERNATIVES for name in (f"vs_{alternative}", f"vs_{alternative}_p"))
+_USED = ("alpha", "bootstrap_p", "tail_size", "span", *_RATIOS, *(f"{name}_extremes_p" for name in THIN_TAILS))
+"""All numbers that the rule looks at."""
+
+
 def scale_free_evidence(section: SectionReport, which: Which) -> tuple[ScaleFree, dict[str, float]] | str:
-    """The conclusion for a layer or its control, by the better of the two sides.
+    """The conclusion for a layer or its control, by the side that comes first in `ORDER`.
 
     Args:
         section: the section of a layer.
@@ -48,8 +56,7 @@ def scale_free_evidence(section: SectionReport, which: Which) -> tuple[ScaleFree
             reasons.append(values)
             continue
         found.append(conclusion(values))
-        shown = ("alpha", "bootstrap_p", "tail_size", "span", "vs_exponential", "vs_binomial", "vs_truncated_power_law_p")
-        numbers |= {f"{side}_{name}": values[name] for name in shown if name in values}
+        numbers |= {f"{side}_{name}": values[name] for name in _USED if name in values}
     return (min(found, key=ORDER.index), numbers) if found else reasons[0]
 
 
@@ -82,7 +89,7 @@ def is_worse(values: dict[str, float], alternative: str) -> bool:
         False also where the ratio is not defined.
     """
     ratio = values.get(f"vs_{alternative}")
-    ps = (values.get(f"vs_{alternative}_p", 1.0), values.get(f"{alternative}_maximum_p", 1.0))
+    ps = (values.get(f"vs_{alternative}_p", 1.0), values.get(f"{alternative}_extremes_p", 1.0))
     return ratio is not None and ratio > 0 and min(ps) < LEVEL / 2
 
 
@@ -116,4 +123,7 @@ def conclusion(values: dict[str, float]) -> ScaleFree:
     if not (is_plausible and all(is_worse(values, name) for name in THIN_TAILS)):
         return "contradicted"
     is_long = values["tail_size"] >= MIN_TAIL and values["span"] >= MIN_SPAN
-    return "supported" if is_long and 2.0 < values["alpha"] < 3.0 else "compatible"
+    is_in_range = 2.0 < values["alpha"] < 3.0
+    if is_long and is_in_range:
+        return "supported"
+    return "compatible" if is_long or is_in_range else "contradicted"

@@ -86,7 +86,11 @@ def compare_with_replicates(observed: Quantity, replicates: Sequence[Quantity]) 
     if sd is not None and sd <= _TIE * float(np.abs(values).max()):
         sd = 0.0
     if observed.value is None:
-        return NullComparison("compared", values.size, mean, sd, reason=f"the observed value is not defined: {observed.reason}")
+        missing_value = f"the observed value is not defined: {observed.reason}"
+        return NullComparison("compared", values.size, mean, sd, reason=missing_value, replicate_values=values)
     z = (observed.value - mean) / sd if sd else None
     p, (p_greater, p_less) = permutation_p(observed.value, values), one_sided_p(observed.value, values)
-    return NullComparison("compared", values.size, mean, sd, z, p, note, p_greater=p_greater, p_less=p_less)
+    values.flags.writeable = False
+    return NullComparison(
+        "compared", values.size, mean, sd, z, p, note, p_greater=p_greater, p_less=p_less, replicate_values=values
+    )

@@ -2,12 +2,14 @@
 
 import inspect
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-from .graphs import FloatArray
+from .errors import AnalysisError
+from .graphs import BipartiteGraph, FloatArray
 
 DENSE_LIMIT = 300
 """Up to this many neurons on the smaller side, all singular values are computed from a dense matrix."""
@@ -42,13 +44,37 @@ def largest_singular_values(
         float64 of shape [count], each with an absolute error of about 1e-12 of the first (1e-8 where the sparse solver
         meets values that are that close to each other); what is smaller than 1e-12 of it is 0. Cost O(a^3) for a neurons
         on the smaller side in the dense case, else O(n_edges) for each of some 200 iterations.
+
+    Raises:
+        AnalysisError: `count` out of range.
     """
+    smaller = min(matrix.shape)
+    if isinstance(count, bool) or not isinstance(count, int | np.integer) or not 1 <= count <= smaller:
+        raise AnalysisError(f"count is {count!r}; an integer from 1 to the size {smaller} of the smaller side is needed")
     if matrix.nnz == 0:
         return np.zeros(count)
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else sparse.csr_array(matrix.T)
     is_dense = wide.shape[0] <= max(DENSE_LIMIT, count + 1)
     values = _dense_values(wide, count) if is_dense else _sparse_values(wide, count, rng, first)
     return np.where(values > _ZERO * values[0], values, 0.0)
+
+
+_KNOWN: WeakKeyDictionary[BipartiteGraph, FloatArray] = WeakKeyDictionary()
+
+
+def three_largest(graph: BipartiteGraph) -> FloatArray:
+    """The three largest singular values of the biadjacency, kept as long as the graph is: several measures ask for them.
+
+    Args:
+        graph: the layer.
+
+    Returns:
+        float64 of shape [3], or as many as the smaller side has neurons; see `largest_singular_values`.
+    """
+    if graph not in _KNOWN:
+        matrix = graph.biadjacency.astype(np.float64)
+        _KNOWN[graph] = largest_singular_values(matrix, min(3, *matrix.shape), np.random.default_rng(0))
+    return _KNOWN[graph]
 
 
 def _dense_values(wide: sparse.csr_array, count: int) -> FloatArray:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .any_graph import takes_any_graph
 from .clustering import robins_alexander_clustering
 from .errors import AnalysisError
 from .graphs import BipartiteGraph, FloatArray
@@ -92,6 +93,7 @@ class SmallWorld:
         return self.fixed_degrees.propensity
 
 
+@takes_any_graph
 def small_world(
     graph: BipartiteGraph, rng: int | np.random.Generator, nulls: int = 20, swaps_per_edge: int = SWAPS_PER_EDGE
 ) -> SmallWorld:
@@ -132,6 +134,7 @@ def small_world(
     )
 
 
+@takes_any_graph
 def clustering_and_path_length(graph: BipartiteGraph, rng: np.random.Generator) -> ClusteringAndLength:
     """Robins-Alexander clustering, and the average path length where it speaks for the graph.
 

@@ -5,12 +5,14 @@ import math
 import numpy as np
 from scipy import sparse
 
+from .any_graph import takes_any_graph
 from .graphs import BipartiteGraph, FloatArray, LayeredGraph
 from .quantity import Quantities, Quantity, defined, undefined
 from .registry import register_measure
-from .singular import largest_singular_values
+from .singular import largest_singular_values, three_largest
 
 
+@takes_any_graph
 def normalised_biadjacency(graph: BipartiteGraph) -> sparse.csr_array:
     """A_ji / sqrt(d_j k_i) over the neurons that have edges; its largest singular value is 1, once for each component.
 
@@ -35,6 +37,7 @@ def _leading_vector(graph: BipartiteGraph) -> FloatArray:
     return np.sqrt(rows if rows.size <= columns.size else columns)
 
 
+@takes_any_graph
 def ramanujan_bound(graph: BipartiteGraph) -> Quantity:
     """sqrt(k - 1) + sqrt(d - 1), where k and d are the mean degrees of sources and targets.
 
@@ -55,10 +58,10 @@ def ramanujan_bound(graph: BipartiteGraph) -> Quantity:
     return defined(math.sqrt(k - 1) + math.sqrt(d - 1))
 
 
-def _singular_values(graph: BipartiteGraph, rng: np.random.Generator) -> list[Quantity]:
+def _singular_values(graph: BipartiteGraph) -> list[Quantity]:
     """The three largest; those that a matrix of this shape does not have are not defined."""
-    count = min(3, graph.n_in, graph.n_out)
-    values = largest_singular_values(graph.biadjacency.astype(np.float64), count, rng)
+    values = three_largest(graph)
+    count = values.size
     missing = undefined(f"the smaller side has {count} neuron{'s' if count > 1 else ''}")
     return [defined(value) for value in values] + [missing] * (3 - count)
 
@@ -84,6 +87,7 @@ def _ratio(numerator: Quantity, divisor: Quantity, reason: str) -> Quantity:
 
 
 def _network_spectral(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
+    """`spectral` of the folded network; formulas, ranges, sources and cost are those of `spectral`."""
     return spectral(network.folded, rng)
 
 
@@ -97,19 +101,20 @@ def spectral(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
     Singular values are at most sqrt(max k * max d), and 0 where the rank is smaller than their number. The normalised
     gap 1 - s2 is in [0, 1] and 0 where the graph has several components with edges; by Cheeger's inequality a large one
     means that no small cut exists (Chung 1997, "Spectral graph theory", chapter 2). A random biregular graph comes close
-    to the bound, so the ratio says something only beside a null model. Of a whole network the matrix joins the groups of
-    even number to those of odd number.
+    to the bound, so the ratio says something only beside a null model. Further sources stand at `normalised_biadjacency`
+    (Dhillon 2001) and `ramanujan_bound` (Feng and Li 1996). Of a whole network the matrix joins the groups of even number to
+    those of odd number.
 
     Args:
         graph: the layer.
         rng: draws start vectors where both sides are large.
 
     Returns:
-        `singular_value_1`, `_2`, `_3`; `spectral_gap` s1 - s2; `singular_value_ratio` s2 / s1 in [0, 1];
+        `singular_value_1`, `_2`, `_3`; `spectral_gap` s1 - s2, at least 0; `singular_value_ratio` s2 / s1 in [0, 1];
         `normalised_singular_value_2` and `normalised_spectral_gap` in [0, 1]; `ramanujan_bound` and `ramanujan_ratio` s2
-        / bound. Cost as `largest_singular_values`, twice: about 1 s for 4096 x 4096 with 10^6 edges.
+        / bound, at least 0. Cost as `largest_singular_values`, twice: about 1 s for 4096 x 4096 with 10^6 edges.
     """
-    values = _singular_values(graph, rng)
+    values = _singular_values(graph)
     normalised, bound = _normalised_second(graph, rng), ramanujan_bound(graph)
     return {
         **{f"singular_value_{index}": value for index, value in enumerate(values, 1)},

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from .graphs import BipartiteGraph, FloatArray, IntArray, LayeredGraph
+from .graphs import NO_WEIGHTS, BipartiteGraph, FloatArray, IntArray, LayeredGraph, missing_weights
 from .nulls import WEIGHT_NULL
 from .quantity import Quantities, Quantity, defined, undefined
 from .registry import EVERYTHING, register_measure
 
 KINDS = ("positive", "negative", "absolute")
-NO_WEIGHTS = "the graph has no weights"
+TOO_LARGE = "the sum of the weights exceeds the largest number"
 
 
 def strengths(ends: IntArray, weights: FloatArray, n: int) -> dict[str, FloatArray]:
@@ -32,12 +32,13 @@ def strengths(ends: IntArray, weights: FloatArray, n: int) -> dict[str, FloatArr
     return {kind: np.bincount(ends, part, minlength=n).astype(np.float64) for kind, part in parts.items()}
 
 
-def strength_quantities(prefix: str, sums: dict[str, FloatArray] | None) -> dict[str, Quantity]:
+def strength_quantities(prefix: str, sums: dict[str, FloatArray] | None, without: str = NO_WEIGHTS) -> dict[str, Quantity]:
     """Means and spreads of strengths.
 
     Args:
         prefix: what the names start with.
         sums: as `strengths` returns them, or None where there are no weights.
+        without: the reason to give where there are none.
 
     Returns:
         `{prefix}_net_strength_mean`, `{prefix}_net_strength_sd` (its mean may be 0, so it has no CV), and for each of
@@ -47,27 +48,40 @@ def strength_quantities(prefix: str, sums: dict[str, FloatArray] | None) -> dict
     names = [f"{prefix}_net_strength_mean", f"{prefix}_net_strength_sd"]
     names += [f"{prefix}_{kind}_strength_{statistic}" for kind in KINDS for statistic in ("mean", "cv")]
     if sums is None:
-        return dict.fromkeys(names, undefined(NO_WEIGHTS))
+        return dict.fromkeys(names, undefined(without))
     # Finite weights may add up to more than the largest number; that makes a quantity "not defined".
     with np.errstate(over="ignore", invalid="ignore"):
-        quantities = [defined(sums["net"].mean()), defined(sums["net"].std())]
+        quantities = [_if_finite(sums["net"].mean()), _sd(sums["net"])]
         for kind in KINDS:
-            quantities += [defined(sums[kind].mean()), _cv(sums[kind])]
+            quantities += [_if_finite(sums[kind].mean()), _cv(sums[kind])]
     return dict(zip(names, quantities, strict=True))
+
+
+def _if_finite(value: float) -> Quantity:
+    return defined(value) if np.isfinite(value) else undefined(TOO_LARGE)
+
+
+def _sd(values: FloatArray) -> Quantity:
+    # Scaled first, so that the squares of tiny or huge weights stay in range.
+    scale = np.abs(values).max()
+    return _if_finite((values / scale).std() * scale) if scale else defined(0.0)
 
 
 def _cv(values: FloatArray) -> Quantity:
     if not values.any():
         return undefined("every such strength is 0")
-    # Scaled first, so that the squares of tiny or huge weights stay in range.
     scaled = values / values.max()
-    return defined(scaled.std() / scaled.mean())
+    return _if_finite(scaled.std() / scaled.mean())
 
 
 def _network_strength(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
-    """Incoming plus outgoing weights of every neuron of the network."""
-    if any(layer.weights is None for layer in network.layers):
-        return strength_quantities("neuron", None)
+    """Strengths of all neurons, incoming plus outgoing weights; formulas, ranges and sources as `layer_strengths`.
+
+    Cost O(layers * neurons + edges).
+    """
+    reason = missing_weights(network.layers)
+    if reason is not None:
+        return strength_quantities("neuron", None, reason)
     starts = np.concatenate([[0], np.cumsum(network.layer_sizes)])
     n = int(starts[-1])
     totals = dict.fromkeys(("net", *KINDS), np.zeros(n))
@@ -75,7 +89,8 @@ def _network_strength(network: LayeredGraph, rng: np.random.Generator) -> Quanti
         assert layer.weights is not None
         for ends, start in ((layer.src, starts[index]), (layer.dst, starts[index + 1])):
             part = strengths(ends + start, layer.weights, n)
-            totals = {kind: total + part[kind] for kind, total in totals.items()}
+            with np.errstate(over="ignore", invalid="ignore"):
+                totals = {kind: total + part[kind] for kind, total in totals.items()}
     return strength_quantities("neuron", totals)
 
 
@@ -84,7 +99,10 @@ _MEANS = frozenset(f"{prefix}_{kind}_strength_mean" for prefix in ("source", "ta
 
 @register_measure("strength", network=_network_strength, weighted=EVERYTHING, fixed_by={WEIGHT_NULL: _MEANS})
 def layer_strengths(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
-    """Strengths of each side.
+    """Strengths s_i = sum_j w_ij of each side, and the same over max(w, 0), max(-w, 0) and |w|.
+
+    Formulas and sources stand at `strengths`: Barrat et al. (2004), PNAS 101, 3747-3752, and by sign Rubinov and Sporns
+    (2011), NeuroImage 56, 2068-2079.
 
     Args:
         graph: the layer.
@@ -92,7 +110,8 @@ def layer_strengths(graph: BipartiteGraph, rng: np.random.Generator) -> Quantiti
 
     Returns:
         The quantities of `strength_quantities` with the prefixes `source` and `target`; of a whole network those of all
-        its neurons, incoming and outgoing weights together, with the prefix `neuron`.
+        its neurons, incoming and outgoing weights together, with the prefix `neuron`. Net means are any number, all others
+        at least 0, a CV at most sqrt(n - 1) for n neurons. Cost O(n_in + n_out + n_edges).
     """
     result: dict[str, Quantity] = {}
     for side, ends, n in (("source", graph.src, graph.n_in), ("target", graph.dst, graph.n_out)):

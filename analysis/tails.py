@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+from scipy import special, stats
 
 from .alternatives import LAWS, truncated_power_law
 from .bootstrap import REPLICATES, STOP_AFTER, GoodnessOfFit, goodness_of_fit
@@ -239,12 +239,13 @@ def broido_clauset(*evidence: TailEvidence) -> str:
     return next((name for name, holding in ladder if len(holding) >= half), "Not scale free")
 
 
-def maximum_p(degrees: LongArray, fit: PowerLawFit, alternative: str, n_opposite: int | None = None) -> Quantity:
-    """Would an alternative of thin tail give so large a degree? P(largest of n_tail draws >= the observed largest).
+def extremes_p(degrees: LongArray, fit: PowerLawFit, alternative: str, n_opposite: int | None = None) -> Quantity:
+    """Would an alternative of thin tail give two so large degrees? P(two of n_tail draws >= the second largest observed).
 
-    Exact under the law at its maximum likelihood on the power law's tail, to which the largest degree itself belongs; that
-    makes it err towards the alternative. It is beside Vuong's test because a single huge degree, which speaks most strongly
-    against a thin tail, inflates the spread of the likelihood ratios and so that test's p.
+    Exact under the law at its maximum likelihood on the power law's tail, to which the large degrees themselves belong; that
+    makes it err towards the alternative. It is beside Vuong's test because few huge degrees, which speak most strongly
+    against a thin tail, inflate the spread of the likelihood ratios and so that test's p. Two of them, because a single hub
+    makes no tail.
 
     Args:
         degrees: int64 of shape [n].
@@ -265,14 +266,14 @@ def maximum_p(degrees: LongArray, fit: PowerLawFit, alternative: str, n_opposite
     tail = tail_of(degrees, fit.xmin, n_opposite)
     if tail.values.size < 2:
         return undefined("the tail has fewer than 2 distinct values")
-    law, largest = LAWS[alternative](tail), float(tail.values[-1])
+    law, second = LAWS[alternative](tail), float(tail.values[-1 if tail.counts[-1] > 1 else -2])
     if n_opposite is not None and alternative == "binomial":
         last = float(n_opposite)
     else:
         # Terms 60 scales further on are below e^-60 of the first.
-        last = largest + np.ceil(60.0 / law.parameters["rate"])
-    survival = min(float(np.exp(special.logsumexp(law.log_pmf(np.arange(largest, last + 1.0))))), 1.0)
-    return defined(1.0 if survival == 1.0 else -np.expm1(int(tail.counts.sum()) * np.log1p(-survival)))
+        last = second + np.ceil(60.0 / law.parameters["rate"])
+    survival = min(float(np.exp(special.logsumexp(law.log_pmf(np.arange(second, last + 1.0))))), 1.0)
+    return defined(float(stats.binom.sf(1, int(tail.counts.sum()), survival)))
 
 
 def evidence_quantities(
@@ -288,7 +289,7 @@ def evidence_quantities(
 
     Returns:
         `{prefix}_bootstrap_p`; `{prefix}_span` (largest degree / xmin); `{prefix}_vs_{alternative}` and
-        `{prefix}_vs_{alternative}_p` for each of `ALTERNATIVES`; `{prefix}_{alternative}_maximum_p` for each of
+        `{prefix}_vs_{alternative}_p` for each of `ALTERNATIVES`; `{prefix}_{alternative}_extremes_p` for each of
         `THIN_TAILS`; `{prefix}_broido_clauset`, the category as its place in `CATEGORIES`, 0 (Not scale free) to 5
         (Strongest). Cost about 0.5 s.
     """
@@ -298,8 +299,8 @@ def evidence_quantities(
         result |= {f"{prefix}_vs_{alternative}": ratio, f"{prefix}_vs_{alternative}_p": p}
     for alternative in THIN_TAILS:
         fit = evidence.fit
-        largest = undefined(fit.reason) if isinstance(fit, NoFit) else maximum_p(degrees, fit, alternative, n_opposite)
-        result[f"{prefix}_{alternative}_maximum_p"] = largest
+        largest = undefined(fit.reason) if isinstance(fit, NoFit) else extremes_p(degrees, fit, alternative, n_opposite)
+        result[f"{prefix}_{alternative}_extremes_p"] = largest
     category = evidence.span if isinstance(evidence.fit, NoFit) else defined(CATEGORIES.index(broido_clauset(evidence)))
     return result | {f"{prefix}_broido_clauset": category}
 

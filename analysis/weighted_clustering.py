@@ -6,6 +6,7 @@ Weights enter by their magnitude |w|. Where all magnitudes are equal, each form 
 import numba
 import numpy as np
 
+from .any_graph import takes_any_graph
 from .fourpath_walks import all_walks, are_closed, draw_walks
 from .fourpaths import four_paths
 from .graphs import BipartiteGraph, FloatArray, LayeredGraph, LongArray
@@ -17,27 +18,30 @@ from .strength import NO_WEIGHTS
 LISTED_PATHS = 2**17
 """Up to so many 4-paths each is looked at; above it, a sample."""
 
-SAMPLED_PATHS = 2**16
+SAMPLED_PATHS = 2**14
 
 VALUES = ("arithmetic", "geometric", "maximum", "minimum")
 """What the four weights of a 4-path are made into: their arithmetic or geometric mean, the largest, or the smallest."""
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _ruzicka_means(lists: NeighbourLists, own: FloatArray, other: FloatArray) -> tuple[FloatArray, bool]:
-    """Mean over the second neighbours of sum min / sum max; and whether there is any second neighbour."""
+    """Mean over the second neighbours of sum min / sum max; and whether there is any. Each pair is met once."""
     n = lists.own_starts.size - 1
     strengths = np.zeros(n)
     for neuron in range(n):
         strengths[neuron] = own[lists.own_starts[neuron] : lists.own_starts[neuron + 1]].sum()
+    # Neurons come in ascending order, so what stands behind a neuron in every list are the pairs still to be met.
+    first = lists.other_starts[:-1].copy()
     shared, is_met = np.zeros(n), np.zeros(n, dtype=np.bool_)
     found = np.empty(n, dtype=np.int64)
-    means, is_any = np.zeros(n), False
+    totals, partners = np.zeros(n), np.zeros(n, dtype=np.int64)
     for u in range(n):
-        n_found, total = 0, 0.0
+        n_found = 0
         for edge in range(lists.own_starts[u], lists.own_starts[u + 1]):
             j = lists.own[edge]
-            for position in range(lists.other_starts[j], lists.other_starts[j + 1]):
+            first[j] += 1
+            for position in range(first[j], lists.other_starts[j + 1]):
                 v = lists.other[position]
                 if not is_met[v]:
                     is_met[v] = True
@@ -46,15 +50,16 @@ def _ruzicka_means(lists: NeighbourLists, own: FloatArray, other: FloatArray) ->
                 shared[v] += min(own[edge], other[position])
         for v in found[:n_found]:
             largest = strengths[u] + strengths[v] - shared[v]
-            if v != u and largest > 0.0:
-                total += shared[v] / largest
+            overlap = shared[v] / largest if largest > 0.0 else 0.0
+            totals[u] += overlap
+            totals[v] += overlap
+            partners[u] += 1
+            partners[v] += 1
             shared[v], is_met[v] = 0.0, False
-        # The neuron itself is among those found.
-        if n_found > 1:
-            means[u], is_any = total / (n_found - 1), True
-    return means, is_any
+    return totals / np.maximum(partners, 1), bool(partners.any())
 
 
+@takes_any_graph
 def ruzicka_clustering(graph: BipartiteGraph, side: Side) -> tuple[FloatArray, bool]:
     """Weighted Latapy clustering of every neuron of one side: the mean over its second neighbours v of the overlap
 
@@ -102,6 +107,7 @@ def weighted_clustering(graph: BipartiteGraph, rng: np.random.Generator) -> Quan
     return result
 
 
+@takes_any_graph
 def weighted_opsahl_quantities(
     graph: BipartiteGraph, side: Side, rng: np.random.Generator, listed_paths: int = LISTED_PATHS
 ) -> dict[str, Quantity]:

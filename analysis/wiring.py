@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .any_graph import takes_any_graph
 from .degree import gini
 from .errors import AnalysisError
 from .graphs import BipartiteGraph, FloatArray, LongArray
@@ -11,6 +12,7 @@ from .registry import Measure
 MEASURE = "wiring"
 
 
+@takes_any_graph
 def field_sizes_and_radii(graph: BipartiteGraph, image_shape: tuple[int, int]) -> tuple[LongArray, FloatArray]:
     """Size and squared radius of every receptive field.
 
@@ -70,6 +72,7 @@ def expected_squared_radii(sizes: LongArray, image_shape: tuple[int, int]) -> Fl
     return (1.0 - 1.0 / np.maximum(sizes, 1)) * whole * (n / max(n - 1, 1))
 
 
+@takes_any_graph
 def wiring_length(graph: BipartiteGraph, image_shape: tuple[int, int]) -> Quantities:
     """How far the pixels that a target sees lie apart, against random fields of the same sizes.
 

@@ -9,7 +9,10 @@ from bipartite_examples import random_graph
 from rich.console import Console
 
 from analysis import AnalysisError, TopologyReport, compare, describe
-from analysis.comparison import SeedComparison, sign_flip_p
+from analysis.comparison import SeedComparison
+from analysis.paired import all_signs, bootstrap_interval, paired_test, rank_among_replicates, sign_flip_p
+from analysis.quantity import defined
+from analysis.significance import compare_with_replicates
 
 MEASURES = ["degree", "clustering", "core"]
 
@@ -115,3 +118,54 @@ def test_bad_arguments() -> None:
         compare([report], shuffled=[other], rng=0)
     with pytest.raises(AnalysisError, match="rng is None"):
         compare([report], rng=None)  # type: ignore[arg-type]
+
+
+def test_an_interval_does_not_depend_on_the_order_of_seeds_or_on_those_that_are_missing() -> None:
+    values = np.array([5.0, 1.0, 2.0, 1.5, 0.5, 1.2])
+    low, high = bootstrap_interval(values, np.random.default_rng(0))
+    assert bootstrap_interval(values[::-1], np.random.default_rng(1)) == pytest.approx((low, high), abs=0.15)
+    means = np.sort([np.mean(draw) for draw in product(values, repeat=6)])  # every sample that can be drawn
+    assert (low, high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.1)
+
+
+def test_the_test_against_replicates_is_exact_where_the_null_model_is_skewed() -> None:
+    """Draws of a log-normal among 99 others, 8 seeds: P(p <= 0.05) is at most 12 / 256. Of 400 comparisons 19 on average,
+    above 38 once in 10,000; the differences from the mean reject 50 and more."""
+    rng, flips = np.random.default_rng(0), all_signs(8, np.random.default_rng(0))
+    ranked = plain = 0
+    for _ in range(400):
+        values = rng.lognormal(0.0, 1.5, size=(8, 100))
+        found = [compare_with_replicates(defined(row[0]), [defined(value) for value in row[1:]]) for row in values]
+        differences = np.array([row[0] - row[1:].mean() for row in values])
+        ranks = np.array([rank_among_replicates(comparison) for comparison in found], dtype=np.float64)
+        for tested, is_rank in ((ranks, True), (differences, False)):
+            result = paired_test(differences, tested, flips)
+            assert result is not None
+            ranked, plain = ranked + (is_rank and result.p <= 0.05), plain + (not is_rank and result.p <= 0.05)
+    assert ranked <= 38 < plain
+
+
+def test_the_smallest_p_of_random_flips_is_their_number() -> None:
+    found = compare([run(0, control=100)] * 20, rng=0).quantities[0].untrained
+    assert found is not None
+    assert found.p == found.smallest_p == 1 / 10_000
+
+
+def test_reports_that_do_not_belong_together() -> None:
+    report, graph = run(0), random_graph(20, 15, 120, 0)
+    wider = describe(random_graph(30, 15, 120, 0), nulls=19, rng=0, measures=MEASURES)
+    fewer = describe(graph, nulls=9, rng=0, measures=MEASURES)
+    shorter = describe(graph, nulls=19, rng=0, measures=MEASURES, swaps_per_edge=5)
+    for other, aspect in (
+        (wider, "other layer sizes"),
+        (fewer, "another number"),
+        (shorter, "another number"),
+        (run(1, control=90), "values"),
+    ):
+        with pytest.raises(AnalysisError, match=rf"reports\[1\] has {aspect}.* than reports\[0\]; they must be the same"):
+            compare([report, other], rng=0)
+    with pytest.raises(AnalysisError, match=r"reports\[0\] is a int; a TopologyReport is needed"):
+        compare([1, 2], rng=0)  # type: ignore[list-item]
+    for wrong in (report, 3):
+        with pytest.raises(AnalysisError, match=r"reports is a .*; a sequence of reports, one a seed, is needed"):
+            compare(wrong, rng=0)  # type: ignore[arg-type]

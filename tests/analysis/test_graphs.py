@@ -8,6 +8,7 @@ import igraph
 import networkx as nx
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
 
 from analysis import AnalysisError
@@ -139,40 +140,104 @@ def partly_weighted() -> nx.Graph:
     return graph
 
 
-def wrong_edge_layer() -> igraph.Graph:
+def edge_layers(values: list[Any]) -> igraph.Graph:
     graph = layered_igraph([(0, 2), (2, 4)])
-    graph.es["layer"] = [0, 0]
+    graph.es["layer"] = values
+    return graph
+
+
+def edge_weights(values: list[Any]) -> igraph.Graph:
+    graph = layered_igraph([(0, 2), (2, 4)])
+    graph.es["weight"] = values
+    return graph
+
+
+def unmarked_node() -> nx.Graph:
+    graph = networkx_layer()
+    graph.add_node("b")
+    del graph.nodes["b"]["bipartite"]
+    return graph
+
+
+def inside_a_side() -> nx.Graph:
+    graph = networkx_layer()
+    graph.add_edge("x", "y", weight=1.0)
+    return graph
+
+
+def directed_igraph(edges: list[tuple[int, int]]) -> igraph.Graph:
+    graph = igraph.Graph(n=5, edges=edges, directed=True)
+    graph.vs["type"] = [False] * 3 + [True] * 2
+    return graph
+
+
+def directed_networkx(edges: list[tuple[str, str]]) -> nx.DiGraph:
+    graph = nx.DiGraph()
+    graph.add_nodes_from((node, {"layer": layer}) for layer, node in enumerate("abc"))
+    graph.add_edges_from(edges)
     return graph
 
 
 @pytest.mark.parametrize(
     ("graph", "message"),
     [
-        (igraph.Graph(), "no vertex attribute 'type'"),
+        (igraph.Graph(), "graph is empty"),
         (without_type(), "no vertex attribute 'type'"),
         (nx.path_graph(3), "no vertex attribute 'bipartite'"),
-        (nx.Graph(), "no vertex attribute 'bipartite'"),
+        (nx.Graph(), "graph is empty"),
         (igraph_layer(type=[False] * 5), "no vertex with 'type' = 1"),
         (igraph_layer(type=[True] * 5), "no vertex with 'type' = 0"),
         (igraph_layer(type=[False, False, True, True, True]), "not bipartite: edge 0 joins vertices 2 and 4"),
-        (igraph_layer(type=[False, None, False, True, True]), "'type' must be set"),
+        (
+            igraph_layer(type=[False, None, False, True, True]),
+            "'type' is missing on vertex 1; it must be set to a whole number",
+        ),
+        (igraph_layer(type=[0, 1, 0, 1.5, 2.5]), "'type' of vertex 3 is 1.5; it must be set to a whole number"),
+        (igraph_layer(type=[[0], [1], [0], [1], [1]]), r"'type' of vertex 0 is \[0\]; it must be set"),
+        (igraph_layer(type=[[0], [1, 2], [0], [1], [1]]), r"'type' of vertex 0 is \[0\]; it must be set"),
+        (igraph_layer(layer=[0, 0, 0, 1, 10**9]), "no vertex with 'layer' = 2; every number from 0 to 1000000000"),
+        (igraph_layer(layer=[0, 0, 0, 1, 3]), "no vertex with 'layer' = 2; every number from 0 to 3"),
+        (igraph_layer(layer=[0, 0, 0, 1, 2**63 + 1]), "'layer' of vertex 4 is 9223372036854775809; it must be set"),
+        (igraph_layer(layer=[0, 0, -1, 1, 1]), "'layer' of vertex 2 is -1; the allowed range is 0 to 1"),
         (igraph_layer(type=[0, 0, 0, 1, 2]), "'type' of vertex 4 is 2; the allowed range is 0 to 1"),
         (layered_igraph([(0, 4)]), "joins vertices 0 and 4, whose 'layer' is 0 and 2"),
         (layered_igraph([(0, 1)]), "joins vertices 0 and 1, whose 'layer' is 0 and 0"),
-        (wrong_edge_layer(), "'layer' of edge 1 is 0"),
+        (edge_layers([0, 0]), "'layer' of edge 1 is 0"),
+        (edge_layers([0, None]), "'layer' of edge 1 is missing; it must be a whole number"),
+        (edge_layers([0, 1.5]), "'layer' of edge 1 is 1.5"),
         (multigraph(), "more than once"),
-        (partly_weighted(), "must be finite"),
+        (partly_weighted(), "'weight' of edge 1 between vertices 'a' and 'y' is missing; it must be a finite real number"),
+        (edge_weights([1.0, np.nan]), "'weight' of edge 1 between vertices 2 and 4 is nan"),
+        (edge_weights([None, 1.0]), "'weight' of edge 0 between vertices 0 and 2 is missing"),
+        (edge_weights([1.0, "2"]), "'weight' of edge 1 between vertices 2 and 4 is '2'"),
+        (edge_weights([1.0, 2j]), "'weight' of edge 1 between vertices 2 and 4 is 2j"),
+        (edge_weights([[1.0], [2.0]]), r"'weight' of edge 0 between vertices 0 and 2 is \[1.0\]"),
+        (unmarked_node(), "'bipartite' is missing on vertex 'b'"),
+        (inside_a_side(), "joins vertices 'x' and 'y', whose 'bipartite' is 1 and 1"),
+        (directed_igraph([(0, 3), (4, 1)]), "edge 1 points from vertex 4 to vertex 1, whose 'type' is 1 and 0; in a directed"),
+        (directed_networkx([("a", "b"), ("c", "b")]), "points from vertex 'c' to vertex 'b', whose 'layer' is 2 and 1"),
+        (networkx_layer().to_directed(), "graph is directed"),
         (sparse.csr_array((0, 3)), "n_out is 0"),
         (sparse.csr_array((3, 0)), "n_in is 0"),
         (sparse.csr_array([[np.nan, 1.0]]), "weight nan"),
+        (sparse.csr_array([[0.0, 1 + 2j]]), r"edge from source 1 to target 0 has the weight \(1\+2j\); .* finite real numbers"),
         (sparse.coo_array(([1.0, 1.0], ([0, 0], [1, 1])), shape=(2, 2)), "source 1 to target 0 more than once"),
         (one_edge(n_in=0), "n_in is 0"),
         (one_edge(src=np.array([2])), r"src\[0\] is 2; the allowed range is 0 to 1"),
         (one_edge(dst=np.array([-1])), r"dst\[0\] is -1"),
         (one_edge(src=np.array([0.0])), "array of integers"),
+        (one_edge(src=[[0], [1, 2]]), "src has shape .* and dtype object; a 1-D array of integers"),
+        (one_edge(src=["a"]), "array of integers"),
+        (one_edge(src=np.array([2**63 + 1], dtype=np.uint64)), r"src\[0\] is 9223372036854775809; the allowed range is 0 to 1"),
         (one_edge(src=np.array([0, 1])), "src has 2 entries and dst has 1"),
         (one_edge(weights=[np.inf]), "weight inf"),
         (one_edge(weights=[1.0, 2.0]), "one number for each of the 1 edges"),
+        (one_edge(weights=[None]), "edge from source 0 to target 1 has no weight"),
+        (one_edge(weights=["a"]), "has the weight 'a'; weights must be finite real numbers"),
+        (one_edge(weights=[1j]), "has the weight 1j"),
+        (one_edge(weights=[10**400]), "has the weight 1000"),
+        (one_edge(src=[0, 1], dst=[1, 1], weights=[2.0, "a"]), "edge from source 1 to target 1 has the weight 'a'"),
+        (one_edge(src=[0, 1], dst=[1, 1], weights=[[0], [1, 2]]), r"has the weight \[0\]"),
         ([], "no layer"),
         ([one_edge(), one_edge(n_in=3)], "layer 0 has 2 targets and layer 1 has 3 sources"),
         (np.eye(2), "graph is a ndarray"),
@@ -182,6 +247,33 @@ def test_bad_graphs_are_refused(graph: Any, message: str) -> None:
     with pytest.raises(AnalysisError, match=message) as caught:
         as_layered(graph)
     assert "\n" not in str(caught.value)
+
+
+def test_a_directed_graph_whose_edges_point_forward_is_taken() -> None:
+    edges = [(s, 3 + t) for s, t in zip(SRC, DST, strict=True)]
+    directed, undirected = directed_igraph(edges), igraph_layer()
+    directed.es["weight"] = WEIGHTS
+    assert as_layered(directed) == as_layered(undirected)
+    layered = directed_networkx([("a", "b"), ("b", "c")])
+    assert as_layered(layered) == as_layered(layered.to_undirected())
+
+
+def test_an_undirected_graph_says_nothing_about_direction() -> None:
+    graph = igraph.Graph(n=5, edges=[(3 + t, s) for s, t in zip(SRC, DST, strict=True)])
+    graph.vs["type"], graph.es["weight"] = [False] * 3 + [True] * 2, WEIGHTS
+    assert as_bipartite(graph) == EXPECTED
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_tensors_of_torch_are_taken(dtype: torch.dtype) -> None:
+    weights = torch.tensor(WEIGHTS, dtype=dtype, requires_grad=True)
+    topology = SimpleNamespace(n_in=3, n_out=2, src=torch.tensor(SRC), dst=torch.tensor(DST), weights=weights)
+    assert as_bipartite(topology) == EXPECTED
+
+
+def test_signed_and_unsigned_groups_may_stand_together() -> None:
+    graph = igraph_layer(layer=[0, np.uint64(0), 0, np.uint64(1), 1])
+    assert as_bipartite(graph) == EXPECTED
 
 
 def test_as_bipartite_wants_one_layer() -> None:

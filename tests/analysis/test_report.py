@@ -364,3 +364,52 @@ def test_wiring_length_is_measured_where_the_inputs_are_pixels() -> None:
 def test_image_shapes_that_do_not_fit(shape: Any) -> None:
     with pytest.raises(AnalysisError, match=r"image_shape is .*; a height and a width whose product is 36 are needed"):
         describe(random_graph(36, 12, 80, 1), nulls=0, image_shape=shape, rng=0)
+
+
+@pytest.mark.parametrize("which", ["graph", "control"])
+def test_interruption_while_graph_or_control_is_measured(monkeypatch: pytest.MonkeyPatch, which: str) -> None:
+    from analysis import observation
+
+    calls = {"graph": 3, "control": 10}[which]  # of 9 calls for the graph: 3 measures in 3 sections
+    measured = observation.measure_section
+
+    def stop(*arguments: Any) -> Any:
+        nonlocal calls
+        calls -= 1
+        if calls < 0:
+            raise KeyboardInterrupt
+        return measured(*arguments)
+
+    monkeypatch.setattr(observation, "measure_section", stop)
+    measures = ["degree", "mixing", "clustering"]
+    partial = describe(TWO_LAYERS, nulls=5, control=TWO_LAYERS, rng=0, measures=measures)
+    assert partial.interrupted
+    assert partial.replicates == 0
+    density = partial["layer 0"]["density"]
+    assert density.value == pytest.approx(0.2)
+    assert (density.control is None) == (which == "graph")
+    assert (partial["layer 1"].get("butterflies") is None) == (which == "graph")
+    assert "Interrupted: 0 of 5 replicates" in partial.to_markdown()
+    assert json.dumps(partial.to_dict(), allow_nan=False)
+    assert partial.verdicts["layer 1"]["small-world"].conclusion == "not defined"
+    calls = 0
+    with pytest.raises(KeyboardInterrupt):
+        describe(TWO_LAYERS, nulls=5, rng=0, measures=measures)
+
+
+def test_interruption_after_the_last_replicate_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from analysis import description
+
+    expected, is_first = describe(TWO_LAYERS[0], nulls=5, rng=0, measures=["degree"]), True
+    assembled = description._with_q_values
+
+    def stop(*arguments: Any) -> Any:
+        nonlocal is_first
+        if is_first:
+            is_first = False
+            raise KeyboardInterrupt
+        return assembled(*arguments)
+
+    monkeypatch.setattr(description, "_with_q_values", stop)
+    assert describe(TWO_LAYERS[0], nulls=5, rng=0, measures=["degree"]) == expected
+    assert not is_first

@@ -13,7 +13,7 @@ from analysis.quantity import Quantity, defined, undefined
 from analysis.replicates import is_settled
 from analysis.report import NullComparison, QuantityReport, SectionReport
 from analysis.scalefree import conclusion, is_worse
-from analysis.tails import fit_power_law, maximum_p
+from analysis.tails import evidence_quantities, extremes_p, fit_power_law
 from analysis.verdicts import PROPERTIES, RULES, Verdict, section_verdicts
 
 BOTH = ("erdos_renyi", "fixed_degrees")
@@ -125,13 +125,16 @@ GOOD = {
         ({"alpha": 3.2}, "compatible"),
         ({"tail_size": 49.0}, "compatible"),
         ({"span": 9.9}, "compatible"),
+        ({"span": 9.9, "tail_size": 49.0}, "compatible"),
+        ({"span": 9.9, "alpha": 3.2}, "contradicted"),
+        ({"tail_size": 49.0, "alpha": 1.9}, "contradicted"),
         ({"bootstrap_p": 0.09}, "contradicted"),
         ({"vs_lognormal_p": 0.04}, "contradicted"),
         ({"vs_exponential_p": 0.03}, "contradicted"),
         ({"vs_binomial_p": 0.03}, CONTROL),
         ({"vs_binomial": -5.0}, CONTROL),
-        ({"vs_binomial_p": 0.3, "binomial_maximum_p": 1e-9}, "supported"),
-        ({"vs_binomial": -1.0, "vs_binomial_p": 0.3, "binomial_maximum_p": 1e-9}, CONTROL),
+        ({"vs_binomial_p": 0.3, "binomial_extremes_p": 1e-9}, "supported"),
+        ({"vs_binomial": -1.0, "vs_binomial_p": 0.3, "binomial_extremes_p": 1e-9}, CONTROL),
     ],
 )
 def test_scale_free_ladder(change: dict[str, float], expected: str) -> None:
@@ -159,20 +162,41 @@ def test_a_missing_ratio_is_not_a_worse_law() -> None:
     assert conclusion({"alpha": 2.5, "bootstrap_p": 0.5, "tail_size": 100.0, "span": 20.0}) == CONTROL
 
 
-def test_probability_of_the_largest_degree_by_hand() -> None:
-    """100 draws of a geometric law that has the tail's mean, 29 / 19 above xmin = 1; the largest degree is 31."""
-    degrees = np.array([1] * 70 + [2] * 29 + [31])
+def test_the_side_that_contradicts_speaks_for_the_layer() -> None:
+    parts = [quantity(f"source_power_law_{name}", value) for name, value in (GOOD | {"bootstrap_p": 0.01}).items()]
+    parts += [quantity(f"target_power_law_{name}", value) for name, value in (GOOD | {"vs_binomial": -1.0}).items()]
+    found = verdict("scale-free", *parts)
+    assert found.conclusion == "contradicted"
+    assert found.numbers["source_bootstrap_p"] == 0.01
+    assert found.numbers["target_vs_binomial"] == -1.0
+    assert {f"source_{name}" for name in GOOD} <= found.numbers.keys()
+
+
+def test_a_single_hub_makes_no_tail() -> None:
+    """784 sources of binomial degrees, one of them joined to all 300 targets: neither supported nor compatible in 20 draws."""
+    for seed in range(20):
+        degrees = np.random.default_rng(seed).binomial(300, 0.02, size=784)
+        degrees[0] = 300
+        found = evidence_quantities("source_power_law", degrees, np.random.default_rng(seed), 300)
+        values = {name.removeprefix("source_power_law_"): one.value for name, one in found.items() if one.value is not None}
+        values |= {name: 1.0 for name in ("alpha", "tail_size") if name not in values}
+        assert conclusion(values | {"alpha": 2.5, "tail_size": 100.0, "span": 20.0}) in (CONTROL, "contradicted")
+
+
+def test_probability_of_the_two_largest_degrees_by_hand() -> None:
+    """100 draws of a geometric law that has the tail's mean; the second largest degree is 31."""
+    degrees = np.array([1] * 70 + [2] * 28 + [31, 40])
     fit = fit_power_law(np.array([1] * 70 + [2] * 15 + [3] * 8 + [5] * 4 + [9, 31]))
-    found = maximum_p(degrees, type(fit)(2.5, 1, 0.1, 100), "exponential")
+    found = extremes_p(degrees, type(fit)(2.5, 1, 0.1, 100), "exponential")
     mean = float((degrees - 1).mean())
     survival = (mean / (1 + mean)) ** 30
-    assert found.value == pytest.approx(1 - (1 - survival) ** 100, rel=1e-9)
-    assert maximum_p(degrees, type(fit)(2.5, 1, 0.1, 100), "binomial").reason is not None
-    whole = maximum_p(np.array([1, 2, 3, 3]), type(fit)(2.5, 1, 0.1, 4), "binomial", 3)
+    assert found.value == pytest.approx(1 - (1 - survival) ** 100 - 100 * survival * (1 - survival) ** 99, rel=1e-9)
+    assert extremes_p(degrees, type(fit)(2.5, 1, 0.1, 100), "binomial").reason is not None
+    whole = extremes_p(np.array([1, 2, 3, 3]), type(fit)(2.5, 1, 0.1, 4), "binomial", 3)
     assert whole.value is not None
     assert 0 < whole.value <= 1
     with pytest.raises(AnalysisError, match="choose from exponential, binomial"):
-        maximum_p(degrees, type(fit)(2.5, 1, 0.1, 100), "poisson")
+        extremes_p(degrees, type(fit)(2.5, 1, 0.1, 100), "poisson")
 
 
 def test_too_few_replicates_are_named() -> None:

@@ -1,0 +1,114 @@
+"""All quantities of a graph and of its control, section by section, and the small-world indices that need the replicates."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .graphs import LayeredGraph
+from .indices import MEASURE as SMALL_WORLD
+from .indices import REFERENCE, control_pairs, index_quantities, without_replicates
+from .quantity import Quantities, Quantity, undefined
+from .registry import Measure
+from .replicates import Key, Replicates, measure_section, section_edges, small_world_pairs
+from .wiring import MEASURE as WIRING
+
+_LATTICE = ("lattice_clustering", "lattice_path_length")
+
+
+def elsewhere(network: LayeredGraph) -> set[tuple[str, str]]:
+    """What is not measured in a section: only the first layer's sources are pixels.
+
+    Args:
+        network: the layers.
+
+    Returns:
+        Pairs (section, measure).
+    """
+    return {(section, WIRING) for section in section_edges(network) if section != "layer 0"}
+
+
+def observe(
+    network: LayeredGraph, measures: Sequence[Measure], rng: np.random.Generator, nulls: int, found: dict[Key, Quantity]
+) -> None:
+    """Measure a graph. Without replicates the small-world indices are not defined, so no lattice is built.
+
+    Args:
+        network: the layers.
+        measures: what to measure.
+        rng: the generator.
+        nulls: number of replicates that will follow.
+        found: receives the quantities one measure after the other, so that an interruption leaves what there is.
+    """
+    for section in section_edges(network):
+        for measure in measures:
+            if nulls == 0 and measure.name == SMALL_WORLD:
+                lattice = {name: undefined("it is not built without replicates") for name in _LATTICE}
+                found |= _named(section, {**lattice, **without_replicates()})
+                continue
+            if (section, measure.name) not in elsewhere(network):
+                found |= measure_section(network, section, measure, rng)
+            if measure.name == SMALL_WORLD:
+                found |= _named(section, without_replicates())
+
+
+def observe_control(
+    start: LayeredGraph, measures: Sequence[Measure], rng: np.random.Generator, nulls: int, found: dict[Key, Quantity]
+) -> None:
+    """Measure a control; its small-world indices have a reference of their own, of a few replicates.
+
+    Args:
+        start: the layers of the control.
+        measures: what to measure.
+        rng: the generator.
+        nulls: number of replicates that the graph will have.
+        found: receives the quantities.
+    """
+    observe(start, measures, rng, nulls, found)
+    if nulls and _has_indices(measures):
+        pairs = small_world_pairs(start, found, rng)
+        for section, replicates in control_pairs(start, rng, nulls).items():
+            found |= _named(section, index_quantities(pairs[section], _lattice(found, section), replicates))
+
+
+def with_indices(
+    network: LayeredGraph,
+    measures: Sequence[Measure],
+    observed: dict[Key, Quantity],
+    drawn: Replicates,
+    rng: np.random.Generator,
+) -> tuple[dict[Key, Quantity], dict[str, dict[Key, list[Quantity]]]]:
+    """The quantities of the graph and of the replicates, small-world indices included.
+
+    The indices of every replicate are taken against the same lattice and the same means as those of the graph.
+
+    Args:
+        network: the layers.
+        measures: what was measured.
+        observed: on the graph.
+        drawn: the replicates.
+        rng: the generator.
+
+    Returns:
+        Both as new dictionaries, the latter by null model.
+    """
+    found, values = dict(observed), {null: dict(quantities) for null, quantities in drawn.values.items()}
+    if not (drawn.pairs and _has_indices(measures)):
+        return found, values
+    for section, pair in small_world_pairs(network, observed, rng).items():
+        lattice, replicates = _lattice(observed, section), drawn.pairs[section]
+        found |= _named(section, index_quantities(pair, lattice, replicates))
+        each = [_named(section, index_quantities(replicate, lattice, replicates)) for replicate in replicates]
+        values[REFERENCE] |= {key: [quantities[key] for quantities in each] for key in each[0]}
+    return found, values
+
+
+def _has_indices(measures: Sequence[Measure]) -> bool:
+    return any(measure.name == SMALL_WORLD for measure in measures)
+
+
+def _named(section: str, quantities: Quantities) -> dict[Key, Quantity]:
+    return {(section, SMALL_WORLD, name): quantity for name, quantity in quantities.items()}
+
+
+def _lattice(found: dict[Key, Quantity], section: str) -> Quantities:
+    return {name: found[section, SMALL_WORLD, name] for name in _LATTICE}
