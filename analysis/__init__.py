@@ -27,6 +27,7 @@ from . import (  # noqa: F401, I001
     weighted_clustering,
 )
 from .bootstrap import goodness_of_fit
+from .community import Modules, modules
 from .comparison import SeedComparison, compare
 from .description import describe
 from .errors import AnalysisError
@@ -45,6 +46,7 @@ __all__ = [
     "BipartiteGraph",
     "LayeredGraph",
     "Measure",
+    "Modules",
     "Quantity",
     "SeedComparison",
     "SmallWorld",
@@ -59,6 +61,7 @@ __all__ = [
     "get_measure",
     "goodness_of_fit",
     "measure_names",
+    "modules",
     "register_measure",
     "small_world",
     "tail_evidence",

@@ -76,6 +76,8 @@ def describe(
     for name, number, least in (("nulls", nulls, 0), ("swaps_per_edge", swaps_per_edge, 1)):
         if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < least:
             raise AnalysisError(f"{name} is {number!r}; an integer of at least {least} is needed")
+    if progress is not None and not callable(progress):
+        raise AnalysisError(f"progress is {progress!r}; a function of (done, total) or None is needed")
     seeds = np.random.SeedSequence(int(as_generator(rng).integers(2**63))).spawn(4)
     network, chosen = as_layered(graph), select_measures(measures)
     requested = _requested(request, chosen)
@@ -137,8 +139,8 @@ def _quantity_report(
 
 
 def _requested(request: Iterable[str], chosen: Sequence[Measure]) -> frozenset[str]:
-    if isinstance(request, str):
-        raise AnalysisError(f"request is the string {request!r}; a sequence of names of measures is needed")
+    if isinstance(request, str) or not isinstance(request, Iterable):
+        raise AnalysisError(f"request is {request!r}; a sequence of names of measures is needed")
     names = frozenset(get_measure(name).name for name in request)
     missing = names - {measure.name for measure in chosen}
     if missing:
@@ -147,7 +149,10 @@ def _requested(request: Iterable[str], chosen: Sequence[Measure]) -> frozenset[s
 
 
 def _matching(control: Any, network: LayeredGraph) -> LayeredGraph:
-    other = as_layered(control)
+    try:
+        other = as_layered(control)
+    except AnalysisError as error:
+        raise AnalysisError(f"control: {error}") from error
     if other.layer_sizes != network.layer_sizes:
         raise AnalysisError(
             f"control has the layer sizes {other.layer_sizes}; they must be those of the graph, {network.layer_sizes}"

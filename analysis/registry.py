@@ -177,7 +177,7 @@ def get_measure(name: str) -> Measure:
     Raises:
         AnalysisError: the name is unknown; the sentence lists the choices.
     """
-    if name not in _MEASURES:
+    if not isinstance(name, str) or name not in _MEASURES:
         raise AnalysisError(f"measure {name!r} is unknown; choose from {', '.join(_MEASURES)}")
     return _MEASURES[name]
 
@@ -189,11 +189,13 @@ def select_measures(names: Iterable[str] | None) -> tuple[Measure, ...]:
         names: their names, or None for all.
 
     Returns:
-        The measures in the order given.
+        The measures in the order given, each once.
 
     Raises:
-        AnalysisError: a name is unknown, or a single string was passed.
+        AnalysisError: a name is unknown, or no sequence of names was passed.
     """
-    if isinstance(names, str):
-        raise AnalysisError(f"measures is the string {names!r}; a sequence of names from {', '.join(_MEASURES)} is needed")
-    return tuple(get_measure(name) for name in (measure_names() if names is None else names))
+    if names is None:
+        return tuple(_MEASURES.values())
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise AnalysisError(f"measures is {names!r}; a sequence of names from {', '.join(_MEASURES)} is needed")
+    return tuple({measure.name: measure for measure in map(get_measure, names)}.values())

@@ -7,13 +7,14 @@ import numba
 import numpy as np
 
 from .any_graph import takes_any_graph
+from .clustering import check_side
+from .errors import AnalysisError
 from .fourpath_walks import all_walks, are_closed, draw_walks
 from .fourpaths import four_paths
-from .graphs import BipartiteGraph, FloatArray, LayeredGraph, LongArray
+from .graphs import NO_WEIGHTS, BipartiteGraph, FloatArray, LayeredGraph, LongArray, missing_weights
 from .overlaps import SIDES, NeighbourLists, Side, edge_magnitudes, neighbour_lists
 from .quantity import Quantities, Quantity, defined, undefined
 from .registry import EVERYTHING, register_measure
-from .strength import NO_WEIGHTS
 
 LISTED_PATHS = 2**17
 """Up to so many 4-paths each is looked at; above it, a sample."""
@@ -76,13 +77,26 @@ def ruzicka_clustering(graph: BipartiteGraph, side: Side) -> tuple[FloatArray, b
     Returns:
         float64 of shape [n], 0 for a neuron without second neighbours, and for two whose weights are all 0; and whether
         any neuron has a second neighbour. Cost O(sum over the opposite side of d_j^2), O(n + n_edges) memory.
+
+    Raises:
+        AnalysisError: the graph has no weights, or `side` is no side.
     """
+    check_side(side)
+    if graph.weights is None:
+        raise AnalysisError(f"{NO_WEIGHTS}; a weight for every edge is needed")
     means, is_any = _ruzicka_means(neighbour_lists(graph, side), *edge_magnitudes(graph, side))
     return means, bool(is_any)
 
 
 def _network_ruzicka(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
-    return weighted_clustering(network.folded, rng)
+    """`weighted_clustering` of the whole network as one bipartite graph; see `LayeredGraph.folded`."""
+    return _with_reason(network, weighted_clustering(network.folded, rng))
+
+
+def _with_reason(network: LayeredGraph, quantities: Quantities) -> Quantities:
+    """The folded network has no weights where a single layer has none; the reason names that layer."""
+    reason = missing_weights(network.layers)
+    return quantities if reason is None else dict.fromkeys(quantities, undefined(reason))
 
 
 @register_measure("weighted_clustering", network=_network_ruzicka, weighted=EVERYTHING)
@@ -121,7 +135,11 @@ def weighted_opsahl_quantities(
 
     Returns:
         `{side}_opsahl_clustering_{value}`; see `weighted_opsahl`.
+
+    Raises:
+        AnalysisError: `side` is no side.
     """
+    check_side(side)
     names = [f"{side}_opsahl_clustering_{value}" for value in VALUES]
     if graph.weights is None:
         return dict.fromkeys(names, undefined(NO_WEIGHTS))
@@ -160,7 +178,8 @@ def _share(values: FloatArray, closed: np.ndarray, is_exact: bool) -> Quantity:
 
 
 def _network_opsahl(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
-    return weighted_opsahl(network.folded, rng)
+    """`weighted_opsahl` of the whole network as one bipartite graph; see `LayeredGraph.folded`."""
+    return _with_reason(network, weighted_opsahl(network.folded, rng))
 
 
 @register_measure("weighted_opsahl", network=_network_opsahl, weighted=EVERYTHING)

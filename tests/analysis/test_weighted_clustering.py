@@ -15,7 +15,7 @@ from bipartite_examples import (
 )
 from hypothesis import given, settings
 
-from analysis import describe
+from analysis import AnalysisError, describe
 from analysis.clustering import clustering
 from analysis.graphs import BipartiteGraph, LayeredGraph
 from analysis.opsahl import opsahl
@@ -176,3 +176,18 @@ def test_reports_without_weights_have_no_such_null_model_and_the_same_replicates
     for quantity in plain.quantities:
         for null, comparison in quantity.nulls.items():
             assert heavy[quantity.name].nulls[null].mean == comparison.mean
+
+
+def test_a_network_of_which_one_layer_has_weights_says_which_has_none() -> None:
+    network = [weighted(random_graph(8, 6, 20, 1), 2), random_graph(6, 4, 12, 3)]
+    section = describe(network, nulls=0, measures=["weighted_clustering", "weighted_opsahl"], rng=0)["network"]
+    assert {quantity.observed.reason for quantity in section.quantities} == {"layer 1 has no weights"}
+
+
+def test_arguments_that_do_not_fit() -> None:
+    graph = random_graph(8, 6, 20, 1)
+    with pytest.raises(AnalysisError, match="the graph has no weights; a weight for every edge is needed"):
+        ruzicka_clustering(graph, "source")
+    for function in (lambda g: ruzicka_clustering(g, "both"), lambda g: weighted_opsahl_quantities(g, "both", RNG)):
+        with pytest.raises(AnalysisError, match="side is 'both'; it must be 'source' or 'target'"):
+            function(weighted(graph, 1))
