@@ -12,11 +12,19 @@ import jinja2
 from matplotlib.figure import Figure
 
 from .errors import AnalysisError
-from .report import TopologyReport, section_title
-from .tables import conclusion, section_tables
+from .nulls import WEIGHT_NULL
+from .report import P_VALUE, Q_VALUE, TopologyReport, section_title
+from .tables import NULL_TITLES, WEIGHT_TITLES, report_notes, section_tables, verdict_rows
+from .verdicts import RULES
 
 RESOLUTION = 144
 """Dots an inch of embedded pictures."""
+
+LONG_CELL = 28
+"""A cell with a line of more characters may be broken into further lines: no number is that long, a reason is."""
+
+_NARROWER = {"fixed by the null": "fixed", " B=": "\nB=", " (s.e.": "\n(s.e."}
+"""What makes cells of numbers narrow enough for eleven columns."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +52,43 @@ class Paragraph:
 
 
 @dataclass(frozen=True)
+class Notice:
+    """A paragraph that must not be overlooked, in a frame.
+
+    Attributes:
+        text: plain text.
+    """
+
+    kind: ClassVar[str] = "notice"
+    text: str
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """Terms and what they mean, below a line that folds and unfolds them.
+
+    Attributes:
+        summary: the line.
+        entries: (term, explanation), plain text.
+        is_open: whether they are unfolded from the start; on paper they always are.
+    """
+
+    kind: ClassVar[str] = "definitions"
+    summary: str
+    entries: Sequence[tuple[str, str]]
+    is_open: bool = False
+
+
+@dataclass(frozen=True)
 class Table:
-    """A table; the first column is aligned left, the others right.
+    """A table; columns of text are aligned left and may break into lines, all others hold numbers: right, on one line.
 
     Attributes:
         header: column titles.
-        rows: cells; each row as long as the header.
+        rows: cells; each row as long as the header. A line break in a cell is one on the page.
         caption: what the table shows, or nothing.
+        texts: numbers of the columns that hold text, from 0. A cell with more than `LONG_CELL` characters in a line is
+            treated as text wherever it stands.
 
     Raises:
         AnalysisError: a row of another length than the header.
@@ -60,11 +98,25 @@ class Table:
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     caption: str = ""
+    texts: Sequence[int] = (0,)
 
     def __post_init__(self) -> None:
         for index, row in enumerate(self.rows):
             if len(row) != len(self.header):
                 raise AnalysisError(f"rows[{index}] has {len(row)} cells; the header has {len(self.header)}")
+
+    def style(self, column: int, cell: str) -> str:
+        """The classes of a cell.
+
+        Args:
+            column: its column, from 0.
+            cell: its text.
+
+        Returns:
+            Perhaps "text" and perhaps "long", separated by a space.
+        """
+        is_long = any(len(line) > LONG_CELL for line in cell.split("\n"))
+        return " ".join(name for name, holds in (("text", column in self.texts), ("long", is_long)) if holds)
 
 
 @dataclass(frozen=True)
@@ -93,7 +145,7 @@ class Picture:
         return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-Block = Heading | Paragraph | Table | Picture
+Block = Heading | Paragraph | Notice | Definitions | Table | Picture
 
 
 @dataclass(frozen=True)
@@ -125,20 +177,81 @@ def page(title: str, sections: Sequence[Section]) -> str:
 
 
 def report_blocks(report: TopologyReport) -> list[Block]:
-    """A report as blocks for a page: for every layer and for the network a heading, the verdicts with their rules, a table.
+    """A report as blocks for a page: how to read it, then for every layer and for the network its verdicts and tables.
 
     Args:
         report: the report.
 
     Returns:
-        The blocks.
+        The blocks; those of a report that was interrupted begin with a notice that says so.
     """
-    blocks: list[Block] = []
+    blocks = [*_notes(report), Definitions("How to read the tables", _terms(report), is_open=True)]
+    blocks.append(Definitions("The rules of the verdicts", list(RULES.items())))
     for section in report.sections:
-        verdicts = [[name, conclusion(verdict), verdict.rule] for name, verdict in section.verdicts.items()]
         blocks += [
             Heading(section_title(section)),
-            Table(("verdict", "conclusion", "rule"), verdicts),
-            *(Table(header, rows) for header, rows in section_tables(report, section)),
+            Table(("property", "verdict", "numbers"), _by_side(verdict_rows(section)), texts=(0, 1, 2)),
+            *(Table(header, _narrower(rows)) for header, rows in section_tables(report, section)),
         ]
     return blocks
+
+
+def _notes(report: TopologyReport) -> list[Block]:
+    """What is missing in the report."""
+    notes = report_notes(report)
+    blocks: list[Block] = []
+    if report.interrupted:
+        partial = "This report is partial: the run was interrupted, and what had not been computed by then is missing."
+        blocks.append(Notice(" ".join([partial, *notes])))
+    else:
+        blocks += map(Paragraph, notes)
+    if report.replicates == 0:
+        text = "No replicates of null models were drawn: there are no p-values, and verdicts that need them are not defined."
+        blocks.append(Paragraph(text))
+    return blocks
+
+
+def _terms(report: TopologyReport) -> list[tuple[str, str]]:
+    """The words of the report's tables."""
+    quantities = [quantity for section in report.sections for quantity in section.quantities]
+    terms = [("value", "of the graph; s.e. is its standard error where it is estimated.")]
+    if any(quantity.control is not None for quantity in quantities):
+        terms.append(("control", "the value of the graph that was given to compare with: for a run, the untrained network."))
+    if report.replicates == 0:
+        return terms
+    each = "mean ± standard deviation over the B replicates of the null model:"
+    same_degrees = f"in which every neuron keeps its degree, after {report.swaps_per_edge} attempted switches per edge"
+    terms += [
+        ("B", f"number of replicates: {report.replicates} of every null model, unless a cell says otherwise."),
+        (NULL_TITLES["erdos_renyi"], f"{each} random graphs with as many neurons and edges in each layer (erdos renyi)."),
+        (NULL_TITLES["fixed_degrees"], f"{each} random graphs {same_degrees} (fixed degrees)."),
+    ]
+    if any(WEIGHT_NULL in quantity.nulls for quantity in quantities):
+        terms.append((WEIGHT_TITLES[WEIGHT_NULL], f"{each} the same edges with the weights of each layer in random order."))
+    return [
+        *terms,
+        ("z", "(value - mean) / standard deviation."),
+        ("p", f"{P_VALUE}."),
+        ("q", f"{Q_VALUE}."),
+        ("fixed", "by the construction of the null model, all its graphs have the value of the observed one."),
+        (
+            "not computed",
+            "no replicate was measured: it would cost too much, as a note above then says, or weights enter, which random "
+            "wirings do not have, or the quantity is itself a comparison with null models.",
+        ),
+    ]
+
+
+def _by_side(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Rows of verdicts, with the numbers of the targets in a line below those of the sources."""
+    return [[*first, numbers.replace(", target ", "\ntarget ", 1)] for *first, numbers in rows]
+
+
+def _narrower(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    return [[_narrow(cell) for cell in row] for row in rows]
+
+
+def _narrow(cell: str) -> str:
+    for words, shorter in _NARROWER.items():
+        cell = cell.replace(words, shorter)
+    return cell

@@ -1,7 +1,6 @@
-"""The pictures of a described network, layer by layer, as blocks for a page."""
+"""The pictures of a described network, layer by layer and as a whole, as blocks for a page."""
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,20 +10,35 @@ from .degree_pictures import degree_tails
 from .errors import AnalysisError
 from .graphs import BipartiteGraph, FloatArray
 from .html import Block, Heading, Paragraph, Picture
+from .indices import CONTROL_REPLICATES, REFERENCE
 from .input_maps import first_layer_maps
 from .intake import as_layered
 from .module_pictures import adjacency_matrix, module_matrix
-from .null_pictures import null_histograms, small_world_plane
+from .null_pictures import PlanePoint, null_histograms, small_world_plane
+from .nulls import WIRING_NULLS
 from .randomness import as_generator
 from .report import QuantityReport, SectionReport, TopologyReport, section_title
-from .smallworld import SmallWorld, small_world
 from .tables import NULL_TITLES, format_number
 
 MAX_SEARCHED_EDGES = 200_000
-"""Layers with more edges are shown without modules and small-world pictures, whose searches would take minutes."""
+"""Layers with more edges are shown without modules, whose search would take minutes; pages that compute small worlds leave
+these out too."""
+
+HISTOGRAMS = (
+    "robins_alexander_clustering",
+    "average_path_length",
+    "barber_modularity",
+    "rich_club_ratio",
+    "degree_cv",
+    "source_degree_cv",
+    "target_degree_cv",
+)
+"""Quantities whose replicates are drawn, as far as there are any. A layer has the last two, a network the one before."""
+
+_PLANE = ("robins_alexander_clustering", "average_path_length", "lattice_clustering", "lattice_path_length")
 
 RESOLUTION = 110
-"""Dots an inch, so that a page with the pictures of three layers stays near 2 MB."""
+"""Dots an inch, so that a page with the pictures of three layers stays near 3 MB."""
 
 _ADJACENCY = (
     "Who is joined to whom, neurons with most edges first. Where there are more neurons than cells, the shade is the share of "
@@ -39,24 +53,23 @@ def network_blocks(
     rng: int | np.random.Generator,
     control: Any = None,
     image_shape: tuple[int, int] | None = None,
-    nulls: int = 20,
 ) -> list[Block]:
-    """Pictures of every layer as blocks for a page, each with a caption that tells how it was computed.
+    """Pictures of every layer, and of the network where it has several, each with a caption that tells how it was made.
+
+    What is compared with null models is drawn from the replicates of the report itself, so the pictures cannot contradict
+    its tables.
 
     Args:
         graph: what the report describes, of any kind that `as_layered` takes.
         report: its report; the captions quote it.
-        rng: seed or generator, for the null models and for the search for modules.
-        control: the network that the report took as control, or None; its first layer and its place in the small-world
-            plane are then shown too.
+        rng: seed or generator, for the bands of random degrees and for the search for modules.
+        control: the network that the report took as control, or None; the maps of its first layer are then shown too.
         image_shape: (height, width) where the inputs are the pixels of an image, row after row; None leaves their maps
             out.
-        nulls: replicates of each null model behind the small-world pictures, at least 1; drawn anew, as a report
-            keeps no replicates.
 
     Returns:
-        The blocks, layer after layer. Cost about 3 s for a layer of 784 x 300 with 23,520 edges; above
-        `MAX_SEARCHED_EDGES` edges what takes a search is left out, and the page says so.
+        The blocks, layer after layer, then those of the network. Cost about 3 s for a layer of 784 x 300 with 23,520
+        edges; above `MAX_SEARCHED_EDGES` edges modules are left out, and the page says so.
 
     Raises:
         AnalysisError: the graph, the control or `image_shape` is not usable, or the report is not the graph's.
@@ -72,27 +85,28 @@ def network_blocks(
             raise AnalysisError(f"report describes {section_title(section)}; the graph has {layer.n_edges} edges there")
         start = None if before is None else before.layers[index]
         maps = () if image_shape is None or index > 0 else _map_blocks(layer, start, image_shape)
-        blocks += [Heading(section_title(section)), *_layer_blocks(layer, section, start, generator, nulls), *maps]
+        blocks += [Heading(section_title(section)), *_layer_blocks(layer, section, generator), *maps]
+    if len(network.layers) > 1:
+        blocks += [Heading(section_title(report["network"])), *_null_blocks(report["network"])]
     return blocks
 
 
-def _layer_blocks(
-    layer: BipartiteGraph, section: SectionReport, start: BipartiteGraph | None, rng: np.random.Generator, nulls: int
-) -> list[Block]:
+def _layer_blocks(layer: BipartiteGraph, section: SectionReport, rng: np.random.Generator) -> list[Block]:
     if layer.n_edges == 0:
         return [Paragraph("The layer has no edge, so there is nothing to draw.")]
     caption = (
         "Share of neurons with at least k edges: all above, the tail below. Circles: this layer. Grey: the middle 95 % of "
         "random layers of the same size, at each degree by itself (1000 draws of the degree sequence). Lines: discrete "
-        "maximum-likelihood fits on the tail from xmin on (dotted), where a power law fits best. Where several lines run "
-        "through the circles, the tail does not tell the laws apart. "
+        "maximum-likelihood fits on the tail from xmin on (dotted), where a power law fits best; of the laws in the table "
+        "only Poisson's is left out, which the binomial resembles where few pairs are joined. Where several lines run "
+        "through the circles, or cover each other, the tail does not tell the laws apart. "
     )
     caption += _told(section, "source_degree_cv_excess", "target_degree_cv_excess")
     degrees = _picture(degree_tails(layer, rng=rng), caption, f"Degree distributions of {section.name} on logarithmic axes")
     if layer.n_edges > MAX_SEARCHED_EDGES:
-        note = f"Modules and small-world pictures are left out above {MAX_SEARCHED_EDGES} edges."
-        return [degrees, _picture(adjacency_matrix(layer), _ADJACENCY), Paragraph(note)]
-    return [degrees, *_module_blocks(layer, section, rng), *_small_world_blocks(layer, section, start, rng, nulls)]
+        note = Paragraph(f"Modules are left out above {MAX_SEARCHED_EDGES} edges.")
+        return [degrees, _picture(adjacency_matrix(layer), _ADJACENCY), note, *_null_blocks(section)]
+    return [degrees, *_module_blocks(layer, section, rng), *_null_blocks(section)]
 
 
 def _module_blocks(layer: BipartiteGraph, section: SectionReport, rng: np.random.Generator) -> list[Block]:
@@ -100,7 +114,7 @@ def _module_blocks(layer: BipartiteGraph, section: SectionReport, rng: np.random
     caption = (
         f"{_ADJACENCY}Right: the same edges ordered by the best modules found (Barber's modularity, BRIM with restarts); "
         "frames are the pairs inside modules. A search finds modules in random layers too, so frames darker than their "
-        "surroundings are evidence only beside null models. "
+        "surroundings are evidence only beside null models. This search is not the report's, so its Q may differ a little. "
     )
     matrix = (
         "Edges between modules, divided by the number that the degrees lead one to expect (K D / m), and in brackets the "
@@ -114,45 +128,131 @@ def _module_blocks(layer: BipartiteGraph, section: SectionReport, rng: np.random
     ]
 
 
-def _small_world_blocks(
-    layer: BipartiteGraph, section: SectionReport, start: BipartiteGraph | None, rng: np.random.Generator, nulls: int
-) -> list[Block]:
-    points = {} if start is None else {"control": small_world(start, rng, nulls)}
-    points["observed"] = small_world(layer, rng, nulls)
-    try:
-        plane = small_world_plane({section.name: points})
-    except AnalysisError as error:
-        return [Paragraph(f"The small-world pictures are not drawn: {error}.")]
+def _null_blocks(section: SectionReport) -> list[Block]:
+    """Histograms and the small-world plane, from the replicates of the report."""
+    figure = _histograms(section)
+    if figure is None:
+        text = (
+            "The report holds no replicates of what would be drawn among null models, so there are neither histograms nor a "
+            "small-world plane."
+        )
+        return [Paragraph(text)]
     caption = (
-        "Clustering (Robins-Alexander, 4-cycles) relative to the ring lattice with the same degrees, against the path length "
-        f"relative to {nulls} random layers with the same degrees (grey dots). Small worlds lie in the upper left corner of "
-        "the whole plane; a layer inside the cloud of dots is as random. "
+        f"Values of {_the(section)} (line) and of its control, where there is one (broken line), among the B replicates of "
+        "the report; p is the report's, two-sided and not adjusted. "
     )
-    histograms = (
-        f"Clustering and path length of the layer (line) among {nulls} random layers of the same size and {nulls} with the "
-        f"same degrees, drawn for this picture; p is two-sided, (1 + r) / (1 + B), so at least {1 / (1 + nulls):.2g} here. "
-    )
-    told = _told(section, "robins_alexander_clustering", "average_path_length")
-    blocks: list[Block] = [_picture(plane, caption, f"{section.name} in the small-world plane")]
-    figure = _histograms(points)
-    return blocks if figure is None else [*blocks, _picture(figure, histograms + told, f"Null models of {section.name}")]
+    return [_picture(figure, caption, f"Null models of {section.name}"), *_plane_blocks(section)]
 
 
-def _histograms(points: Mapping[str, SmallWorld]) -> Figure | None:
-    """Of clustering and path length, as far as they and their replicates are defined."""
+def _histograms(section: SectionReport) -> Figure | None:
+    """Of the quantities that are defined and have replicates, or None where there is none."""
     observed: dict[str, float] = {}
     control: dict[str, float] = {}
     replicates: dict[str, dict[str, FloatArray]] = {}
-    point = points["observed"]
-    for title, name in (("clustering C", "clustering"), ("average path length L", "path_length")):
-        draws = {null: getattr(getattr(point, null), f"{name}_replicates") for null in NULL_TITLES}
-        value = getattr(point, name).value
-        if value is None or any(values.size == 0 for values in draws.values()):
+    for quantity in filter(None, map(section.get, HISTOGRAMS)):
+        compared = {null: quantity.nulls[null].replicate_values for null in WIRING_NULLS if null in quantity.nulls}
+        draws = {null: values for null, values in compared.items() if values is not None}
+        if quantity.value is None or not draws:
             continue
-        observed[title], replicates[title] = value, draws
-        if "control" in points and getattr(points["control"], name).value is not None:
-            control[title] = getattr(points["control"], name).value
+        title = quantity.name.replace("_", " ")
+        observed[title], replicates[title] = quantity.value, draws
+        if quantity.control is not None and quantity.control.value is not None:
+            control[title] = quantity.control.value
     return null_histograms(observed, replicates, control=control) if observed else None
+
+
+def _plane_blocks(section: SectionReport) -> list[Block]:
+    """The small-world plane with the section and its control, or why there is none."""
+    try:
+        point = observed_point(section)
+    except AnalysisError as error:
+        return [Paragraph(f"The small-world plane is not drawn: {error}.")]
+    controls, told = _control(section, point)
+    caption = (
+        f"Clustering C (Robins-Alexander, 4-cycles) of {_the(section)} relative to the ring lattice with the same degrees, "
+        "against its path length L relative to the mean of the report's random graphs with the same degrees "
+        f"(B = {point.cloud[0].size}, grey dots). Small worlds lie in the upper left corner of the whole plane; "
+        f"what lies inside the cloud of dots is as random. {told}"
+    )
+    plane = small_world_plane({section.name: {**controls, "observed": point}})
+    return [_picture(plane, caption, f"{section.name} in the small-world plane")]
+
+
+def _control(section: SectionReport, point: PlanePoint) -> tuple[dict[str, PlanePoint], str]:
+    """The point of the control, perhaps none, and what has to be said of it."""
+    if all(quantity.control is None for quantity in section.quantities):
+        return {}, ""
+    try:
+        control = control_point(section)
+    except AnalysisError as error:
+        return {}, f"The control has no place in it: {error}."
+    if (control.clustering, control.path_length) == (point.clustering, point.path_length):
+        # Beside a lattice and random graphs of its own it would seem to have been elsewhere.
+        return {}, "The control has the same C and L, and so the same place."
+    told = f"The control has a lattice and random graphs of its own, at most {CONTROL_REPLICATES}"
+    return {"control": control}, f"{told}; thin lines lead from each point to the mean of its own."
+
+
+def _the(section: SectionReport) -> str:
+    return "the network" if section.name == "network" else section.name
+
+
+def observed_point(section: SectionReport) -> PlanePoint:
+    """The place of a section in the small-world plane, beside the report's random graphs with the same degrees.
+
+    Args:
+        section: a layer or the network.
+
+    Returns:
+        The point; its cloud are the report's replicates.
+
+    Raises:
+        AnalysisError: a quantity that it takes was not measured, is not defined, or has no replicates.
+    """
+    # Omega is defined where the path lengths speak for the graph and for every replicate, which are then complete.
+    clustering, length, *lattice, _ = _values(section, "observed", *_PLANE, "small_world_omega")
+    draws = [section[name].nulls[REFERENCE].replicate_values for name in _PLANE[:2]]
+    if draws[0] is None or draws[1] is None:
+        raise AnalysisError("clustering or path length has no replicates")
+    means = (float(draws[0].mean()), float(draws[1].mean()))
+    return PlanePoint(clustering, length, (lattice[0], lattice[1]), means, (draws[0], draws[1]))
+
+
+def control_point(section: SectionReport) -> PlanePoint:
+    """The place of a section's control in the small-world plane, beside its own references.
+
+    The report keeps the small-world indices of the control but not the means C_random and L_random behind them, so these
+    are solved for: omega = L_random / L - C / C_lattice and sigma = (C / C_random) / (L / L_random).
+
+    Args:
+        section: a layer or the network.
+
+    Returns:
+        The point, without a cloud.
+
+    Raises:
+        AnalysisError: there is no control, or a quantity that it takes is not defined or 0.
+    """
+    names = (*_PLANE, "small_world_omega", "small_world_sigma")
+    clustering, length, lattice, lattice_length, omega, sigma = _values(section, "control", *names)
+    if lattice == 0.0 or sigma == 0.0:
+        raise AnalysisError("the control has no clustering")
+    random_length = length * (omega + clustering / lattice)
+    means = (clustering * random_length / (sigma * length), random_length)
+    return PlanePoint(clustering, length, (lattice, lattice_length), means, (np.empty(0), np.empty(0)))
+
+
+def _values(section: SectionReport, which: Literal["observed", "control"], *names: str) -> list[float]:
+    """Values of quantities on the graph or on the control, or an error that names the first without one."""
+    values = []
+    for name in names:
+        found = section.get(name)
+        quantity = None if found is None else getattr(found, which)
+        if quantity is None or quantity.value is None:
+            reason = "it was not measured" if quantity is None else quantity.reason
+            raise AnalysisError(f"{name.replace('_', ' ')} is not defined: {reason}")
+        values.append(quantity.value)
+    return values
 
 
 def _map_blocks(layer: BipartiteGraph, start: BipartiteGraph | None, image_shape: tuple[int, int]) -> list[Block]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import cycle, pairwise
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from .errors import AnalysisError
 from .graphs import FloatArray
-from .panels import finite_vector, halo, not_empty, panels, plain
+from .panels import between, finite_vector, label_points, not_empty, panels, plain
 from .plots import STYLES
 from .significance import permutation_p
 from .smallworld import SmallWorld
@@ -21,13 +21,13 @@ from .tables import NULL_TITLES
 LATTICE_LABEL = "ring lattice, same degrees"
 RANDOM_LABEL = "random, same degrees (mean)"
 REPLICATE_LABEL = "random, same degrees (each)"
+OWN_LABEL = "random mean of each earlier point"
 OBSERVED_LABEL = "observed"
 CONTROL_LABEL = "control"
 
-_HATCHES = ("////", "....", "xxxx", "----")
+_COLUMNS = 4
+_HATCHES = ("//", "..", "xx", "--")
 _MAX_LABELS = 6
-_LABEL_ROOM = 0.05
-"""Two names this share of the axes apart do not cover each other."""
 
 
 def null_histograms(
@@ -46,10 +46,10 @@ def null_histograms(
         title: over the picture.
 
     Returns:
-        A figure with a row for every quantity and a panel for each of its null models, on a scale of its own, so that a
-        narrow distribution is seen beside a wide one. Bars are shares of the replicates; the heading gives B and the
-        two-sided permutation p = (1 + r) / (1 + B) of `analysis.significance.permutation_p`. A control far outside the
-        panel is named in the legend alone.
+        A figure with a panel for every pair of quantity and null model, up to four in a row, each on a scale of its own,
+        so that a narrow distribution is seen beside a wide one. Bars are shares of the replicates; the heading gives B and
+        the two-sided permutation p = (1 + r) / (1 + B) of `analysis.significance.permutation_p`. A control far outside
+        the panel is named in the legend alone.
 
     Raises:
         AnalysisError: no quantity, a quantity without null models, names that do not match, or a number that is not
@@ -63,18 +63,14 @@ def null_histograms(
             f"observed, replicates and control do not match: {', '.join(sorted(unknown))} is not in all of them"
         )
     pairs = [(name, null) for name in known for null in not_empty(f"replicates[{name!r}]", replicates[name])]
-    columns = max(len(replicates[name]) for name in known)
     order = list(dict.fromkeys(null for _, null in pairs))
-    figure, axes = panels(len(known) * columns, columns, (3.9, 3.1))
-    blank = iter(axes)
-    for name, value in known.items():
-        row = [next(blank) for _ in range(columns)]
-        for panel, null in zip(row, replicates[name], strict=False):
-            draws = finite_vector(f"replicates[{name!r}][{null!r}]", replicates[name][null])
-            _draw_histogram(panel, value, draws, controls.get(name), NULL_TITLES.get(null, null), order.index(null))
-            panel.set(xlabel=name, ylabel="share of replicates")
-        for panel in row[len(replicates[name]) :]:
-            panel.set_axis_off()
+    figure, axes = panels(len(pairs), _COLUMNS, (2.75, 2.7))
+    figure.set_layout_engine("constrained", w_pad=0.08)
+    for panel, (name, null) in zip(axes, pairs, strict=True):
+        draws = finite_vector(f"replicates[{name!r}][{null!r}]", replicates[name][null])
+        _draw_histogram(panel, known[name], draws, controls.get(name), NULL_TITLES.get(null, null), order.index(null))
+        panel.set_xlabel(name, fontsize=9)
+    figure.supylabel("share of replicates", fontsize=10)
     figure.suptitle(title, fontsize=10)
     return figure
 
@@ -93,7 +89,7 @@ def _draw_histogram(axes: Axes, observed: float, draws: FloatArray, control: flo
         span = float(np.ptp(shown)) or span
     colour, hatch = STYLES[index % len(STYLES)][0], _HATCHES[index % len(_HATCHES)]
     axes.hist(draws, _bins(draws, span).tolist(), weights=np.full(draws.size, 1.0 / draws.size), histtype="stepfilled",
-              facecolor=(*_lighter(colour), 0.75), edgecolor=colour, hatch=hatch, label="replicates")  # fmt: skip
+              facecolor=(*_lighter(colour), 0.75), edgecolor=colour, hatch=hatch)  # fmt: skip
     axes.axvline(observed, color="black", linewidth=2.2, label=f"{OBSERVED_LABEL} ({observed:.4g})")
     if control is not None and is_near:
         axes.axvline(control, color="black", linewidth=1.6, linestyle="--", label=f"{CONTROL_LABEL} ({control:.4g})")
@@ -101,11 +97,13 @@ def _draw_histogram(axes: Axes, observed: float, draws: FloatArray, control: flo
         side = "left" if control < observed else "right"
         axes.plot([], [], color="black", linewidth=1.6, linestyle="--", label=f"{CONTROL_LABEL} ({control:.4g}, far {side})")
     axes.set_xlim(shown.min() - 0.06 * span, shown.max() + 0.06 * span)
-    axes.locator_params(axis="x", nbins=5)
+    axes.locator_params(axis="x", nbins=4)
     axes.ticklabel_format(axis="x", useOffset=False)
-    axes.set_title(f"{null} (B = {draws.size}, p = {permutation_p(observed, draws):.3g})", fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.set_title(f"{null}\nB = {draws.size}, p = {permutation_p(observed, draws):.3g}", fontsize=9)
     plain(axes)
-    axes.legend(frameon=False, fontsize=7.5, loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3)
+    # Below the panel and one entry a line, so that neither bars nor a neighbour's legend are covered.
+    axes.legend(handles=axes.lines, frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.28))
 
 
 def _lighter(colour: str) -> tuple[float, float, float]:
@@ -123,33 +121,98 @@ def _bins(values: FloatArray, span: float) -> FloatArray:
 
 
 @dataclass(frozen=True, eq=False)
-class _Path:
-    """The points of one series, and the references of its last point."""
+class PlanePoint:
+    """What a place in the small-world plane needs: clustering C and path length L of a graph and of its references.
 
-    labels: tuple[str, ...]
-    x: FloatArray
-    y: FloatArray
+    Attributes:
+        clustering: C of the graph.
+        path_length: L of the graph.
+        lattice: (C, L) of the ring lattice with the same degrees, both above 0.
+        random: means of (C, L) over random graphs with the same degrees; the mean of L is above 0.
+        cloud: C and L of each of these random graphs, float64 of shape [B] both; empty where only the means are known.
+
+    Raises:
+        AnalysisError: a reference that is divided by is not above 0, or C and L have not as many replicates.
+    """
+
+    clustering: float
+    path_length: float
     lattice: tuple[float, float]
     random: tuple[float, float]
     cloud: tuple[FloatArray, FloatArray]
 
+    def __post_init__(self) -> None:
+        if self.lattice[0] <= 0.0:
+            raise AnalysisError("the lattice with these degrees has no clustering")
+        if self.random[1] <= 0.0:
+            raise AnalysisError("random graphs with these degrees have no path length above 0")
+        if self.cloud[0].size != self.cloud[1].size:
+            raise AnalysisError("clustering and path length are not defined in the same replicates")
 
-def small_world_plane(series: Mapping[str, Mapping[Any, SmallWorld]], *, title: str = "") -> Figure:
-    """Clustering relative to the lattice, against path length relative to the random graph, along a training.
+    def place(self, clustering: Any, path_length: Any) -> tuple[Any, Any]:
+        """Where a graph lies beside this one's references.
 
-    Every point is (L / L_random, C / C_lattice) of one `SmallWorld`, with L_random the mean over graphs with the same
-    degrees and C_lattice that of the ring lattice with the same degrees. Lattices lie at C / C_lattice = 1 far to the
-    right, random graphs at L / L_random = 1 low down, and small worlds in the upper left corner.
+        Args:
+            clustering: its C, a number or an array.
+            path_length: its L likewise.
+
+        Returns:
+            (L / L_random, C / C_lattice).
+        """
+        return path_length / self.random[1], clustering / self.lattice[0]
+
+
+def plane_point(world: SmallWorld) -> PlanePoint:
+    """The place of a small world in the plane, beside the random graphs with the same degrees.
 
     Args:
-        series: for every name the results of `small_world` by epoch (or any label), in the order of training. A point
-            whose C or L or reference is not defined is left out.
+        world: the result of `small_world`.
+
+    Returns:
+        The point.
+
+    Raises:
+        AnalysisError: C or L of the layer, of its lattice or of its random graphs is not defined.
+    """
+    reference = world.fixed_degrees
+    needed = (world.clustering, world.path_length, world.clustering_lattice, world.path_length_lattice,
+              reference.clustering, reference.path_length)  # fmt: skip
+    values = [quantity.value for quantity in needed if quantity.value is not None]
+    if len(values) < len(needed):
+        raise AnalysisError(next(quantity.reason for quantity in needed if quantity.reason is not None))
+    own, lattice, random = zip(values[::2], values[1::2], strict=True)
+    return PlanePoint(*own, lattice, random, (reference.clustering_replicates, reference.path_length_replicates))
+
+
+@dataclass(frozen=True, eq=False)
+class _Path:
+    """The points of one series in the plane, the random mean of each, and the other references of the last."""
+
+    labels: tuple[str, ...]
+    x: FloatArray
+    y: FloatArray
+    means: FloatArray
+    lattice: tuple[float, float]
+    cloud: tuple[FloatArray, FloatArray]
+
+
+def small_world_plane(series: Mapping[str, Mapping[Any, SmallWorld | PlanePoint]], *, title: str = "") -> Figure:
+    """Clustering relative to the lattice, against path length relative to the random graph, along a training.
+
+    Every point is (L / L_random, C / C_lattice) of one graph, with L_random the mean over graphs with the same degrees
+    and C_lattice that of the ring lattice with the same degrees. Lattices lie at C / C_lattice = 1 far to the right,
+    random graphs at L / L_random = 1 low down, and small worlds in the upper left corner.
+
+    Args:
+        series: for every name the results of `small_world`, or points, by epoch (or any label), in the order of training.
+            A small world of which C, L or a reference is not defined is left out.
         title: over the picture.
 
     Returns:
-        A figure with the whole plane, and beside it the neighbourhood of the paths with arrows along them and with the
-        epochs at up to six points each. References are those of the last point of every series: the lattice, the mean of
-        the random graphs, and each of these (with its own C / C_lattice and L / L_random).
+        A figure with the whole plane, and beside it the neighbourhood of the points with arrows along paths and with the
+        epochs at up to six points each. A thin line leads from every point to the mean of its own random graphs, at
+        (1, C_random / C_lattice). The other references are those of the last point of every series: the lattice, and each
+        of the random graphs.
 
     Raises:
         AnalysisError: no series, or one without any point that is defined.
@@ -163,92 +226,86 @@ def small_world_plane(series: Mapping[str, Mapping[Any, SmallWorld]], *, title: 
         axes.axvline(1.0, color="0.5", linewidth=0.8, linestyle=":", zorder=0)
         axes.set(xlabel=r"path length relative to random, $L\,/\,L_\mathrm{random}$")
         plain(axes)
-    plane.axhline(1.0, color="0.5", linewidth=0.8, linestyle=":", zorder=0)
-    plane.annotate("small worlds", (0.0, 1.0), (6, -24), xycoords="axes fraction", textcoords="offset points",
-                   va="top", style="italic", color="0.35")  # fmt: skip
-    plane.set(ylabel=r"clustering relative to the lattice, $C\,/\,C_\mathrm{lattice}$", ylim=(0.0, None))
-    plane.set_title("the whole plane", fontsize=9)
-    figure.legend(*plane.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center", ncols=4)
+    for path in paths.values():
+        for left, low, mean in zip(path.x, path.y, path.means, strict=True):
+            near.plot([left, 1.0], [low, mean], color="0.55", linewidth=0.6, zorder=2)
+    _finish_plane(plane)
+    figure.legend(*plane.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center", ncols=3)
     _zoom(near, list(paths.values()))
-    named: list[FloatArray] = []
-    for path, (colour, _, _) in zip(paths.values(), cycle(STYLES), strict=False):
-        _annotate(near, path, colour, named)
-    near.set_title("near the path", fontsize=9)
     figure.suptitle(title, fontsize=10)
+    # Places on the screen are known once the layout is.
+    figure.draw_without_rendering()
+    _annotate(near, paths)
     return figure
 
 
-def _path(name: str, points: Mapping[Any, SmallWorld]) -> _Path:
-    usable = {str(epoch): point for epoch, point in points.items() if _missing(point) is None}
+def _path(name: str, points: Mapping[Any, SmallWorld | PlanePoint]) -> _Path:
+    usable, reason = dict[str, PlanePoint](), "it is empty"
+    for epoch, point in points.items():
+        try:
+            usable[str(epoch)] = point if isinstance(point, PlanePoint) else plane_point(point)
+        except AnalysisError as error:
+            reason = str(error)
     if not usable:
-        reasons = [reason for reason in map(_missing, points.values()) if reason is not None]
-        raise AnalysisError(f"series[{name!r}] has no point that is defined ({reasons[0] if reasons else 'it is empty'})")
-    pairs = np.array([_coordinates(point, _value(point.path_length), _value(point.clustering)) for point in usable.values()])
+        raise AnalysisError(f"series[{name!r}] has no point that is defined ({reason})")
+    places = np.array([point.place(point.clustering, point.path_length) for point in usable.values()])
+    means = np.array([point.place(*point.random)[1] for point in usable.values()])
     last = list(usable.values())[-1]
-    reference = last.fixed_degrees
-    lattice = _coordinates(last, _value(last.path_length_lattice), _value(last.clustering_lattice))
-    random = _coordinates(last, _value(reference.path_length), _value(reference.clustering))
-    cloud = _coordinates(last, reference.path_length_replicates, reference.clustering_replicates)
-    return _Path(tuple(usable), pairs[:, 0], pairs[:, 1], lattice, random, cloud)
-
-
-def _missing(point: SmallWorld) -> str | None:
-    """Why a point has no place in the plane, or None where it has one."""
-    reference = point.fixed_degrees
-    needed = (point.clustering, point.path_length, point.clustering_lattice, point.path_length_lattice,
-              reference.clustering, reference.path_length)  # fmt: skip
-    for quantity in needed:
-        if quantity.value is None:
-            return quantity.reason
-    return None if point.clustering_lattice.value else "the lattice with these degrees has no clustering"
-
-
-def _value(quantity: Any) -> float:
-    return float(quantity.value)
-
-
-def _coordinates(point: SmallWorld, length: Any, clustering: Any) -> tuple[Any, Any]:
-    """Length and clustering (numbers or arrays) relative to the references of the point."""
-    return length / _value(point.fixed_degrees.path_length), clustering / _value(point.clustering_lattice)
+    return _Path(tuple(usable), places[:, 0], places[:, 1], means, last.place(*last.lattice), last.place(*last.cloud))
 
 
 def _draw_references(axes: Axes, paths: list[_Path]) -> None:
     x, y = (np.concatenate([path.cloud[axis] for path in paths]) for axis in (0, 1))
     axes.plot(x, y, ".", color="0.7", markersize=4, zorder=1, label=REPLICATE_LABEL)
-    for label, marker, points in (
-        (RANDOM_LABEL, "P", [path.random for path in paths]),
+    earlier = np.concatenate([path.means[:-1] for path in paths])
+    if earlier.size:
+        axes.plot(np.ones(earlier.size), earlier, "_", color="0.35", markersize=9, zorder=2, label=OWN_LABEL)
+    for label, marker, places in (
+        (RANDOM_LABEL, "P", [(1.0, path.means[-1]) for path in paths]),
         (LATTICE_LABEL, "h", [path.lattice for path in paths]),
     ):
         axes.plot(
-            *zip(*points, strict=True), marker, color="black", markerfacecolor="white", markersize=9, zorder=3, label=label
+            *zip(*places, strict=True), marker, color="black", markerfacecolor="white", markersize=9, zorder=3, label=label
         )
 
 
-def _annotate(axes: Axes, path: _Path, colour: str, named: list[FloatArray]) -> None:
-    """Arrows along the path and names of its points, at a few of them where there are many.
+def _finish_plane(plane: Axes) -> None:
+    plane.axhline(1.0, color="0.5", linewidth=0.8, linestyle=":", zorder=0)
+    plane.set(ylabel=r"clustering relative to the lattice, $C\,/\,C_\mathrm{lattice}$")
+    plane.set_ylim(0.0, 1.14 * max(1.0, plane.dataLim.y1))
+    # Right of the line at 1 and above the one at 1, where points are rare.
+    plane.annotate("small worlds", (1.0, 1.0), (6, 7), textcoords="offset points", style="italic", color="0.35", zorder=0)
+    plane.set_title("the whole plane", fontsize=9)
 
-    Args:
-        named: where names stand already, as shares of the axes; points too near to them get none.
-    """
-    last = len(path.labels) - 1
-    places = axes.transAxes.inverted().transform(axes.transData.transform(np.stack([path.x, path.y], axis=1)))
-    # The ends first: they matter most.
-    spread = np.unique(np.linspace(0, last, min(_MAX_LABELS, last + 1)).round().astype(int)).tolist()
-    for index in dict.fromkeys([0, last, *spread]):
-        if all(np.abs(places[index] - other).max() > _LABEL_ROOM for other in named):
-            named.append(places[index])
-            axes.annotate(path.labels[index], (path.x[index], path.y[index]), (5, 5), textcoords="offset points",
-                          fontsize=8, color=colour, path_effects=halo(), zorder=6)  # fmt: skip
-        if index < last and np.abs(places[index + 1] - places[index]).max() > 0.5 * _LABEL_ROOM:
-            axes.annotate("", (path.x[index + 1], path.y[index + 1]), (path.x[index], path.y[index]), zorder=5,
-                          arrowprops={"arrowstyle": "-|>", "color": colour, "shrinkA": 3, "shrinkB": 3})  # fmt: skip
+
+def _annotate(axes: Axes, paths: Mapping[str, _Path]) -> None:
+    """Arrows along the paths and names of their points, at a few of them where there are many; the ends first."""
+    labels: list[tuple[str, float, float, str]] = []
+    obstacles = [np.array([path.cloud[0], path.cloud[1]]).T for path in paths.values()]
+    for path, (colour, _, _) in zip(paths.values(), cycle(STYLES), strict=False):
+        last = len(path.labels) - 1
+        spread = np.unique(np.linspace(0, last, min(_MAX_LABELS, last + 1)).round().astype(int)).tolist()
+        labels += [(path.labels[k], path.x[k], path.y[k], colour) for k in dict.fromkeys([0, last, *spread])]
+        corners = np.stack([path.x, path.y], axis=1)
+        for start, end in pairwise(corners):
+            arrow = {"arrowstyle": "-|>", "color": colour, "shrinkA": 3, "shrinkB": 3}
+            axes.annotate("", tuple(end), tuple(start), zorder=5, arrowprops=arrow)
+        means = np.stack([np.ones(path.means.size), path.means], axis=1)
+        obstacles += [*map(between, corners, corners[1:]), *map(between, corners, means)]
+    label_points(axes, labels, np.concatenate(obstacles))
 
 
 def _zoom(axes: Axes, paths: list[_Path]) -> None:
-    for axis, limit in ((0, axes.set_xlim), (1, axes.set_ylim)):
-        parts = [path.x if axis == 0 else path.y for path in paths]
-        shown = np.concatenate([*parts, *(path.cloud[axis] for path in paths), [path.random[axis] for path in paths]])
-        margin = 0.15 * float(np.ptp(shown)) or 0.05 * float(shown[0]) or 0.05
-        limit(shown.min() - margin, shown.max() + margin)
+    x = np.concatenate([[1.0], *(part for path in paths for part in (path.x, path.cloud[0]))])
+    y = np.concatenate([part for path in paths for part in (path.y, path.means, path.cloud[1])])
+    axes.set_xlim(_around(x))
+    axes.set_ylim(_around(y))
     axes.ticklabel_format(useOffset=False)
     axes.locator_params(nbins=6)
+    many = [path for path in paths if len(path.labels) > 1]
+    axes.set_title("near the path" if many else "near the point" if len(paths) == 1 else "near the points", fontsize=9)
+
+
+def _around(values: FloatArray) -> tuple[float, float]:
+    margin = 0.15 * float(np.ptp(values)) or 0.05 * float(values[0]) or 0.05
+    return float(values.min()) - margin, float(values.max()) + margin

@@ -1,6 +1,6 @@
 """What the pictures of this toolkit share: checks of what is drawn, panels side by side, axes that look alike."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,10 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocato
 
 from .errors import AnalysisError
 from .graphs import FloatArray
+
+_LABEL_SIZE = 8.0
+_GAPS = (4.0, 18.0)
+_AROUND = ((1, 1), (1, -1), (-1, 1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1))
 
 _MANY_TICKS = 6.0
 """A logarithmic axis over a smaller ratio than this would have two labels or three."""
@@ -117,3 +121,44 @@ def halo(width: float = 2.5) -> list[AbstractPathEffect]:
         The path effects.
     """
     return [withStroke(linewidth=width, foreground="white")]
+
+
+def between(start: npt.ArrayLike, end: npt.ArrayLike, n: int = 15) -> FloatArray:
+    """Points along a straight line, its ends among them.
+
+    Args:
+        start: (x, y).
+        end: (x, y).
+        n: number of points, at least 2.
+
+    Returns:
+        float64 of shape [n, 2].
+    """
+    return np.linspace(np.asarray(start, dtype=np.float64), np.asarray(end, dtype=np.float64), n)
+
+
+def label_points(axes: Axes, labels: Sequence[tuple[str, float, float, str]], obstacles: FloatArray) -> None:
+    """Write names beside points where they cover least; a name that would cover another one is left out.
+
+    Args:
+        axes: the panel; its figure has been laid out and its limits are final.
+        labels: (text, x, y, colour) of every point, the most important first.
+        obstacles: places that had better not be covered, float64 of shape [n, 2], in the units of the data.
+    """
+    pixels = axes.figure.dpi / 72.0
+    dots, window = axes.transData.transform(obstacles), axes.get_window_extent()
+    taken: list[tuple[FloatArray, FloatArray]] = []
+    for text, x, y, colour in labels:
+        half = 0.5 * _LABEL_SIZE * pixels * np.array([0.62 * len(text), 1.25])
+        here = axes.transData.transform((x, y))
+        centres = [here + np.array(way) * (half + gap * pixels) for gap in _GAPS for way in _AROUND]
+        free = [c for c in centres if all((np.abs(c - other) >= half + size).any() for other, size in taken)]
+        inside = [c for c in free if (c - half >= window.min).all() and (c + half <= window.max).all()]
+        if not (inside or free):
+            continue
+        # The first of equals, that is the nearest.
+        best = min(inside or free, key=lambda c: np.count_nonzero((np.abs(dots - c) < half).all(axis=1)))
+        taken.append((best, half))
+        leader = {"arrowstyle": "-", "color": colour, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2}
+        axes.annotate(text, (x, y), (best - here) / pixels, textcoords="offset points", ha="center", va="center", zorder=6,
+                      fontsize=_LABEL_SIZE, color=colour, path_effects=halo(), arrowprops=leader)  # fmt: skip

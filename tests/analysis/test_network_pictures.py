@@ -1,6 +1,5 @@
 """Pictures of networks show what was computed, can be told apart without colour, and refuse what they cannot draw."""
 
-from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -10,7 +9,7 @@ from bipartite_examples import complete, from_edges, random_graph, ring_lattice,
 from matplotlib.figure import Figure
 from scipy import stats
 
-from analysis import AnalysisError, SmallWorld, describe, small_world
+from analysis import AnalysisError
 from analysis.community import Modules, modules
 from analysis.degree_pictures import (
     BAND_LABEL,
@@ -21,15 +20,11 @@ from analysis.degree_pictures import (
     survival,
 )
 from analysis.graphs import BipartiteGraph
-from analysis.html import Block, Heading, Paragraph, Picture, Section, page
 from analysis.input_maps import field_centroids, first_layer_maps, input_strength_map, receptive_field_map
 from analysis.laws import power_law, tail_of
 from analysis.module_pictures import adjacency_matrix, cell_densities, module_edges, module_matrix
-from analysis.network_blocks import network_blocks
-from analysis.null_pictures import LATTICE_LABEL, RANDOM_LABEL, REPLICATE_LABEL, null_histograms, small_world_plane
 from analysis.nulls import erdos_renyi
 from analysis.powerlaw import PowerLawFit, fit_power_law
-from analysis.significance import permutation_p
 from analysis.wiring import field_sizes_and_radii
 
 
@@ -50,11 +45,6 @@ def blocks_graph() -> tuple[BipartiteGraph, Modules]:
     dst, src = np.nonzero(rng.random(inside.shape) < np.where(inside, 0.5, 0.05))
     graph = BipartiteGraph(60, 40, src, dst)
     return graph, modules(graph, 0)
-
-
-@cache
-def small_worlds() -> dict[int, SmallWorld]:
-    return {epoch: small_world(graph, 0, 3) for epoch, graph in enumerate([ring_lattice(40, 5), random_graph(40, 40, 200, 0)])}
 
 
 def test_degree_tails_show_the_data_the_fit_and_every_law() -> None:
@@ -80,10 +70,27 @@ def test_degree_tails_show_the_data_the_fit_and_every_law() -> None:
 
 def test_laws_and_null_can_be_told_apart_in_black_and_white() -> None:
     figure = degree_tails(random_graph(200, 100, 2000, seed=1), rng=0)
-    laws = [line for name, line in lines(figure, 2).items() if "power" in name or name in DRAWN_ALTERNATIVES]
-    assert len({str(line.get_linestyle()) + str(line._dash_pattern) for line in laws}) == len(laws) == 5
+    names = {"power law", *(name.replace("_", " ") for name in DRAWN_ALTERNATIVES)}
+    laws = [line for name, line in lines(figure, 2).items() if name in names]
+    assert {"negative_binomial", "binomial", "lognormal"} < set(DRAWN_ALTERNATIVES)
+    styles = {str(line.get_linestyle()) + str(line._dash_pattern) for line in laws}
+    assert len(styles) == len({line.get_color() for line in laws}) == len(laws) == len(names)
     assert lines(figure, 2)[OBSERVED_LABEL].get_marker() == "o"
     assert any(artist.get_label() == BAND_LABEL for artist in figure.axes[0].collections)
+
+
+def test_the_legend_of_the_laws_is_below_all_panels_and_styles_are_those_of_names() -> None:
+    graph = random_graph(200, 100, 2000, seed=1)
+    figure = drawn(degree_tails(graph, rng=0))
+    (legend,) = figure.legends
+    assert all(axes.get_legend() is None for axes in figure.axes)
+    lowest = min(axes.get_tightbbox().y0 for axes in figure.axes)
+    assert 0.0 <= legend.get_window_extent().y0 < legend.get_window_extent().y1 <= lowest
+    told = [text.get_text() for text in legend.get_texts()]
+    assert told == list(dict.fromkeys(told))
+    assert set(told) >= {"power law", OBSERVED_LABEL, BAND_LABEL, *(name.replace("_", " ") for name in DRAWN_ALTERNATIVES)}
+    alone = lines(degree_tails(graph, rng=0, alternatives=["binomial", "exponential"]), 2)
+    assert alone["binomial"].get_color() == lines(figure, 2)[DRAWN_ALTERNATIVES[0].replace("_", " ")].get_color()
 
 
 def test_survival_is_that_of_the_law() -> None:
@@ -109,8 +116,13 @@ def test_band_is_that_of_the_exact_counts() -> None:
 
 def test_degrees_without_a_fit_say_why() -> None:
     figure = drawn(degree_tails(ring_lattice(20, 3), rng=0, replicates=40))
-    assert "all positive degrees are 3" in figure.axes[0].get_title()
+    assert all("all positive degrees are 3" in axes.get_title() for axes in figure.axes)
+    assert len(figure.axes) == 2
+    # Sources of one degree, targets of several: the sources' lower panel is blank.
+    graph = from_edges(40, 10, [(s, t) for s in range(40) for t in (s % 4, 4 + s % 6)])
+    figure = drawn(degree_tails(graph, rng=0, replicates=40))
     assert not figure.axes[2].lines
+    assert figure.axes[3].lines
 
 
 def test_adjacency_orders_and_frames() -> None:
@@ -167,59 +179,6 @@ def test_module_without_a_side_has_no_row() -> None:
     assert module_matrix(graph, partition).axes[0].images[0].get_array().shape == (1, 2)
 
 
-def test_small_world_plane_has_points_and_references() -> None:
-    points = small_worlds()
-    figure = drawn(small_world_plane({"run": points}))
-    for panel in (0, 1):
-        path = lines(figure, panel)
-        x, y = path["run"].get_data()
-        for index, point in enumerate(points.values()):
-            assert point.path_length.value is not None
-            assert point.clustering.value is not None
-            assert x[index] == pytest.approx(point.path_length.value / point.fixed_degrees.path_length.value)
-            assert y[index] == pytest.approx(point.clustering.value / point.clustering_lattice.value)
-        last = points[1]
-        ratio = last.path_length_lattice.value / last.fixed_degrees.path_length.value  # type: ignore[operator]
-        assert path[LATTICE_LABEL].get_data() == (pytest.approx([ratio]), pytest.approx([1.0]))
-        assert path[RANDOM_LABEL].get_xdata() == pytest.approx([1.0])
-        assert path[REPLICATE_LABEL].get_xdata().size == 3
-    assert {"0", "1"} <= {text.get_text() for text in figure.axes[1].texts}
-
-
-def test_small_world_series_differ_in_line_and_marker() -> None:
-    figure = small_world_plane({"a": small_worlds(), "b": {1: small_worlds()[1]}})
-    a, b = lines(figure, 0)["a"], lines(figure, 0)["b"]
-    assert a.get_linestyle() != b.get_linestyle()
-    assert a.get_marker() != b.get_marker()
-
-
-def test_histograms_show_replicates_observed_and_control() -> None:
-    rng = np.random.default_rng(0)
-    draws = {"erdos_renyi": rng.normal(size=99), "fixed_degrees": rng.normal(3.0, 1.0, 49)}
-    figure = drawn(null_histograms({"C": 2.0}, {"C": draws}, control={"C": 0.5}))
-    hatches = set()
-    for axes, values in zip(figure.axes, draws.values(), strict=True):
-        assert f"B = {values.size}, p = {permutation_p(2.0, values):.3g}" in axes.get_title()
-        positions = {str(line.get_label()): line.get_xdata()[0] for line in axes.lines}
-        assert positions == {"observed (2)": 2.0, "control (0.5)": 0.5}
-        bars = axes.patches[0]
-        assert bars.get_path().vertices[:, 1].max() == pytest.approx(
-            np.histogram(values, len_bins(values))[0].max() / values.size
-        )
-        hatches.add(bars.get_hatch())
-    assert len(hatches) == 2
-
-
-def len_bins(values: Any) -> int:
-    return int(np.clip(np.sqrt(values.size), 4, 25))
-
-
-def test_histograms_of_equal_values_and_of_a_far_control() -> None:
-    figure = drawn(null_histograms({"a": 1.0, "b": 0.0}, {"a": {"x": [2.0, 2.0]}, "b": {"x": [0.0]}}, control={"a": 1e6}))
-    assert any("far right" in str(line.get_label()) for line in figure.axes[0].lines)
-    assert figure.axes[0].get_xlim()[1] < 10.0
-
-
 def test_first_layer_maps_show_strengths_and_fields() -> None:
     graph = weighted(random_graph(12, 6, 30, seed=0), seed=1)
     assert graph.weights is not None
@@ -244,7 +203,6 @@ def test_centroids_by_hand() -> None:
 
 
 EMPTY = from_edges(12, 3, [])
-UNDEFINED = {0: small_world(from_edges(3, 3, [(0, 0), (1, 1), (2, 2)]), 0, 1)}
 OTHER = Modules(np.zeros(2, dtype=np.int64), np.zeros(2, dtype=np.int64), 0.0)
 
 
@@ -259,15 +217,6 @@ OTHER = Modules(np.zeros(2, dtype=np.int64), np.zeros(2, dtype=np.int64), 0.0)
         (lambda: adjacency_matrix(complete(3, 3), OTHER), "source_labels has shape"),
         (lambda: module_matrix(complete(3, 3), OTHER), "source_labels has shape"),
         (lambda: module_matrix(complete(1, 1), Modules(np.array([-1]), np.array([0]), 0.0)), "label below 0"),
-        (lambda: null_histograms({}, {}), "observed is empty"),
-        (lambda: null_histograms({"a": 1.0}, {"b": {"x": [1.0]}}), "do not match: a, b"),
-        (lambda: null_histograms({"a": 1.0}, {"a": {}}), r"replicates\['a'\] is empty"),
-        (lambda: null_histograms({"a": np.nan}, {"a": {"x": [1.0]}}), r"observed\['a'\]"),
-        (lambda: null_histograms({"a": 1.0}, {"a": {"x": [np.inf]}}), r"replicates\['a'\]\['x'\]"),
-        (lambda: null_histograms({"a": 1.0}, {"a": {"x": ["no"]}}), "not a vector of numbers"),
-        (lambda: small_world_plane({}), "series is empty"),
-        (lambda: small_world_plane({"a": {}}), "no point that is defined"),
-        (lambda: small_world_plane({"a": UNDEFINED}), "no point that is defined"),
         (lambda: first_layer_maps({}, (3, 4)), "layers is empty"),
         (lambda: first_layer_maps({"a": complete(5, 2)}, (3, 4)), "image_shape is"),
         (lambda: receptive_field_map({"a": EMPTY}, (3, 4)), "has no edge"),
@@ -277,39 +226,3 @@ OTHER = Modules(np.zeros(2, dtype=np.int64), np.zeros(2, dtype=np.int64), 0.0)
 def test_bad_pictures(draw: Any, message: str) -> None:
     with pytest.raises(AnalysisError, match=message):
         draw()
-
-
-def kinds(blocks: list[Block]) -> Mapping[str, int]:
-    return {kind: sum(block.kind == kind for block in blocks) for kind in ("heading", "paragraph", "picture")}
-
-
-def test_network_blocks_make_a_page_of_moderate_size() -> None:
-    network = [weighted(random_graph(64, 30, 300, 0), 0), weighted(random_graph(30, 10, 60, 1), 1)]
-    control = [random_graph(64, 30, 300, 2), random_graph(30, 10, 60, 3)]
-    report = describe(network, nulls=2, control=control, rng=0, measures=["clustering", "paths", "degree"])
-    blocks = network_blocks(network, report, control=control, image_shape=(8, 8), rng=0, nulls=2)
-    assert kinds(blocks) == {"heading": 2, "paragraph": 0, "picture": 12}
-    captions = " ".join(block.caption for block in blocks if isinstance(block, Picture))
-    assert "robins alexander clustering" in captions
-    assert "control" in captions
-    assert len(page("t", [Section("Pictures", blocks)])) < 2_500_000
-
-
-def test_network_blocks_pass_over_what_cannot_be_drawn() -> None:
-    network = [from_edges(4, 4, [(0, 0), (1, 1), (2, 2), (3, 3)]), from_edges(4, 2, [])]
-    report = describe(network, nulls=0, rng=0, measures=["degree"])
-    blocks = network_blocks(network, report, image_shape=(2, 2), rng=0, nulls=2)
-    texts = [block.text for block in blocks if isinstance(block, Paragraph)]
-    assert len(texts) == 2
-    assert "small-world pictures are not drawn" in texts[0]
-    assert "no edge" in texts[1]
-    assert isinstance(blocks[0], Heading)
-
-
-def test_network_blocks_refuse_another_report() -> None:
-    graph = random_graph(6, 5, 12, 0)
-    report = describe(graph, nulls=0, rng=0, measures=["degree"])
-    with pytest.raises(AnalysisError, match="report describes layer 0: 6 x 5, 12 edges"):
-        network_blocks(random_graph(6, 5, 13, 0), report, rng=0)
-    with pytest.raises(AnalysisError, match="control has the layer sizes"):
-        network_blocks(graph, report, control=random_graph(5, 5, 12, 0), rng=0)

@@ -9,7 +9,9 @@ from bipartite_examples import random_graph
 from scipy import stats
 
 from analysis import AnalysisError
+from analysis.alternatives import LAWS
 from analysis.bootstrap import GoodnessOfFit
+from analysis.laws import FittedLaw, Tail
 from analysis.powerlaw import PowerLawFit, fit_power_law
 from analysis.quantity import Quantity, defined, undefined
 from analysis.tails import (
@@ -41,7 +43,7 @@ def value(quantity: Quantity) -> float:
     return quantity.value
 
 
-@pytest.mark.parametrize("alternative", ["exponential", "poisson", "binomial", "negative_binomial"])
+@pytest.mark.parametrize("alternative", ["exponential", "stretched_exponential", "poisson", "binomial", "negative_binomial"])
 def test_zeta_data_prefer_the_power_law(alternative: str) -> None:
     degrees = zeta_sample(2.5, 5000, seed=4)
     ratio, p = likelihood_ratio(degrees, fitted(degrees), alternative, 10**6)
@@ -77,6 +79,26 @@ def test_truncated_power_law_contains_the_power_law() -> None:
     assert value(ratio) == pytest.approx(
         power_law_log_likelihoods(tail, fitted(plain).alpha, fitted(plain).xmin).sum() - better, abs=1e-6
     )
+
+
+def test_stretched_exponential_data_prefer_it() -> None:
+    """Degrees with P(K >= k) = exp(1 - k^0.5): from 1 on it wins by far, and where both begin late they look alike."""
+    degrees = np.floor((1 + np.random.default_rng(1).exponential(size=3000)) ** 2).astype(int)
+    ratio, p = likelihood_ratio(degrees, PowerLawFit(1.5, 1, 0.1, degrees.size), "stretched_exponential")
+    assert value(ratio) < -10
+    assert value(p) < 1e-10
+    ratio, p = likelihood_ratio(degrees, PowerLawFit(4.0, 40, 0.1, 10), "stretched_exponential")
+    assert value(p) > 0.05
+
+
+def test_a_fit_that_fails_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(tail: Tail) -> FittedLaw:
+        raise ValueError("no bracket")
+
+    monkeypatch.setattr("analysis.tails.LAWS", {**LAWS, "stretched_exponential": broken})
+    degrees = zeta_sample(2.5, 300, seed=1)
+    found = likelihood_ratio(degrees, fitted(degrees), "stretched_exponential")
+    assert {one.reason for one in found} == {"the fit of the stretched exponential failed (no bracket)"}
 
 
 def test_ratio_is_that_of_the_package() -> None:
@@ -124,7 +146,7 @@ def test_nothing_is_printed_or_warned(capfd: pytest.CaptureFixture[str]) -> None
 
 def evidence(p: float, alpha: float = 2.5, n_tail: int = 100, ratio: float = 0.0, ratio_p: float = 0.5) -> TailEvidence:
     goodness = GoodnessOfFit(defined(p), 1, 10, 0)
-    ratios = {"exponential": (defined(ratio), defined(ratio_p)), "binomial": (undefined("no"), undefined("no"))}
+    ratios = {"stretched_exponential": (defined(ratio), defined(ratio_p)), "binomial": (undefined("no"), undefined("no"))}
     return TailEvidence(PowerLawFit(alpha, 2, 0.1, n_tail), goodness, ratios, defined(50.0))
 
 
