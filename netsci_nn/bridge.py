@@ -6,6 +6,8 @@ orientation `[n_out, n_in]`: targets are rows, sources are columns. This is the 
 igraph; torch is imported only where a tensor is asked for.
 """
 
+import re
+import warnings
 from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
@@ -205,17 +207,22 @@ def _array(values: ArrayLike) -> npt.NDArray[Any]:
 
 
 def write_graphml(topology: BipartiteTopology, weights: npt.NDArray[Any] | None, path: Path) -> None:
-    """Write the igraph graph of `topology` as GraphML."""
-    to_igraph(topology, None if weights is None else weights.astype(np.float64)).write_graphml(str(path))
+    """Write the igraph graph of `topology` as GraphML.
+
+    Raises:
+        OSError: when the disk is full.
+    """
+    graph = to_igraph(topology, None if weights is None else weights.astype(np.float64))
+    try:
+        graph.write_graphml(str(path))
+    except igraph.InternalError as error:
+        raise OSError(_without_place(error)) from error
 
 
 def read_graphml(path: Path) -> WeightedTopology:
     """Read a GraphML file whose vertices carry the boolean `type` (see `from_igraph`), or networkx's `bipartite` instead;
     weights become float32."""
-    try:
-        graph = igraph.Graph.Read_GraphML(str(path))
-    except igraph.InternalError as error:
-        raise TopologyError(f"GraphML cannot be read: {error}") from error
+    graph = _parsed(path, "GraphML cannot be read")
     if "type" not in graph.vs.attributes() and "bipartite" in graph.vs.attributes():
         graph.vs["type"] = graph.vs["bipartite"]
     topology, weights = from_igraph(graph)
@@ -224,12 +231,18 @@ def read_graphml(path: Path) -> WeightedTopology:
 
 def read_layered_graphml(path: Path) -> igraph.Graph | None:
     """Read a GraphML file of a whole network, whose vertices carry `layer` as `stack_to_igraph` gives it, as whole numbers
-    (GraphML keeps them as decimals); None where they carry none."""
-    try:
-        graph = igraph.Graph.Read_GraphML(str(path))
-    except igraph.InternalError as error:
-        raise TopologyError(f"GraphML cannot be read: {error}") from error
+    (GraphML keeps them as decimals); None where they carry `type` or `bipartite` instead.
+
+    Raises:
+        TopologyError: when the file does not hold GraphML, or its vertices carry none of the three.
+    """
+    graph = _parsed(path, "GraphML cannot be read")
     if "layer" not in graph.vs.attributes():
+        if not {"type", "bipartite"} & set(graph.vs.attributes()):
+            raise TopologyError(
+                "its vertices carry neither 'type' (false for a source, true for a target) nor 'bipartite' (0 or 1) nor "
+                "'layer' (0, 1, ...); one of them must say where each belongs"
+            )
         return None
     for sequence in (graph.vs, graph.es):
         if "layer" in sequence.attributes():
@@ -303,10 +316,22 @@ def graph_edges(graph: igraph.Graph | networkx.Graph | str | PathLike[str]) -> t
 def _graph_of_file(path: str | PathLike[str]) -> igraph.Graph:
     if not Path(path).is_file():
         raise ConfigError(f"path {str(path)!r} is not a file")
+    return _parsed(path, f"file {str(path)!r} cannot be read as GraphML")
+
+
+def _parsed(path: str | PathLike[str], failure: str) -> igraph.Graph:
+    """Read GraphML; warnings of attributes that are not declared are nothing that a reader can do anything about."""
     try:
-        return igraph.Graph.Read_GraphML(str(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return igraph.Graph.Read_GraphML(str(path))
     except igraph.InternalError as error:
-        raise TopologyError(f"file {str(path)!r} cannot be read as GraphML: {error}") from error
+        raise TopologyError(f"{failure}: {_without_place(error)}") from error
+
+
+def _without_place(error: igraph.InternalError) -> str:
+    """What igraph says, without the line of its own source."""
+    return re.sub(r"^Error at \S+: ", "", str(error))
 
 
 def _marks_of_igraph(graph: igraph.Graph) -> npt.NDArray[np.bool_] | None:

@@ -38,6 +38,16 @@ DAMAGE = (
 )
 
 
+def try_writing(path: Path_) -> None:
+    """Make and remove a temporary file beside `path`, which `atomic_write` will need; permissions alone do not tell.
+
+    Raises:
+        ConfigError: when no file may or can be written at `path`.
+    """
+    with _writing(path), _temporary_file(_destination(path)):
+        pass
+
+
 @contextmanager
 def atomic_write(path: Path_) -> Iterator[Path]:
     """Give a temporary path beside `path` to write to; rename it to `path` when the block ends without an error.
@@ -45,16 +55,10 @@ def atomic_write(path: Path_) -> Iterator[Path]:
     The data are flushed to the disk before the rename, so that `path` holds the old or the new content, never a part.
 
     Raises:
-        ConfigError: when `path` is a folder or lies in none.
+        ConfigError: when `path` is a folder, a device or anything else but a regular file, when it lies in no folder, or
+            when the system does not let it be written, as on a disk that is full or read-only.
     """
-    target = Path(path)
-    if target.is_dir() or not target.parent.is_dir():
-        reason = "is a folder" if target.is_dir() else "lies in a folder that does not exist"
-        raise ConfigError(f"path {str(path)!r} {reason}; it must be a file that can be written")
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with _writing(path), _temporary_file(target := _destination(path)) as temporary:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
@@ -62,8 +66,43 @@ def atomic_write(path: Path_) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(target)
+
+
+def _destination(path: Path_) -> Path:
+    """Where a file may be written for `path`: symbolic links are followed, not replaced."""
+    given = Path(path)
+    target = Path(os.path.realpath(given)) if given.is_symlink() else given
+    if given.is_dir():
+        reason = "is a folder"
+    elif given.exists() and not given.is_file():
+        reason = "is a device, a pipe or a socket"
+    elif not target.parent.is_dir():
+        reason = "lies in a folder that does not exist"
+    else:
+        return target
+    raise ConfigError(f"path {str(path)!r} {reason}; it must be a file that can be written")
+
+
+@contextmanager
+def _temporary_file(target: Path) -> Iterator[Path]:
+    """Give an empty file beside `target`, with its ending, and remove it at the end where it is still there."""
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem[:40]}.", suffix=target.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _writing(path: Path_) -> Iterator[None]:
+    """Name the file in what the system says against writing it."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise ConfigError(f"path {str(path)!r} cannot be written: {reason}") from error
 
 
 def write_text(path: Path_, text: str) -> None:
@@ -101,14 +140,18 @@ def load_topology(path: Path_) -> BipartiteTopology:
     return load_weighted(path).topology
 
 
-def load_weighted(path: Path_) -> bridge.WeightedTopology:
+def load_weighted(path: Path_, ending: str | None = None) -> bridge.WeightedTopology:
     """Read a topology and, where the file has them, its weights as float32 `[n_edges]`, as `save_topology` writes them.
+
+    Args:
+        path: the file.
+        ending: which format it has, for example ".csv"; by default the ending of `path` says so.
 
     Raises:
         ConfigError: when the ending is unknown or the file is missing.
         CheckpointError: when the file is damaged or does not hold a topology.
     """
-    form = _format(path)
+    form = _format(path if ending is None else f"file{ending}")
     if not Path(path).is_file():
         raise ConfigError(f"path {str(path)!r} is not a file")
     try:
@@ -142,14 +185,9 @@ def load_network(path: Path_) -> list[bridge.WeightedTopology]:
     """
     try:
         arrays = load_file(path)
-        n_layers = len({name.split(".")[1] for name in arrays})
-        layers = [
-            bridge.WeightedTopology(
-                _from_arrays({name: arrays[f"layers.{layer}.{name}"] for name in ("shape", "src", "dst")}),
-                arrays.get(f"layers.{layer}.values"),
-            )
-            for layer in range(n_layers)
-        ]
+        n_layers = len({name.split(".")[1] for name in arrays if name.startswith("layers.")})
+        prefixes = [f"layers.{layer}." for layer in range(max(1, n_layers))]
+        layers = [bridge.WeightedTopology(_from_arrays(arrays, prefix), arrays.get(f"{prefix}values")) for prefix in prefixes]
     except DAMAGE as error:
         raise CheckpointError(f"file {str(path)!r} does not hold a network: {error}") from error
     return layers
@@ -180,11 +218,15 @@ def _weighted(arrays: Mapping[str, np.ndarray]) -> bridge.WeightedTopology:
     return bridge.WeightedTopology(topology, bridge.edge_weights(arrays["values"], topology.n_edges).astype(np.float32))
 
 
-def _from_arrays(arrays: Mapping[str, np.ndarray]) -> BipartiteTopology:
-    shape = arrays["shape"]
+def _from_arrays(arrays: Mapping[str, np.ndarray], prefix: str = "") -> BipartiteTopology:
+    names = [prefix + name for name in ("shape", "src", "dst")]
+    missing = [repr(name) for name in names if name not in arrays]
+    if missing:
+        raise TopologyError(f"it has no array {' and no array '.join(missing)}")
+    shape, src, dst = (arrays[name] for name in names)
     if shape.shape != (2,) or shape.dtype.kind not in "iu":
-        raise TopologyError(f"its 'shape' is {shape.tolist()}; it must be two integers, n_in and n_out")
-    return BipartiteTopology(int(shape[0]), int(shape[1]), arrays["src"], arrays["dst"])
+        raise TopologyError(f"its {names[0]!r} is {shape.tolist()}; it must be two integers, n_in and n_out")
+    return BipartiteTopology(int(shape[0]), int(shape[1]), src, dst)
 
 
 def _write_npz(topology: BipartiteTopology, values: Values, path: Path) -> None:
@@ -193,6 +235,8 @@ def _write_npz(topology: BipartiteTopology, values: Values, path: Path) -> None:
 
 
 def _read_npz(path: Path) -> bridge.WeightedTopology:
+    if not zipfile.is_zipfile(path):
+        raise TopologyError("it is no archive of arrays, or its end is missing")
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return _weighted({name: archive[name] for name in ("shape", "src", "dst", "values") if name in archive.files})
 
@@ -207,17 +251,27 @@ def _write_csv(topology: BipartiteTopology, values: Values, path: Path) -> None:
 
 
 def _read_csv(path: Path) -> bridge.WeightedTopology:
-    with path.open(encoding="utf-8") as file:
-        sizes = dict(word.partition("=")[::2] for word in file.readline().lstrip("# ").split())
-        lines = [line for line in file if line.strip()]
-    if set(sizes) != {"n_in", "n_out"}:
-        raise TopologyError("its first line must be '# n_in=... n_out=...'")
+    with path.open(encoding="utf-8-sig") as file:
+        n_in, n_out = _sizes(file.readline().strip())
+        lines = [line for line in (line.partition("#")[0].strip() for line in file) if line]
     is_weighted = bool(lines) and lines[0].count(",") == 2
     ends, weights = np.empty((0, 2), dtype=np.int64), None
-    if lines:
-        ends = np.loadtxt(lines, dtype=np.int64, delimiter=",", ndmin=2, usecols=(0, 1) if is_weighted else None)
-        weights = np.loadtxt(lines, dtype=np.float32, delimiter=",", ndmin=1, usecols=2) if is_weighted else None
-    return bridge.from_edges(ends, int(sizes["n_in"]), int(sizes["n_out"]), weights)
+    try:
+        if lines:
+            ends = np.loadtxt(lines, dtype=np.int64, delimiter=",", ndmin=2, usecols=(0, 1) if is_weighted else None)
+            weights = np.loadtxt(lines, dtype=np.float32, delimiter=",", ndmin=1, usecols=2) if is_weighted else None
+    except ValueError as error:
+        reason = str(error).partition(";")[0]  # what follows is advice to programmers
+        raise TopologyError(f"its further lines must be 'source,target' or 'source,target,weight': {reason}") from error
+    return bridge.from_edges(ends, n_in, n_out, weights)
+
+
+def _sizes(line: str) -> tuple[int, int]:
+    """The sizes in the first line of a table of edges."""
+    sizes = dict(word.partition("=")[::2] for word in line.lstrip("# ").split())
+    if set(sizes) != {"n_in", "n_out"} or not all(size.isdecimal() for size in sizes.values()):
+        raise TopologyError(f"its first line is {line[:60]!r}; it must be '# n_in=... n_out=...' with two whole numbers")
+    return int(sizes["n_in"]), int(sizes["n_out"])
 
 
 def _write_safetensors(topology: BipartiteTopology, values: Values, path: Path) -> None:

@@ -1,5 +1,7 @@
 """Topologies on disk: exact round trips, damaged files by name, and writes that are all or nothing."""
 
+import os
+import resource
 import stat
 import struct
 import zipfile
@@ -12,7 +14,16 @@ from safetensors.numpy import save_file
 from sparse_cases import CASES, topologies
 
 from netsci_nn import BipartiteTopology, CheckpointError, ConfigError, TopologyError, generators
-from netsci_nn.io import atomic_write, load_network, load_topology, load_weighted, save_network, save_topology, write_text
+from netsci_nn.io import (
+    atomic_write,
+    load_network,
+    load_topology,
+    load_weighted,
+    save_network,
+    save_topology,
+    try_writing,
+    write_text,
+)
 
 ENDINGS = [".safetensors", ".npz", ".graphml", ".csv"]
 EXAMPLE = generators.erdos_renyi(30, 20, density=0.2, rng=0)
@@ -202,10 +213,84 @@ def test_failing_save_leaves_the_old_file(ending: str, tmp_path: Path, monkeypat
         raise OSError("disk full")
 
     monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(ConfigError, match=rf"path '.*kept{ending}' cannot be written: disk full"):
         generators.erdos_renyi(5, 5, n_edges=7, rng=0).save(path)
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+@formats
+def test_a_full_disk_is_named_and_leaves_no_file(ending: str, tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    topology = generators.erdos_renyi(99, 99, n_edges=999, rng=0)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
+    try:
+        with pytest.raises(ConfigError, match=rf"path '.*full{ending}' cannot be written: ."):
+            topology.save(tmp_path / f"full{ending}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_regular_files_are_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        for write in (lambda path: write_text(path, "text"), try_writing):
+            with pytest.raises(ConfigError, match=rf"path '.*{name}' is a device, a pipe or a socket; it must be a file"):
+                write(tmp_path / name)
+    assert (tmp_path / "pipe").is_fifo()
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["link", "pipe"]
+
+
+def test_links_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for name in ("old", "new"):
+        (tmp_path / name).symlink_to(Path("folder") / name)
+    (tmp_path / "folder" / "old").write_text("old")
+    for name in ("old", "new"):
+        write_text(tmp_path / name, "text")
+        assert (tmp_path / name).is_symlink()
+        assert (tmp_path / "folder" / name).read_text() == "text"
+
+
+def test_trying_leaves_nothing_and_needs_a_name_that_the_system_allows(tmp_path: Path) -> None:
+    try_writing(tmp_path / "new.npz")
+    try_writing(tmp_path / ("n" * 240 + ".npz"))
+    with pytest.raises(ConfigError, match="cannot be written: File name too long"):
+        try_writing(tmp_path / ("n" * 300))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "# n_in=x n_out=2\n1,0\n", r"its first line is '# n_in=x n_out=2'; it must be '# n_in=... n_out=...' with"),
+        ("a.csv", "# n_in=-3 n_out=2\n1,0\n", r"with two whole numbers"),
+        ("a.csv", "# n_in=3 n_out=2\n1,0\n1\n", r"the number of columns changed from 2 to 1 at row 2$"),
+        ("a.npz", "text", "it is no archive of arrays, or its end is missing"),
+        ("a.graphml", "text", r"GraphML cannot be read: Line 1: Document is empty"),
+    ],
+)
+def test_sentences_are_for_those_who_wrote_the_file(name: str, content: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(CheckpointError, match=message):
+        load_topology(tmp_path / name)
+
+
+def test_edge_lists_may_begin_with_a_mark_and_have_no_edge(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("\ufeff# n_in=3 n_out=2\n# no edge\n", encoding="utf-8")
+    assert load_topology(tmp_path / "a.csv") == BipartiteTopology(3, 2, [], [])
+    (tmp_path / "a.txt").write_text("# n_in=3 n_out=2\n1,0\n")
+    assert load_weighted(tmp_path / "a.txt", ".csv").topology == BipartiteTopology(3, 2, [1], [0])
+
+
+def test_missing_arrays_are_named(tmp_path: Path) -> None:
+    save_file(arrays(src=None), tmp_path / "a.safetensors")
+    with pytest.raises(CheckpointError, match=r"does not hold a topology: it has no array 'src'$"):
+        load_topology(tmp_path / "a.safetensors")
+    with pytest.raises(CheckpointError, match=r"does not hold a network: it has no array 'layers\.0\.shape' and no array"):
+        load_network(tmp_path / "a.safetensors")
 
 
 def test_overwriting_replaces_and_uses_the_usual_permissions(tmp_path: Path) -> None:

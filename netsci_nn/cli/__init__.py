@@ -5,7 +5,7 @@ import logging
 import typer
 
 from netsci_nn.cli import ablate, analyze, compare, demo, doctor, evolve, generate, train
-from netsci_nn.cli.output import reported_errors
+from netsci_nn.cli.output import interruptible, reported_errors
 
 app = typer.Typer(
     help="Neural networks whose sparse layers are bipartite graphs: generate them, train them, analyse them.",
@@ -13,14 +13,14 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("demo")(demo.demo)
-app.command("generate")(generate.generate)
-app.command("train")(train.train)
-app.command("analyze")(analyze.analyze)
-app.command("compare")(compare.compare)
-app.command("evolve")(evolve.evolve)
-app.command("ablate")(ablate.ablate)
-app.command("doctor")(doctor.doctor)
+app.command("demo")(interruptible(demo.demo))
+app.command("generate")(interruptible(generate.generate))
+app.command("train")(interruptible(train.train))
+app.command("analyze")(interruptible(analyze.analyze))
+app.command("compare")(interruptible(compare.compare))
+app.command("evolve")(interruptible(evolve.evolve))
+app.command("ablate")(interruptible(ablate.ablate))
+app.command("doctor")(interruptible(doctor.doctor))
 
 
 def main() -> None:

@@ -8,9 +8,12 @@ from statistics import fmean, stdev
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
-from netsci_nn.cli.output import INTERRUPTED, STDERR, STDOUT, print_table
+from netsci_nn.cli.options import check_data_dir
+from netsci_nn.cli.output import INTERRUPTED, STDERR, STDOUT, print_table, say, say_interrupted
 from netsci_nn.data import load_dataset
+from netsci_nn.errors import ConfigError
 from netsci_nn.experiment.ablation import (
     Ablation,
     PairedDifference,
@@ -22,6 +25,7 @@ from netsci_nn.experiment.ablation import (
 )
 from netsci_nn.experiment.result import RunResult
 from netsci_nn.training import ProgressBar, progress_display
+from netsci_nn.training.config import load_experiment, slug
 
 NOTE = (
     "Own wiring: the run's final topology; same degrees: a random graph with the degree of every neuron on both sides, drawn "
@@ -44,24 +48,44 @@ def ablate(
     The same command again goes on where it was interrupted.
     """
     directory = run / "ablation" if out is None else out
+    if not run.is_dir():
+        state = "is a file" if run.exists() else "does not exist"
+        raise ConfigError(f"directory {str(run)!r} {state}; it must be a run directory")
+    check_data_dir(data_dir)
     plan = plan_ablation(run, directory, seeds=seeds, epochs=epochs)
+    _check_epochs(plan)
     dataset = load_dataset(plan.experiment.dataset, data_dir)
     results: list[RunResult] = []
     with progress_display(STDERR) as display, _quiet_generators():
         total = display.add_task("retrainings", total=len(plan.experiment.method) * len(plan.experiment.seeds))
         for result in run_ablation(
-            plan, dataset, lambda method, seed: ProgressBar(display, f"{method}, seed {seed}"), workers=workers
+            plan, dataset, lambda method, seed: ProgressBar(display, escape(f"{method}, seed {seed}")), workers=workers
         ):
             results.append(result)
             display.advance(total)
     if any(result.interrupted for result in results):
-        STDERR.print("interrupted: the same command again goes on from here", style="yellow")
+        say_interrupted("the same command again goes on from here")
         raise typer.Exit(INTERRUPTED)
     ablation = summarise(results)
     assert ablation is not None
     path = save_ablation(ablation, plan, run)
     _print(ablation, plan)
-    STDOUT.print(f"written to {path}", highlight=False, soft_wrap=True)
+    say(f"written to {path}")
+
+
+def _check_epochs(plan: Plan) -> None:
+    """Raise a ConfigError unless there is training, as long as in the retrainings that the folder holds already."""
+    epochs = plan.experiment.training.epochs
+    if epochs < 1:
+        raise ConfigError(f"epochs is {epochs}; without training no wiring differs: give --epochs, an integer >= 1")
+    places = (plan.directory / slug(method.name) for method in plan.experiment.method)
+    for config in (config for place in places for config in sorted(place.glob("seed-*/config.toml"))):
+        known = load_experiment(config).training.epochs
+        if known != epochs:
+            raise ConfigError(
+                f"out {str(plan.directory)!r} belongs to another experiment, with {known} epochs a retraining where there "
+                f"are {epochs} now; give --epochs {known} to go on with it, or another folder by --out"
+            )
 
 
 def _print(ablation: Ablation, plan: Plan) -> None:
@@ -71,8 +95,8 @@ def _print(ablation: Ablation, plan: Plan) -> None:
     header = ["effect of", "difference", "points", "95 % interval"]
     print_table("Paired differences", header, [_difference_row(difference) for difference in ablation.differences])
     for difference in ablation.differences:
-        STDOUT.print(difference.sentence, highlight=False, soft_wrap=True)
-    STDOUT.print(NOTE.format(epochs=plan.experiment.training.epochs, n=n_seeds), highlight=False)
+        say(difference.sentence)
+    STDOUT.print(NOTE.format(epochs=plan.experiment.training.epochs, n=n_seeds), markup=False, highlight=False)
 
 
 def _percent(values: tuple[float, ...]) -> str:

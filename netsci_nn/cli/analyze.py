@@ -1,22 +1,23 @@
 """`netsci-nn analyze`: the measures of any network as a graph, beside its null models, and what follows from them."""
 
-import json as json_format
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from netsci_nn.cli.intake import Intake, Network, take_in
-from netsci_nn.cli.output import INTERRUPTED, STDERR, STDOUT, check_writable
-from netsci_nn.data import load_dataset
-from netsci_nn.errors import ConfigError, DataError
+from netsci_nn.cli.destinations import check_writable, written_or_told
+from netsci_nn.cli.intake import Network, take_in
+from netsci_nn.cli.options import check_nulls, parse_image_shape
+from netsci_nn.cli.output import INTERRUPTED, STDERR, STDOUT, say, say_interrupted
+from netsci_nn.cli.report_files import Analysis, Settings, document, page
+from netsci_nn.data import image_shape_of
+from netsci_nn.errors import ConfigError
 from netsci_nn.io import write_text
 from netsci_nn.training import progress_display
 from netsci_nn.training.config import load_experiment
 
 if TYPE_CHECKING:
     from analysis import TopologyReport
-    from analysis.html import Section
 
 
 def analyze(
@@ -24,10 +25,10 @@ def analyze(
         Path,
         typer.Argument(
             help="Run directory; topology (.safetensors, .npz, .graphml, .csv); scipy biadjacency (.npz); edge list (.csv, "
-            ".tsv, .txt, .edges); or state dict of any torch model (.pt, .pth, .safetensors)."
+            ".tsv, .txt, .edges); or state dict of any torch model (.pt, .pth, .ckpt, .bin, .safetensors)."
         ),
     ],
-    nulls: Annotated[int, typer.Option(help="Random graphs of each null model.", min=0)] = 200,
+    nulls: Annotated[int, typer.Option(help="Random graphs of each null model.")] = 200,
     seed: Annotated[int, typer.Option(help="Seed of the random graphs.", min=0)] = 0,
     json: Annotated[Path | None, typer.Option(help="Also write the report as JSON.")] = None,
     html: Annotated[Path | None, typer.Option(help="Also write the report as a page.")] = None,
@@ -35,84 +36,107 @@ def analyze(
         float | None,
         typer.Option(help="Of a state dict, take the weights with |w| > THRESHOLD as edges; by default those not 0."),
     ] = None,
+    image_shape: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HEIGHTxWIDTH",
+            help="The inputs are the pixels of an image, row after row: measure and draw where the first layer looks. "
+            "Known of runs on digits and MNIST.",
+        ),
+    ] = None,
 ) -> None:
     """Measure a graph beside random graphs of equal size and of equal degrees; a run also beside its start.
 
-    Ctrl-C while random graphs are drawn ends with the report so far, marked as such.
+    Ctrl-C ends with the report so far, marked as such.
     """
-    check_writable(json, html)
+    check_nulls(nulls, 0)
+    shape = parse_image_shape(image_shape)
+    check_writable(json, html, reads=target)
     intake = take_in(target, threshold)
+    shape = _checked_shape(shape, intake.networks) if shape is not None else _shape_of_run(target)
+    analysis = Analysis(target, intake, Settings(seed, nulls, threshold, shape))
     for note in intake.notes:
-        STDOUT.print(note, highlight=False, soft_wrap=True)
-    reports = _describe(intake, nulls, seed)
-    if json is not None:
-        write_text(json, json_format.dumps(_document(target, intake, reports), indent=2, allow_nan=False) + "\n")
-    if html is not None:
-        from analysis import html as pages
-
-        write_text(html, pages.page(f"Topology of {target}", _page_sections(target, intake, reports, seed)))
-    if any(report.interrupted for report in reports):
+        say(note)
+    try:
+        with written_or_told(json, html):
+            _describe(analysis)
+    except (SystemExit, OSError):  # the tables cannot be printed any more; what they were to show is there
+        _write(analysis, json, html)
+        raise
+    _write(analysis, json, html)
+    if analysis.is_interrupted:
+        files = [str(path) for path in (json, html) if path is not None]
+        say_interrupted(f"the report so far is {'in ' + ' and '.join(files) if files else 'above'}")
         raise typer.Exit(INTERRUPTED)
 
 
-def _describe(intake: Intake, nulls: int, seed: int) -> list["TopologyReport"]:
-    """Describe and print one network after the other; an interruption ends with the one that it met."""
-    reports: list[TopologyReport] = []
-    for network in intake.networks:
-        reports.append(_report(network, nulls, seed))
-        if network.name:
-            STDOUT.print(f"\n{network.name}", style="bold", markup=False, highlight=False, soft_wrap=True)
-        STDOUT.print(reports[-1].to_table())
-        STDOUT.print(reports[-1].to_verdict_table())
-        if reports[-1].interrupted:
-            break
-    return reports
+def _describe(analysis: Analysis) -> None:
+    """Describe and print one network after the other; an interruption ends with the last one of which there is something."""
+    try:
+        for network in analysis.intake.networks:
+            analysis.reports.append(_report(network, analysis.settings))
+            _print(network.name, analysis.reports[-1])
+            if analysis.is_interrupted:
+                return
+    except KeyboardInterrupt:
+        if not analysis.reports:
+            raise
+        analysis.is_stopped = True
 
 
-def _report(network: Network, nulls: int, seed: int) -> "TopologyReport":
-    import analysis
+def _report(network: Network, settings: Settings) -> "TopologyReport":
+    from analysis import as_layered, describe
 
+    graph = as_layered(network.graph)
     with progress_display(STDERR) as display:
-        task = display.add_task("random graphs", total=2 * nulls)
-        return analysis.describe(
-            network.graph,
-            nulls=nulls,
+        task = display.add_task("random graphs", total=2 * settings.nulls)
+        return describe(
+            graph,
+            nulls=settings.nulls,
             control=network.control,
-            rng=seed,
+            rng=settings.seed,
+            image_shape=settings.shape_for(graph.layer_sizes[0]),
             progress=lambda done, total: display.update(task, completed=done, total=total),
         )
 
 
-def _document(target: Path, intake: Intake, reports: list["TopologyReport"]) -> dict[str, Any]:
-    """What the JSON file holds: of a single network its report, of several a list; beside it how the target was read."""
-    source = {"path": str(target), "notes": intake.notes}
-    named = list(zip(intake.networks, reports, strict=False))
-    if len(intake.networks) == 1:
-        return {**reports[0].to_dict(), "source": source | ({"layers": named[0][0].name} if named[0][0].name else {})}
-    return {"source": source, "networks": [{"layers": network.name, **report.to_dict()} for network, report in named]}
+def _print(name: str, report: "TopologyReport") -> None:
+    if name:
+        STDOUT.print(f"\n{name}", style="bold", markup=False, highlight=False, soft_wrap=True)
+    STDOUT.print(report.to_table())
+    STDOUT.print(report.to_verdict_table())
 
 
-def _page_sections(target: Path, intake: Intake, reports: list["TopologyReport"], seed: int) -> list["Section"]:
-    """Tables of every network and, unless it was interrupted, pictures."""
-    from analysis import html as pages
-    from analysis.network_blocks import network_blocks
-
-    image_shape = _image_shape(target)
-    sections: list[Section] = []
-    if intake.notes:
-        sections.append(pages.Section("How it was read", [pages.Paragraph(note) for note in intake.notes]))
-    for network, report in zip(intake.networks, reports, strict=False):
-        title = f": {network.name}" if network.name else ""
-        sections.append(pages.Section(f"Measures{title}", pages.report_blocks(report)))
-        if not report.interrupted:
-            blocks = network_blocks(network.graph, report, rng=seed, control=network.control, image_shape=image_shape)
-            sections.append(pages.Section(f"Pictures{title}", blocks))
-    return sections
+def _write(analysis: Analysis, json: Path | None, html: Path | None) -> None:
+    """Write what there is, the page last, whose pictures take their time."""
+    with written_or_told(json, html):
+        if json is not None:
+            write_text(json, document(analysis))
+    with written_or_told(html):
+        if html is not None:
+            with progress_display(STDERR) as display:
+                n_networks = len(analysis.reports)
+                task = display.add_task("drawing pictures", total=n_networks if n_networks > 1 else None)
+                text = page(analysis, lambda done: display.update(task, completed=done))
+            write_text(html, text)
 
 
-def _image_shape(target: Path) -> tuple[int, int] | None:
-    """Rows and columns of the inputs of a run on images, where its dataset can be found; otherwise None."""
+def _checked_shape(shape: tuple[int, int], networks: list[Network]) -> tuple[int, int]:
+    """The shape that was asked for, where it fits a network."""
+    from analysis import as_layered
+
+    sizes = [as_layered(network.graph).layer_sizes[0] for network in networks]
+    if shape[0] * shape[1] not in sizes:
+        found = " or ".join(str(size) for size in dict.fromkeys(sizes))
+        raise ConfigError(
+            f"--image-shape is {shape[0]}x{shape[1]}, {shape[0] * shape[1]} pixels; the first layer has {found} inputs"
+        )
+    return shape
+
+
+def _shape_of_run(target: Path) -> tuple[int, int] | None:
+    """Rows and columns of the inputs of a run on images; otherwise None."""
     try:
-        return load_dataset(load_experiment(target / "config.toml").dataset).image_shape
-    except (ConfigError, DataError):
+        return image_shape_of(load_experiment(target / "config.toml").dataset)
+    except ConfigError:
         return None

@@ -7,10 +7,11 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 import numpy as np
+from rich.markup import escape
 
 import analysis
 from analysis import html, plots
-from netsci_nn.cli.output import STDERR, STDOUT, print_table
+from netsci_nn.cli.output import STDERR, STDOUT, print_table, say, say_interrupted
 from netsci_nn.data import Dataset
 from netsci_nn.experiment import RunResult, describe_environment, run_experiment
 from netsci_nn.io import write_text
@@ -75,7 +76,7 @@ def run_comparison(experiment: Experiment, dataset: Dataset, directory: Path, nu
     with progress_display(STDERR) as display:
         total = display.add_task("runs", total=len(experiment.method) * len(experiment.seeds))
         runs = run_experiment(
-            experiment, dataset, directory, lambda method, seed: ProgressBar(display, f"{method}, seed {seed}")
+            experiment, dataset, directory, lambda method, seed: ProgressBar(display, escape(f"{method}, seed {seed}"))
         )
         for result in runs:
             comparison.results.append(result)
@@ -85,16 +86,16 @@ def run_comparison(experiment: Experiment, dataset: Dataset, directory: Path, nu
             _analyse(comparison, result)
             display.advance(task)
     if any(result.interrupted for result in comparison.results):
-        STDERR.print("interrupted: the last run is incomplete, the tables hold what there is", style="yellow")
+        say_interrupted("the last run is incomplete, the tables hold what there is")
+    write_results(comparison)
     notes = result_note(comparison), topology_note(comparison)
     print_table(f"Results: {experiment.name} on {dataset.name}", RESULT_HEADER, result_rows(comparison))
-    STDOUT.print(notes[0], highlight=False)
+    STDOUT.print(notes[0], markup=False, highlight=False)
     print_table("Topology before and after training", topology_header(), topology_rows(comparison))
-    STDOUT.print(notes[1], highlight=False)
-    write_results(comparison)
+    STDOUT.print(notes[1], markup=False, highlight=False)
     page = directory / "report.html"
     write_text(page, comparison_page(comparison))
-    STDOUT.print(f"The page with curves and pictures: {page}", highlight=False, soft_wrap=True)
+    say(f"The page with curves and pictures: {page}")
     return comparison
 
 
@@ -189,7 +190,7 @@ def comparison_page(comparison: Comparison) -> str:
             maps = plots.input_degree_map({name: layer.out_degrees for name, layer in first.items()}, image_shape)
             topology.append(html.Picture(maps, "Edges of every input neuron, laid out as the image that the inputs are."))
     sections.append(html.Section("Topology", topology))
-    sections.append(html.Section("How it was made", [html.Table(("setting", "value"), _settings(experiment))]))
+    sections.append(html.Section("How it was made", [html.Table(("setting", "value"), _settings(experiment), texts=(0, 1))]))
     return html.page(f"{experiment.name}: {comparison.dataset.name}", sections)
 
 

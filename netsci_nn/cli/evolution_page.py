@@ -25,8 +25,8 @@ CHANGES_CAPTION = (
 PLANE_CAPTION = (
     "Clustering (Robins-Alexander, 4-cycles) relative to the ring lattice with the same degrees, against the path length "
     "relative to {nulls} random layers with the same degrees, {epochs}. Small worlds lie in the upper left corner of the whole "
-    "plane. Every point is relative to references of its own; dots, cross and hexagon are those of the last point of each "
-    "path, so the cloud tells only of that point whether it is as random. A point that is not defined is left out. "
+    "plane. Every point is relative to references of its own: a thin line leads from it to the mean of its own random "
+    "layers. Dots, cross and hexagon are those of the last point of each path. A point that is not defined is left out. "
 )
 UNCHANGED = "The layer has not changed, so its points coincide. "
 AFTER_REMOVAL = (

@@ -2,13 +2,16 @@
 
 import inspect
 import json
+import re
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from netsci_nn.cli.output import STDOUT, check_writable, import_analysis
-from netsci_nn.errors import ConfigError
+from netsci_nn.cli.destinations import check_writable
+from netsci_nn.cli.output import import_analysis, say
+from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.generators import GENERATORS, call, check_parameters
 from netsci_nn.generators.budget import RESERVED
 from netsci_nn.io import atomic_write, check_format
@@ -34,10 +37,13 @@ def generate(
     if plot is not None and plot.suffix.lower() not in PICTURES:
         raise ConfigError(f"plot {str(plot)!r} ends in {plot.suffix!r}; allowed are: {', '.join(PICTURES)}")
     parameters = _parameters(model, param or [])
-    topology = call(generator, n_in, n_out, n_edges=edges, density=density, rng=seed, **parameters)
+    try:
+        topology = call(generator, n_in, n_out, n_edges=edges, density=density, rng=seed, **parameters)
+    except (ConfigError, TopologyError) as error:
+        raise type(error)(_in_options(str(error))) from error
     topology.save(out)
     settings = ", ".join([model, *(param or []), f"seed={seed}"])
-    STDOUT.print(f"{topology} ({settings})\nwritten to {out}", highlight=False, soft_wrap=True)
+    say(f"{topology} ({settings})\nwritten to {out}")
     if plot is not None:
         analysis = import_analysis()
         from analysis import plots
@@ -45,7 +51,15 @@ def generate(
         figure = plots.topology_card(analysis.intake.as_bipartite(topology), title=settings)
         with atomic_write(plot) as temporary:
             figure.savefig(temporary, dpi=100)
-        STDOUT.print(f"drawn in {plot}", highlight=False, soft_wrap=True)
+        say(f"drawn in {plot}")
+
+
+def _in_options(message: str) -> str:
+    """A sentence about arguments, as a sentence about the options that gave them."""
+    for argument, option in (("n_edges", "--edges"), ("density", "--density"), ("rng", "--seed")):
+        message = re.sub(rf"(?<![\w-]){argument} is\b", f"{option} is", message)
+    message = message.replace("--edges is None and --density is None", "neither --edges nor --density is given")
+    return message.removesuffix(" or a numpy.random.Generator")
 
 
 def _parameters(model: str, texts: list[str]) -> dict[str, Any]:
@@ -73,6 +87,11 @@ def _value(text: str) -> Any:
     if not Path(text).is_file() or text.lower().endswith(".graphml"):
         return text
     try:
-        return np.load(text, allow_pickle=False) if text.endswith(".npy") else np.loadtxt(text, ndmin=1)
-    except (ValueError, OSError) as error:
-        raise ConfigError(f"file {text!r} does not hold numbers: {error}") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an empty file, which is told below
+            numbers = np.load(text, allow_pickle=False) if text.endswith(".npy") else np.loadtxt(text, ndmin=1)
+    except (ValueError, OSError, EOFError) as error:
+        raise ConfigError(f"file {text!r} does not hold numbers: {str(error).partition(';')[0]}") from error
+    if numbers.size == 0:
+        raise ConfigError(f"file {text!r} does not hold numbers: it is empty")
+    return numbers

@@ -1,11 +1,16 @@
-"""What all commands share: consoles, the errors they report, tables, and where results go."""
+"""What all commands share: consoles, the errors they report, tables, and folders for results."""
 
+import functools
+import importlib.metadata
+import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn, ParamSpec, TypeVar
 
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -15,9 +20,15 @@ from netsci_nn.errors import CheckpointError, ConfigError, DataError, TopologyEr
 
 PLAIN_WIDTH = 136  # columns, where the output is not a terminal
 INTERRUPTED = 130  # the exit code of a program that Ctrl-C has ended
+FAILED = 2  # the exit code where the user can mend what went wrong
+CUT_OFF = 1  # the exit code where nobody reads the output any more
 
-STDOUT = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+# A program without standard output has None there.
+STDOUT = Console(width=None if sys.stdout is not None and sys.stdout.isatty() else PLAIN_WIDTH)
 STDERR = Console(stderr=True)
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def import_analysis() -> ModuleType:
@@ -34,26 +45,69 @@ def import_analysis() -> ModuleType:
     return analysis
 
 
+def version() -> str:
+    """Return the version of this program."""
+    return importlib.metadata.version("netsci-nn")
+
+
 @contextmanager
 def reported_errors() -> Iterator[None]:
-    """End the program with one sentence and exit code 2 where the block raises an error that the user can mend."""
+    """End the program with one sentence and exit code 2 where the block raises an error that the user can mend.
+
+    Where nobody reads the standard output any more, the program ends without a word.
+    """
     mendable: tuple[type[Exception], ...] = (TopologyError, ConfigError, DataError, CheckpointError)
     try:
         mendable += (import_analysis().AnalysisError,)
-        yield
+        with _flushed_output():
+            yield
     except mendable as error:
-        STDERR.print(f"netsci-nn: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(2)
+        _fail(str(error))
+    except BrokenPipeError:
+        _discard_output()
+        sys.exit(CUT_OFF)
+    except OSError as error:
+        _discard_output()
+        place = "output cannot be written" if error.filename is None else f"file {str(error.filename)!r} cannot be used"
+        _fail(f"{place}: {error.strerror or error}")
+    except MemoryError as error:
+        _fail(f"there is not enough memory ({error})")
     except KeyboardInterrupt:
-        STDERR.print("netsci-nn: interrupted", style="red")
+        say_interrupted()
         sys.exit(INTERRUPTED)
+
+
+def interruptible(command: Callable[P, T]) -> Callable[P, T]:
+    """Return `command` so that Ctrl-C, of which the library for command lines says nothing, is told of."""
+
+    @functools.wraps(command)
+    def told(*arguments: P.args, **options: P.kwargs) -> T:
+        try:
+            return command(*arguments, **options)
+        except KeyboardInterrupt:
+            say_interrupted()
+            raise typer.Exit(INTERRUPTED) from None
+
+    return told
+
+
+def say_interrupted(consequence: str = "") -> None:
+    """Say on the standard error stream that Ctrl-C has ended the program, and what follows."""
+    text = f"netsci-nn: interrupted; {consequence}" if consequence else "netsci-nn: interrupted"
+    STDERR.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """Print a line as it is: brackets in it are no markup, and only the terminal breaks it."""
+    STDOUT.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table whose first column is aligned left and the others right."""
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(title=Text(title, style="table.title"), title_justify="left", header_style="bold")
     for position, name in enumerate(header):
-        table.add_column(name, justify="left" if position == 0 else "right", no_wrap=position == 0, overflow="fold")
+        justify = "left" if position == 0 else "right"
+        table.add_column(Text(name), justify=justify, no_wrap=position == 0, overflow="fold")  # type: ignore[arg-type]
     for row in rows:
         table.add_row(*map(Text, row))
     STDOUT.print(table)
@@ -68,9 +122,22 @@ def new_directory(path: Path) -> Path:
     return candidate
 
 
-def check_writable(*paths: Path | None) -> None:
-    """Raise a ConfigError unless every path can be a file, so that no work is lost at the end."""
-    for path in paths:
-        if path is not None and (path.is_dir() or not path.parent.is_dir()):
-            reason = "is a folder" if path.is_dir() else "lies in a folder that does not exist"
-            raise ConfigError(f"path {str(path)!r} {reason}; it must be a file that can be written")
+def _fail(sentence: str) -> NoReturn:
+    STDERR.print(f"netsci-nn: {sentence}", style="red", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(FAILED)
+
+
+@contextmanager
+def _flushed_output() -> Iterator[None]:
+    """Write out what is buffered while an error can still be reported."""
+    try:
+        yield
+    finally:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
+
+def _discard_output() -> None:
+    """Send what is still buffered nowhere, so that the interpreter has nothing to complain of at its end."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

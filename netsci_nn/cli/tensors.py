@@ -1,52 +1,42 @@
-"""The weight matrices of a state dict of any torch model as layers; nothing in a file that is loaded can run code."""
+"""The weight matrices and kernels of a state dict as layers."""
 
 import math
-import re
+import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
+from netsci_nn.cli.layer import Layer
+from netsci_nn.cli.state_dicts import described, listed
 from netsci_nn.errors import CheckpointError, ConfigError
 
 Tensors = Mapping[str, torch.Tensor]
 
-NESTED = ("state_dict", "model_state_dict", "model")  # where training scripts keep the state dict within what they save
 PARTS = ("values", "src", "dst")  # of a `SparseLinear`
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A bipartite layer with weights, as `analysis` takes it; edges in any order.
-
-    Attributes:
-        name: of the tensor.
-        n_in: number of sources.
-        n_out: number of targets.
-        src: integers `[n_edges]`.
-        dst: integers `[n_edges]`.
-        weights: `[n_edges]` numbers, or None.
-    """
-
-    name: str
-    n_in: int
-    n_out: int
-    src: npt.NDArray[np.integer]
-    dst: npt.NDArray[np.integer]
-    weights: npt.NDArray[Any] | None = None
+CONVOLUTIONS = (
+    "convolutions are taken as graphs of their channels, grouped ones of those within a group: an edge where any entry of a "
+    "kernel is one, its weight the L2 norm of the kernel: "
+)
+EMBEDDINGS = "left out by their names, as rows of an embedding are no neurons: "
+OTHERS = "left out, since they are no matrices of weights: "
 
 
 class Found(NamedTuple):
-    """A layer; of a sparse one the prefix of its tensors' names, and the least sizes that hold its edges."""
+    """A layer as a tensor gives it.
+
+    Attributes:
+        layer: the layer.
+        prefix: of a `SparseLinear` that of its tensors' names, where the sizes are the least that hold its edges; else None.
+        is_complete: whether every pair is an edge although nobody has said which are.
+    """
 
     layer: Layer
     prefix: str | None
+    is_complete: bool = False
 
 
 class Chains(NamedTuple):
@@ -56,38 +46,24 @@ class Chains(NamedTuple):
     notes: list[str]
 
 
-def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """Read the tensors of a .pt, .pth or .safetensors file by name, those of a model where it holds an optimiser's too.
-
-    Raises:
-        CheckpointError: when the file is damaged, or holds anything but tensors and plain values: such a file could run code
-            when it is read, and is refused before it does.
-    """
-    tensors = _read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_pickled(path)
-    if "torch_rng" in tensors and any(name.startswith("model.") for name in tensors):  # a checkpoint of this program
-        return {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
-    return tensors
-
-
 def layers_of(tensors: Tensors, threshold: float | None) -> Chains:
-    """Turn a state dict into layers: every matrix `[n_out, n_in]` in order, and every `SparseLinear`.
+    """Turn a state dict into layers: every matrix `[n_out, n_in]` in order, every convolution, and every `SparseLinear`.
 
     An edge is a weight other than 0, or one with |w| > threshold; of a `SparseLinear`, every stored edge without a threshold.
-    Consecutive layers form a chain as long as one has as many sources as the one before has targets.
+    Without a threshold a layer that has no zero is complete, as long as others have a pattern. Consecutive layers form a
+    chain as long as one has as many sources as the one before has targets.
 
     Raises:
-        ConfigError: when a matrix without any zero comes without a threshold, or the threshold is not a number >= 0.
+        ConfigError: when no layer has a zero and there is no threshold, or the threshold is not a number >= 0.
         CheckpointError: when there is no such tensor, or one holds NaN or infinity.
     """
     if threshold is not None and not (math.isfinite(threshold) and threshold >= 0):
         raise ConfigError(f"threshold is {threshold}; it must be a finite number >= 0")
-    tensors, notes = _masked(tensors), [_rule(threshold)]
     found = list(_layers(tensors, threshold))
     if not found:
-        raise CheckpointError(f"the state dict of {len(tensors)} tensors has no matrix [n_out, n_in] of floating numbers")
-    left_out = [f"{name} {list(tensor.shape)}" for name, tensor in tensors.items() if _is_left_out(tensor)]
-    if left_out:
-        notes.append(f"left out, since they are no matrices of weights: {', '.join(left_out)}")
+        content = listed(described(name, tensor) for name, tensor in tensors.items()) or "nothing"
+        raise CheckpointError(f"the state dict has no matrix [n_out, n_in] of floating numbers; it holds {content}")
+    notes = [_rule(threshold), *_complete(found, tensors), *_of_kinds(tensors)]
     layers = _with_sizes(found, tensors, notes)
     chains: list[list[Layer]] = []
     for layer in layers:
@@ -100,66 +76,72 @@ def layers_of(tensors: Tensors, threshold: float | None) -> Chains:
     return Chains(chains, notes)
 
 
-def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
-        raise CheckpointError(f"file {str(path)!r} cannot be read as safetensors: {error}") from error
-    # The file does not keep the order of the layers; numbers in their names do.
-    return {name: tensors[name] for name in sorted(tensors, key=_natural)}
-
-
-def _read_pickled(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a file made by others can fail in any way
-        raise CheckpointError(
-            f"file {str(path)!r} is refused ({type(error).__name__}): it is damaged or holds more than tensors, which could "
-            "run code; nothing of it was run. A file that torch.save(model.state_dict(), path) has written can be read"
-        ) from error
-    for name in NESTED:
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(name), Mapping):
-            loaded = loaded[name]
-    if not isinstance(loaded, Mapping) or not any(isinstance(value, torch.Tensor) for value in loaded.values()):
-        raise CheckpointError(f"file {str(path)!r} holds a {type(loaded).__name__} without tensors; it must be a state dict")
-    return {str(name): value for name, value in loaded.items() if isinstance(value, torch.Tensor)}
-
-
-def _natural(name: str) -> list[tuple[bool, int, str]]:
-    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)]
-
-
-def _masked(tensors: Tensors) -> dict[str, torch.Tensor]:
-    """Put weight_orig * weight_mask of `torch.nn.utils.prune` in the place of the two."""
-    result = {}
-    for name, tensor in tensors.items():
-        base = name.removesuffix("_orig")
-        mask = tensors.get(f"{base}_mask")
-        if name.endswith("_orig") and mask is not None and mask.shape == tensor.shape:
-            result[base] = tensor * mask
-        elif not (name.endswith("_mask") and f"{name.removesuffix('_mask')}_orig" in tensors):
-            result[name] = tensor
-    return result
-
-
 def _rule(threshold: float | None) -> str:
     if threshold is None:
         return "edges are the weights other than 0"
     return f"edges are the weights with |w| > {threshold:g}"
 
 
+def _complete(found: list[Found], tensors: Tensors) -> list[str]:
+    """What to say of the layers without any zero, which is an error where there are no others: nothing is sparse then."""
+    complete = [described(entry.layer.name, tensors[entry.layer.name]) for entry in found if entry.is_complete]
+    if not complete:
+        return []
+    if len(complete) < len(found):
+        return [f"dense layers among sparse ones, which have no zero, are taken as complete: {listed(complete)}"]
+    if len(complete) == 1:
+        name = found[0].layer.name
+        start = f"tensor {name!r} {list(tensors[name].shape)} has no zero, so it has no pattern of its own"
+    else:
+        start = f"none of the {len(complete)} layers has a zero, so they have no patterns of their own ({listed(complete)})"
+    raise ConfigError(f"{start}; state with --threshold T which weights are edges, |w| > T (0 takes all as complete)")
+
+
+def _of_kinds(tensors: Tensors) -> list[str]:
+    """What is read by a rule of its own, and what is not read at all."""
+    shapes = {name: described(name, tensor) for name, tensor in tensors.items()}
+    kinds = {
+        CONVOLUTIONS: [shapes[name] for name, tensor in tensors.items() if _is_kernel(name, tensor)],
+        EMBEDDINGS: [shapes[name] for name, tensor in tensors.items() if _is_embedding(name, tensor)],
+        OTHERS: [shapes[name] for name, tensor in tensors.items() if _is_left_out(name, tensor)],
+    }
+    return [rule + listed(names) for rule, names in kinds.items() if names]
+
+
 def _layers(tensors: Tensors, threshold: float | None) -> Iterator[Found]:
     """Every layer in order."""
     for name, tensor in tensors.items():
         prefix = name.removesuffix("values")
-        if name.endswith("values") and _is_sparse_layer(prefix, tensors):
-            yield Found(_of_edges(prefix, tensors, threshold), prefix)
-        elif _is_matrix(tensor):
-            yield Found(_of_matrix(name, tensor, threshold), None)
+        try:
+            if name.endswith("values") and _is_sparse_layer(prefix, tensors):
+                yield Found(_of_edges(prefix, tensors, threshold), prefix)
+            elif _is_matrix(name, tensor):
+                yield _found(_of_matrix(name, tensor, threshold or 0.0), threshold)
+            elif _is_kernel(name, tensor):
+                yield _found(_of_kernels(name, tensor, threshold or 0.0), threshold)
+        except RuntimeError as error:  # torch has kinds of tensors that it can do little with
+            raise CheckpointError(f"tensor {name!r} cannot be read: {str(error).partition(chr(10))[0]}") from error
 
 
-def _is_matrix(tensor: torch.Tensor) -> bool:
-    return tensor.dim() == 2 and tensor.is_floating_point() and tensor.numel() > 0
+def _found(layer: Layer, threshold: float | None) -> Found:
+    return Found(layer, None, threshold is None and len(layer.src) == layer.n_in * layer.n_out)
+
+
+def _is_matrix(name: str, tensor: torch.Tensor) -> bool:
+    return _is_of_weights(tensor, 2) and not _is_embedding(name, tensor)
+
+
+def _is_embedding(name: str, tensor: torch.Tensor) -> bool:
+    return _is_of_weights(tensor, 2) and "embed" in name.lower()
+
+
+def _is_kernel(name: str, tensor: torch.Tensor) -> bool:
+    """Whether this is the weight `[n_out, n_in, height, width]` of a convolution, and no mask or table."""
+    return _is_of_weights(tensor, 4) and name.endswith("weight")
+
+
+def _is_of_weights(tensor: torch.Tensor, dim: int) -> bool:
+    return tensor.dim() == dim and tensor.is_floating_point() and tensor.numel() > 0
 
 
 def _is_sparse_layer(prefix: str, tensors: Tensors) -> bool:
@@ -171,22 +153,26 @@ def _is_sparse_layer(prefix: str, tensors: Tensors) -> bool:
     return values.is_floating_point() and is_whole and len(values) == len(src) == len(dst)
 
 
-def _is_left_out(tensor: torch.Tensor) -> bool:
+def _is_left_out(name: str, tensor: torch.Tensor) -> bool:
     """Whether a reader might miss this tensor: biases, counters and other vectors they will not."""
-    return tensor.dim() >= 2 and not _is_matrix(tensor)
+    return tensor.dim() >= 2 and not (_is_of_weights(tensor, 2) or _is_kernel(name, tensor))
 
 
-def _of_matrix(name: str, tensor: torch.Tensor, threshold: float | None) -> Layer:
+def _of_matrix(name: str, tensor: torch.Tensor, threshold: float) -> Layer:
     n_out, n_in = tensor.shape
-    wide = tensor.detach().to(tensor.dtype if tensor.dtype == torch.float64 else torch.float32)
-    entries = wide.to_sparse_coo().coalesce()
-    (dst, src), values = entries.indices().numpy(), _numbers(name, entries.values())
-    if threshold is None and np.count_nonzero(values) == n_in * n_out:
-        raise ConfigError(
-            f"tensor {name!r} [{n_out}, {n_in}] has no zero, so it has no pattern of its own; state with --threshold T which "
-            "weights are edges, |w| > T (0 takes it as complete)"
-        )
-    return _selected(Layer(name, n_in, n_out, src, dst, values), tensor.dtype, threshold or 0.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch says of some of its formats that they are new
+        wide = tensor.detach().to(tensor.dtype if tensor.dtype == torch.float64 else torch.float32)
+        entries = wide.to_sparse_coo().coalesce()
+    dst, src = entries.indices().numpy()
+    return _selected(Layer(name, n_in, n_out, src, dst, _numbers(name, entries.values())), tensor.dtype, threshold)
+
+
+def _of_kernels(name: str, tensor: torch.Tensor, threshold: float) -> Layer:
+    n_out, n_in = tensor.shape[:2]
+    kernels = _numbers(name, tensor.to_dense()).reshape(n_out, n_in, -1)
+    dst, src = np.nonzero((np.abs(kernels) > _rounded(threshold, tensor.dtype)).any(axis=2))
+    return Layer(name, n_in, n_out, src, dst, np.linalg.norm(kernels[dst, src], axis=1))
 
 
 def _of_edges(prefix: str, tensors: Tensors, threshold: float | None) -> Layer:
@@ -208,16 +194,21 @@ def _numbers(name: str, tensor: torch.Tensor) -> npt.NDArray[np.float64]:
 
 
 def _selected(layer: Layer, dtype: torch.dtype, threshold: float) -> Layer:
-    """The edges with |w| > threshold, which is rounded as the weights are: a float32 of 0.2 is not above 0.2."""
+    """The edges with |w| > threshold."""
     assert layer.weights is not None
-    kept = np.abs(layer.weights) > float(torch.tensor(threshold, dtype=dtype))
+    kept = np.abs(layer.weights) > _rounded(threshold, dtype)
     return replace(layer, src=layer.src[kept], dst=layer.dst[kept], weights=layer.weights[kept])
+
+
+def _rounded(threshold: float, dtype: torch.dtype) -> float:
+    """The threshold as the weights are rounded: a float32 of 0.2 is not above 0.2."""
+    return float(torch.tensor(threshold, dtype=dtype))
 
 
 def _with_sizes(found: list[Found], tensors: Tensors, notes: list[str]) -> list[Layer]:
     """Give sparse layers the sizes that their biases and neighbours have, and say where that is a guess."""
     result: list[Layer] = []
-    for (layer, prefix), following in zip(found, [*found[1:], None], strict=True):
+    for (layer, prefix, _), following in zip(found, [*found[1:], None], strict=True):
         if prefix is None:
             result.append(layer)
             continue

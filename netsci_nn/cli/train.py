@@ -4,11 +4,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
-from netsci_nn.cli.output import STDERR, STDOUT, new_directory
+from netsci_nn.cli.options import check_data_dir
+from netsci_nn.cli.output import INTERRUPTED, STDERR, new_directory, say, say_interrupted
 from netsci_nn.data import load_dataset
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import run_method
+from netsci_nn.experiment.directory import CHECKPOINT
 from netsci_nn.training import ProgressBar, progress_display
 from netsci_nn.training.config import Experiment, MethodConfig, load_experiment, slug
 
@@ -22,7 +25,11 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of a run directory.")] = False,
     set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, replaces a key of the file; repeatable.")] = None,
 ) -> None:
-    """Train one network and write its run directory."""
+    """Train one network and write its run directory.
+
+    Ctrl-C ends training after the running mini-batch, with exit code 130; --resume goes on from the last complete epoch.
+    """
+    check_data_dir(data_dir)
     path = experiment / "config.toml" if resume else experiment
     loaded = load_experiment(path, set_ or [])
     chosen = _choose(loaded, method)
@@ -31,15 +38,17 @@ def train(
     default = new_directory(Path("runs") / slug(loaded.name) / slug(chosen.name) / f"seed-{number}")
     directory = experiment if resume else out or default
     with progress_display(STDERR) as display:
-        bar = ProgressBar(display, f"{chosen.name}, seed {number}")
+        bar = ProgressBar(display, escape(f"{chosen.name}, seed {number}"))
         result = run_method(loaded, chosen, number, dataset, directory, [bar], resume=resume)
     ending = f"interrupted after {len(result.accuracy_by_epoch)} epochs, " if result.interrupted else ""
-    STDOUT.print(
+    say(
         f"{chosen.name}, seed {number}: {ending}test accuracy {100 * result.accuracy:.2f} %, {result.n_edges} edges, "
-        f"cost {result.cost:.4f}, {result.seconds:.2f} s\nrun directory: {directory}",
-        highlight=False,
-        soft_wrap=True,
+        f"cost {result.cost:.4f}, {result.seconds:.2f} s\nrun directory: {directory}"
     )
+    if result.interrupted:
+        is_kept = (directory / CHECKPOINT).is_file()
+        say_interrupted(f"netsci-nn train {directory} --resume goes on from here" if is_kept else "no epoch was complete")
+        raise typer.Exit(INTERRUPTED)
 
 
 def _choose(experiment: Experiment, name: str | None) -> MethodConfig:

@@ -70,6 +70,14 @@ def check_labels(name: str, labels: npt.NDArray[np.int64], n_classes: int) -> No
 
 DATASETS: Registry[Callable[[Path | None], Dataset]] = Registry("dataset")
 
+IMAGE_SHAPES: dict[str, tuple[int, int]] = {}
+"""(rows, columns) of the datasets whose features are pixels, stated beside their loaders."""
+
+
+def image_shape_of(name: str) -> tuple[int, int] | None:
+    """Return (rows, columns) of a dataset of images, or None for any other name; nothing is loaded for that."""
+    return IMAGE_SHAPES.get(name)
+
 
 def load_dataset(name: str, data_dir: str | PathLike[str] | None = None) -> Dataset:
     """Load a dataset by name.

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from netsci_nn.data.dataset import DATASETS, Dataset
+from netsci_nn.data.dataset import DATASETS, IMAGE_SHAPES, Dataset
 
 SPLIT_SEED = 0
+IMAGE_SHAPE = IMAGE_SHAPES["digits"] = (8, 8)
 
 
 @DATASETS.register("digits")
@@ -23,4 +24,4 @@ def load_digits(data_dir: Path | None = None) -> Dataset:
     parts = train_test_split(x / 16.0, y, test_size=0.2, random_state=SPLIT_SEED, stratify=y)
     x_train, x_test = (part.astype(np.float32) for part in parts[:2])
     y_train, y_test = (part.astype(np.int64) for part in parts[2:])
-    return Dataset("digits", x_train, y_train, x_test, y_test, n_classes=10, image_shape=(8, 8))
+    return Dataset("digits", x_train, y_train, x_test, y_test, n_classes=10, image_shape=IMAGE_SHAPE)

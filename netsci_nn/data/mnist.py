@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from netsci_nn.data.dataset import DATASETS, Dataset
+from netsci_nn.data.dataset import DATASETS, IMAGE_SHAPES, Dataset
 from netsci_nn.data.idx import read_idx
 from netsci_nn.errors import DataError
 
+IMAGE_SHAPE = IMAGE_SHAPES["mnist"] = (28, 28)
 FILES = {
     "train-images-idx3-ubyte": (60_000, 28, 28),
     "train-labels-idx1-ubyte": (60_000,),
@@ -32,7 +33,8 @@ def load_mnist(data_dir: Path | None = None) -> Dataset:
     """
     folder = data_dir if data_dir is not None else os.environ.get("NETSCI_NN_DATA")
     x_train, y_train, x_test, y_test = _from_openml() if not folder else _from_folder(Path(folder))
-    return Dataset("mnist", _scaled(x_train), y_train.astype(np.int64), _scaled(x_test), y_test.astype(np.int64), 10, (28, 28))
+    labels = y_train.astype(np.int64), y_test.astype(np.int64)
+    return Dataset("mnist", _scaled(x_train), labels[0], _scaled(x_test), labels[1], 10, IMAGE_SHAPE)
 
 
 def _scaled(images: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:

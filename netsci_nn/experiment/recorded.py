@@ -44,7 +44,8 @@ def recorded_topologies(directory: Path) -> list[Recorded]:
     """
     check_recorded(directory)
     files = (directory / "topology").glob("epoch-*.safetensors")
-    found = sorted((int(path.stem.removeprefix("epoch-")), path) for path in files)
+    numbers = {path: path.stem.removeprefix("epoch-") for path in files}
+    found = sorted((int(number), path) for path, number in numbers.items() if number.isdecimal())
     recorded = [Recorded(epoch, _topologies(path)) for epoch, path in found]
     last, end = _topologies(directory / FINAL), _epochs_completed(directory)
     if end > recorded[-1].epoch or last != recorded[-1].layers:
@@ -100,6 +101,8 @@ def recorded_births(directory: Path) -> Births | None:
 
 def check_recorded(directory: Path) -> None:
     """Raise a ConfigError unless `directory` holds the first and the last topology of a run."""
+    if not directory.exists():
+        raise ConfigError(f"directory {str(directory)!r} does not exist; it must be a run directory")
     if not all((directory / "topology" / f"{name}.safetensors").is_file() for name in ("epoch-0000", "final")):
         raise ConfigError(f"directory {str(directory)!r} has no recorded topology; it must be the run of a sparse network")
 
@@ -111,13 +114,13 @@ def _topologies(path: Path) -> tuple[BipartiteTopology, ...]:
 def _epochs_completed(directory: Path) -> int:
     """The last epoch in the log of a run; a line that was cut off when the program was killed is passed over."""
     epoch, path = 0, directory / METRICS
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
         try:
             record = json.loads(line)
-        except json.JSONDecodeError:
+            if record["event"] == "epoch":
+                epoch = int(record["epoch"])
+        except (ValueError, TypeError, KeyError):
             continue
-        if record["event"] == "epoch":
-            epoch = int(record["epoch"])
     return epoch
 
 

@@ -1,9 +1,7 @@
-"""`netsci-nn analyze`: every kind of input, and what is refused."""
+"""`netsci-nn analyze`: graphs and runs of every kind, what is written of them, and what is refused."""
 
 import json
-import os
-import signal
-from collections.abc import Callable
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +11,11 @@ import pytest
 import scipy.sparse
 import torch
 from command_line import Cli, Outcome
-from safetensors.torch import save_file
-from torch import nn
-from torch.nn.utils import prune
 
 import analysis
-from netsci_nn import BipartiteTopology, SparseLinear, SparseMLP, generators, network_graph
+from netsci_nn import BipartiteTopology, SparseMLP, generators, network_graph
 from netsci_nn.cli.intake import take_in
+from netsci_nn.cli.output import version
 from netsci_nn.io import save_network
 
 EDGES = [(0, 0), (1, 0), (2, 1)]
@@ -89,44 +85,14 @@ def test_scipy_biadjacency(form: str, tmp_path: Path) -> None:
     assert "rows are targets" in take_in(tmp_path / "m.npz").notes[0]
 
 
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("e.csv", "0,0\n1,0\n2,1\n"),
-        ("e.csv", "source,target\n10,7\n20,7\n30,8\n"),
-        ("e.txt", "# a comment\n% another\n1 1\n2 1\n\n11 2\n"),
-        ("e.tsv", "a b\tx\nb\tx\nc\ty z\n"),
-        ("e.edges", "ada;paper 1\nbob;paper 1\ncyd;paper 2\n"),
-        ("e.edgelist", "0 0\n1 0\n2 1"),
-    ],
-)
-def test_edge_lists(name: str, text: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_text(text)
-    assert only_layer(tmp_path / name) == graph()
-    assert "a source in the first column, a target in the second" in take_in(tmp_path / name).notes[0]
-
-
-def test_weighted_edge_list_and_labels_on_both_sides(tmp_path: Path) -> None:
-    (tmp_path / "w.csv").write_text("source,target,weight\n1,1,0.5\n2,1,-2\n10,2,1.5\n")
-    assert only_layer(tmp_path / "w.csv") == graph(WEIGHTS)
-    assert "a weight in the third" in take_in(tmp_path / "w.csv").notes[0]
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [
-        ("e.txt", "these are words\n", "its third column must hold numbers"),
-        ("e.txt", "0 1\n0\n", "two or three columns"),
-        ("e.txt", "0 1 2 3\n", "two or three columns are needed"),
-        ("e.csv", "", "no line with an edge"),
-        ("e.csv", "0,1\n0,1\n", "more than once"),
-        ("e.csv", "0,1,nan\n", "weights must be finite"),
-        ("e.csv", "# n_in=2 n_out=2\n0,5\n", "it must be from 0 to n_out - 1 = 1"),
-    ],
-)
-def test_edge_lists_that_are_none(name: str, text: str, message: str, run: Cli, tmp_path: Path) -> None:
-    (tmp_path / name).write_text(text)
-    refused(run("analyze", name), message)
+def test_graphml_that_does_not_say_who_is_where(run: Cli, tmp_path: Path) -> None:
+    nx.write_graphml(nx.path_graph(3), tmp_path / "plain.graphml")
+    refused(run("analyze", "plain.graphml"), "its vertices carry neither 'type' (false for a source, true for a target) nor")
+    text = (tmp_path / "plain.graphml").read_text()
+    (tmp_path / "odd.graphml").write_text(text.replace('<node id="0" />', '<node id="0"><data key="zz">1</data></node>'))
+    refused(run("analyze", "odd.graphml"), "nor 'bipartite' (0 or 1) nor 'layer' (0, 1, ...); one of them must say where")
+    (tmp_path / "empty.graphml").write_text("")
+    refused(run("analyze", "empty.graphml"), "file 'empty.graphml' does not hold a topology: GraphML cannot be read: Line 1")
 
 
 def refused(outcome: Outcome, message: str) -> None:
@@ -136,141 +102,30 @@ def refused(outcome: Outcome, message: str) -> None:
     assert "Traceback" not in outcome.err
 
 
-def sparse_linears() -> nn.Sequential:
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
-    for module in (model[0], model[2]):
-        with torch.no_grad():
-            module.weight[:, ::2] = 0
-    return model
-
-
-@pytest.mark.parametrize("ending", ["pt", "pth", "safetensors"])
-def test_state_dict_of_linear_layers(ending: str, tmp_path: Path) -> None:
-    model, path = sparse_linears(), tmp_path / f"m.{ending}"
-    save_file(model.state_dict(), path) if ending == "safetensors" else torch.save(model.state_dict(), path)
-    (chain,) = layers(path)
-    for layer, module in zip(chain, (model[0], model[2]), strict=True):
-        dense = np.zeros((layer.n_out, layer.n_in))
-        dense[layer.dst, layer.src] = layer.weights
-        np.testing.assert_array_equal(dense, module.weight.detach().numpy())
-        assert layer.n_edges == np.count_nonzero(dense)
-    intake = take_in(path)
-    assert intake.notes == ["edges are the weights other than 0"]
-    assert intake.networks[0].name == "0.weight, 2.weight"
-
-
-def test_threshold(tmp_path: Path) -> None:
-    weight = torch.tensor([[0.5, -0.1, 0.2], [-0.3, 0.25, 0.01]])
-    torch.save({"w.weight": weight}, tmp_path / "m.pt")
-    layer = only_layer(tmp_path / "m.pt", 0.2)
-    assert list(zip(layer.src.tolist(), layer.dst.tolist(), strict=True)) == [(0, 0), (0, 1), (1, 1)]
-    assert only_layer(tmp_path / "m.pt", 0.0).n_edges == 6
-    assert only_layer(tmp_path / "m.pt", 9.0).n_edges == 0
-    assert take_in(tmp_path / "m.pt", 0.2).notes == ["edges are the weights with |w| > 0.2"]
-
-
-def test_chains_and_what_is_left_out(tmp_path: Path) -> None:
-    state = {
-        "conv1.weight": torch.ones(4, 1, 3, 3),
-        "conv1.bias": torch.ones(4),
-        "ids": torch.zeros(2, 2, dtype=torch.int64),
-        "fc1.weight": torch.eye(5, 8),
-        "fc2.weight": torch.eye(3, 5),
-        "other.weight": torch.eye(7, 9),
-    }
-    torch.save({"state_dict": state, "epoch": 3}, tmp_path / "m.pt")
-    intake = take_in(tmp_path / "m.pt")
-    assert [network.name for network in intake.networks] == ["fc1.weight, fc2.weight", "other.weight"]
-    assert "left out, since they are no matrices of weights: conv1.weight [4, 1, 3, 3], ids [2, 2]" in intake.notes
-    assert any("networks of their own" in note for note in intake.notes)
-
-
-def test_pruned_and_half_precision_tensors(tmp_path: Path) -> None:
-    model = nn.Sequential(nn.Linear(6, 4))
-    prune.l1_unstructured(model[0], "weight", amount=0.5)
-    torch.save(model.state_dict(), tmp_path / "pruned.pt")
-    assert only_layer(tmp_path / "pruned.pt").n_edges == 12
-    torch.save({"w": torch.eye(4, 6, dtype=torch.bfloat16)}, tmp_path / "half.pt")
-    assert only_layer(tmp_path / "half.pt").n_edges == 4
-
-
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("ending", ["pt", "safetensors"])
-def test_state_dict_of_sparse_layers(ending: str, bias: bool, tmp_path: Path) -> None:
-    model, path = SparseMLP([8, 30, 4], density=0.4, bias=bias, rng=1), tmp_path / f"m.{ending}"
-    save_file(model.state_dict(), path) if ending == "safetensors" else torch.save(model.state_dict(), path)
-    (chain,) = layers(path)
-    for layer, module in zip(chain, model.layers, strict=True):
-        expected = [module.n_in, module.n_out, module.topology.src, module.topology.dst, module.values.detach().numpy()]
-        assert layer == analysis.BipartiteGraph(*expected)
-    notes = take_in(path).notes
-    assert notes[1] == "layers.0: the number of sources is not in the file; 8, up to the last with an edge, are taken"
-    assert len(notes) == (2 if bias else 4)
-
-
-def test_a_single_sparse_layer_and_a_dense_head(tmp_path: Path) -> None:
-    layer = SparseLinear(TOPOLOGY)
-    torch.save(layer.state_dict(), tmp_path / "one.pt")
-    assert only_layer(tmp_path / "one.pt") == graph(layer.values.detach().numpy())
-    torch.save(nn.Sequential(layer, nn.Linear(2, 4)).state_dict(), tmp_path / "head.pt")
-    ((first, head),) = layers(tmp_path / "head.pt", 0.0)
-    assert (first.n_edges, head.n_edges) == (3, 8)
-
-
-class Malicious:
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.system, ("touch was-run",)
-
-
-def test_a_file_that_would_run_code_is_refused(run: Cli, tmp_path: Path) -> None:
-    torch.save({"w": torch.eye(3), "trap": Malicious()}, tmp_path / "trap.pt")
-    torch.save(nn.Linear(3, 2), tmp_path / "module.pt")
-    (tmp_path / "noise.pth").write_bytes(b"\x80\x02noise")
-    (tmp_path / "empty.pt").write_bytes(b"")
-    for name in ("trap.pt", "module.pt", "noise.pth", "empty.pt"):
-        refused(run("analyze", name), f"file '{name}' is refused")
-    assert not (tmp_path / "was-run").exists()
-
-
-@pytest.mark.parametrize(
-    ("state", "arguments", "message"),
-    [
-        ({"w": torch.ones(3, 2)}, [], "tensor 'w' [3, 2] has no zero, so it has no pattern of its own; state with --threshold"),
-        ({"b": torch.ones(3)}, [], "has no matrix [n_out, n_in]"),
-        ({"w": torch.tensor([[0.0, float("nan")]])}, [], "tensor 'w' holds NaN or infinity"),
-        ({"w": torch.tensor([[0.0, float("nan")]])}, ["--threshold", 0.1], "tensor 'w' holds NaN or infinity"),
-        ({"w": torch.eye(3)}, ["--threshold", -1], "threshold is -1.0; it must be a finite number >= 0"),
-        ({"w": torch.eye(3)}, ["--threshold", "nan"], "threshold is nan; it must be"),
-        ({"epoch": 3}, [], "holds a dict without tensors"),
-        (
-            {"a.values": torch.ones(2), "a.src": torch.tensor([0, -1]), "a.dst": torch.tensor([0, 1])},
-            [],
-            "has an edge with a negative end",
-        ),
-        ({"a.values": torch.ones(2), "a.src": torch.zeros(2).int(), "a.dst": torch.zeros(2).int()}, [], "more than once"),
-    ],
-)
-def test_state_dicts_that_cannot_be_read(
-    state: dict[str, Any], arguments: list[object], message: str, run: Cli, tmp_path: Path
-) -> None:
-    torch.save(state, tmp_path / "m.pt")
-    refused(run("analyze", "m.pt", *arguments), message)
-
-
 def test_other_refusals(run: Cli, tmp_path: Path) -> None:
     TOPOLOGY.save(tmp_path / "t.npz")
     refused(run("analyze", "t.npz", "--threshold", 0.1), "threshold is 0.1; it is for the weights of a state dict")
     (tmp_path / "t.doc").write_text("")
     refused(run("analyze", "t.doc"), "path 't.doc' ends in '.doc'; allowed are: .safetensors, .npz, .graphml, .csv")
-    refused(run("analyze", "no.pt"), "path 'no.pt' is not a file")
+    refused(run("analyze", "no.pt"), "path 'no.pt' does not exist")
+    refused(run("analyze", "rnus/first"), "path 'rnus/first' does not exist")
     (tmp_path / "t.safetensors").write_bytes(b"noise")
     refused(run("analyze", "t.safetensors"), "file 't.safetensors' cannot be read")
     bad = {"format": b"csr", "shape": [2, 3], "data": [1.0, 1.0], "indices": [0, 9], "indptr": [0, 1, 2]}
     np.savez(tmp_path / "bad.npz", **{name: np.array(value) for name, value in bad.items()})
     refused(run("analyze", "bad.npz"), "file 'bad.npz' does not hold a topology")
     np.savez(tmp_path / "other.npz", x=np.arange(3))
-    refused(run("analyze", "other.npz"), "file 'other.npz' does not hold a topology")
+    no_arrays = "file 'other.npz' does not hold a topology: it has no array 'shape' and no array 'src' and no array 'dst'"
+    refused(run("analyze", "other.npz"), no_arrays)
+    np.save(tmp_path / "array.npy", np.eye(3))
+    (tmp_path / "array.npy").rename(tmp_path / "array.npz")
+    refused(run("analyze", "array.npz"), "file 'array.npz' does not hold a topology: it is no archive of arrays")
+
+
+@pytest.mark.parametrize("nulls", [-1, 1_000_001, 99999999999999999999])
+def test_numbers_of_random_graphs_have_a_limit(nulls: int, run: Cli, tmp_path: Path) -> None:
+    TOPOLOGY.save(tmp_path / "t.npz")
+    refused(run("analyze", "t.npz", "--nulls", nulls), f"--nulls is {nulls}; it must be an integer from 0 to 1,000,000")
 
 
 def test_a_run_beside_its_start(run: Cli, tmp_path: Path) -> None:
@@ -297,27 +152,52 @@ def test_json_and_page_of_several_networks(run: Cli, tmp_path: Path) -> None:
     table = json.loads((tmp_path / "r.json").read_text())
     assert [network["layers"] for network in table["networks"]] == ["a.weight", "b.weight"]
     assert table["source"]["notes"][0] == "edges are the weights other than 0"
+    assert (table["interrupted"], table["not_described"]) == (False, [])
     page = (tmp_path / "r.html").read_text()
     assert all(text in page for text in ("How it was read", "Measures: a.weight", "Pictures: b.weight"))
 
 
-def test_ctrl_c_gives_the_report_so_far(run: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    generators.erdos_renyi(12, 9, n_edges=30, rng=0).save(tmp_path / "t.npz")
-    describe = analysis.describe
+def test_a_report_holds_what_it_takes_to_make_it_again(run: Cli, tmp_path: Path) -> None:
+    torch.save({"a.weight": torch.eye(5, 8)}, tmp_path / "m.pt")
+    chosen = ["--nulls", 1, "--seed", 7, "--threshold", 0.5, "--image-shape", "2x4"]
+    assert run("analyze", "m.pt", *chosen, "--json", "r.json", "--html", "r.html").code == 0
+    table = json.loads((tmp_path / "r.json").read_text())
+    assert table["source"]["path"] == "m.pt"
+    assert table["settings"] == {"version": version(), "seed": 7, "nulls": 1, "threshold": 0.5, "image_shape": [2, 4]}
+    page = (tmp_path / "r.html").read_text()
+    rows = {"target": "m.pt", "version": version(), "seed": "7", "nulls": "1", "threshold": "0.5", "image shape": "2x4"}
+    assert page.index("How it was made") > 0
+    made = [re.findall(r"<td[^>]*>\s*(.*?)\s*</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", page, re.DOTALL)]
+    assert all([name, value] in made for name, value in rows.items())
+    assert "laid out as the image" in page
 
-    def interrupted(*arguments: Any, progress: Callable[[int, int], None], **keywords: Any) -> Any:
-        def ring(done: int, total: int) -> None:
-            progress(done, total)
-            if done == 3:
-                os.kill(os.getpid(), signal.SIGINT)
 
-        return describe(*arguments, progress=ring, **keywords)
+def test_an_image_shape_is_measured_where_it_fits(run: Cli, tmp_path: Path) -> None:
+    torch.save({"a.weight": torch.eye(5, 8), "b.weight": torch.eye(7, 9)}, tmp_path / "m.pt")
+    outcome = run("analyze", "m.pt", "--nulls", 0, "--image-shape", "3x3", "--json", "r.json")
+    assert outcome.code == 0, outcome.err
+    networks = json.loads((tmp_path / "r.json").read_text())["networks"]
+    measured = ["wiring" in {q["measure"] for q in network["sections"][0]["quantities"]} for network in networks]
+    assert measured == [False, True]
+    refused(run("analyze", "m.pt", "--image-shape", "4x5"), "--image-shape is 4x5, 20 pixels; the first layer has 8 or 9")
+    for text in ("28", "0x8", "-2x4", "2x4x1", "axb", ""):
+        refused(run("analyze", "m.pt", "--image-shape", text), f"--image-shape is {text!r}; it must be HEIGHTxWIDTH, for exam")
 
-    monkeypatch.setattr(analysis, "describe", interrupted)
-    outcome = run("analyze", "t.npz", "--nulls", 50, "--json", "r.json", "--html", "r.html")
-    assert outcome.code == 130
-    assert "Interrupted" in outcome.out
-    report = json.loads((tmp_path / "r.json").read_text())
-    assert report["interrupted"]
-    assert report["replicates"] < 50
-    assert "Pictures" not in (tmp_path / "r.html").read_text()
+
+def test_the_shape_of_a_run_is_known_without_its_data(run: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("the data are asked for")
+
+    monkeypatch.setattr("netsci_nn.data.mnist._from_openml", fail)
+    config = EXPERIMENT.replace("digits", "mnist").replace("[64, 12, 10]", "[784, 10]")
+    (tmp_path / "here" / "topology").mkdir(parents=True)
+    (tmp_path / "here" / "config.toml").write_text(config)
+    topology = generators.erdos_renyi(784, 10, n_edges=40, rng=0)
+    for name in ("epoch-0000", "final"):
+        save_network([topology], tmp_path / "here" / "topology" / f"{name}.safetensors")
+    assert run("analyze", "here", "--nulls", 0, "--json", "r.json").code == 0
+    table = json.loads((tmp_path / "r.json").read_text())
+    assert table["settings"]["image_shape"] == [28, 28]
+    assert "wiring" in {q["measure"] for q in table["sections"][0]["quantities"]}
+    (tmp_path / "here" / "config.toml").write_text(config.replace("mnist", "digits"))  # 64 pixels are not 784 inputs
+    assert run("analyze", "here", "--nulls", 0).code == 0

@@ -62,14 +62,14 @@ GENERATE = ["generate", "erdos_renyi", 10, 8, "--out", "t.npz"]
             ["generate", "erdos_reny", 5, 5, "--out", "t.npz"],
             r"unknown generator 'erdos_reny' \(did you mean 'erdos_renyi'\?\)",
         ),
-        (GENERATE, "n_edges is None and density is None; exactly one of them must be given"),
+        (GENERATE, "neither --edges nor --density is given; exactly one of them must be given"),
         ([*GENERATE, "--density", 0.1, "--edges", 3], "exactly one of them must be given"),
         ([*GENERATE, "--density", 0], r"density is 0\.0; it must be a number in \(0, 1\]"),
         ([*GENERATE, "--density", 1.5], r"density is 1\.5; it must be"),
         ([*GENERATE, "--density", "nan"], "density is nan; it must be"),
-        ([*GENERATE, "--edges", 81], r"n_edges is 81; it must be an integer from 0 to n_in \* n_out = 80"),
-        ([*GENERATE, "--edges", -1], "n_edges is -1; it must be"),
-        ([*GENERATE, "--edges", 3, "--seed", -1], "rng is -1; it must be an integer seed >= 0"),
+        ([*GENERATE, "--edges", 81], r"--edges is 81; it must be an integer from 0 to n_in \* n_out = 80"),
+        ([*GENERATE, "--edges", -1], "--edges is -1; it must be"),
+        ([*GENERATE, "--edges", 3, "--seed", -1], "--seed is -1; it must be an integer seed >= 0"),
         ([*GENERATE, "--edges", 3, "--param", "p=1"], "model 'erdos_renyi': unknown key 'p' = 1; allowed are: variant"),
         (["generate", "erdos_renyi", 0, 8, "--out", "t.npz", "--edges", 0], "n_in is 0; it must be an integer from 1"),
         (["generate", "erdos_renyi", 5, 8, "--out", "t.txt", "--edges", 3], r"path 't\.txt' ends in '\.txt'; allowed are: "),
@@ -107,10 +107,21 @@ GENERATE = ["generate", "erdos_renyi", 10, 8, "--out", "t.npz"]
         ),
         ([*GENERATE, "--edges", 3, "--plot", "t.bmp"], r"plot 't\.bmp' ends in '\.bmp'; allowed are: \.png"),
         ([*GENERATE, "--edges", 3, "--param", "variant=gmp"], "variant is 'gmp'; it must be one of 'gnm', 'gnp'"),
-        (["analyze", "nowhere.npz"], r"path 'nowhere\.npz' is not a file"),
+        (["analyze", "nowhere.npz"], r"path 'nowhere\.npz' does not exist"),
+        (["analyze", "good.csv", "--nulls", -1], r"--nulls is -1; it must be an integer from 0 to 1,000,000"),
+        (["analyze", "good.csv", "--nulls", 10**30], r"--nulls is 10+; it must be an integer from 0"),
+        (["analyze", "good.csv", "--image-shape", "2by2"], r"--image-shape is '2by2'; it must be HEIGHTxWIDTH"),
+        (["analyze", "good.csv", "--image-shape", "2x2"], r"--image-shape is 2x2, 4 pixels; the first layer has 3 inputs"),
+        (["analyze", "words"], r"path 'words' does not exist"),
+        (["ablate", "nowhere"], "directory 'nowhere' does not exist; it must be a run directory"),
+        (["ablate", "words.txt"], r"directory 'words\.txt' is a file; it must be a run directory"),
+        (["train", "EXPERIMENT", "--data-dir", "nowhere"], "data_dir 'nowhere' is not a folder"),
+        (["compare", "EXPERIMENT", "--nulls", 0], r"--nulls is 0; it must be an integer from 1"),
+        (["evolve", "folder.npz", "--nulls", 0], r"--nulls is 0; it must be an integer from 1"),
         (["analyze", "broken.npz"], r"file 'broken\.npz' does not hold a topology"),
         (["analyze", "triangle.graphml"], r"file 'triangle\.graphml' does not hold a topology: .*not bipartite"),
-        (["analyze", "words.doc"], "allowed are: .safetensors"),
+        (["analyze", "words.doc"], r"path 'words\.doc' does not exist"),
+        (["analyze", "words.md"], "allowed are: .safetensors"),
         (["analyze", "folder.npz"], "has no recorded topology"),
         (["analyze", "good.csv", "--json", "no/report.json"], "lies in a folder that does not exist"),
         (["train", "nowhere.toml"], r"experiment file 'nowhere\.toml' cannot be read"),
@@ -130,7 +141,7 @@ GENERATE = ["generate", "erdos_renyi", 10, 8, "--out", "t.npz"]
         (["compare", "EXPERIMENT", "--set", "model.density=2"], "model.density.* is 2; it must be less than or equal to 1"),
         (["compare", "EXPERIMENT", "--set", "dataset=minst"], "unknown dataset 'minst'"),
         (["compare", "EXPERIMENT", "--set", "model.backend=nope"], "unknown backend 'nope'"),
-        (["compare", "EXPERIMENT", "--set", "dataset=mnist", "--data-dir", "nowhere"], "data_dir 'nowhere' has no file"),
+        (["compare", "EXPERIMENT", "--set", "dataset=mnist", "--data-dir", "nowhere"], "data_dir 'nowhere' is not a folder"),
         (["compare", "EXPERIMENT", "--out", "used"], "out 'used' exists already"),
     ],
     ids=lambda value: " ".join(map(str, value))[-60:] if isinstance(value, list) else "",
@@ -142,6 +153,7 @@ def test_bad_input_is_one_sentence_and_writes_nothing(
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "file").write_text("mine")
     (tmp_path / "words.txt").write_text("these are words\n")
+    (tmp_path / "words.md").write_text("these are words\n")
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 no archive")
     BipartiteTopology(3, 2, [1], [1]).save(tmp_path / "good.csv")
     graph = BipartiteTopology(2, 1, [0, 1], [0, 0]).to_igraph()
@@ -161,8 +173,7 @@ def test_bad_input_is_one_sentence_and_writes_nothing(
         [*GENERATE, "--nope"],
         ["nonsense"],
         ["train"],
-        ["analyze", "a.npz", "--nulls", -1],
-        ["compare", "a.toml", "--nulls", 0],
+        ["analyze", "a.npz", "--seed", -1],
     ],
     ids=str,
 )
@@ -257,7 +268,7 @@ def test_train_resume_and_analyse_the_run(run: Cli, experiment: Path, tmp_path: 
     assert followed.code == 0, followed.err
     assert "first edges left" in followed.out
     assert set(json.loads((tmp_path / "evolution.json").read_text())) >= {"epochs"}
-    assert_one_sentence(run("evolve", "nowhere"), "has no recorded topology")
+    assert_one_sentence(run("evolve", "nowhere"), "directory 'nowhere' does not exist")
     (tmp_path / "here" / "checkpoint" / "last.safetensors").write_bytes(b"damaged")
     assert_one_sentence(run("train", "here", "--resume"), r"last\.safetensors' cannot be read")
 
@@ -266,6 +277,12 @@ def test_doctor_names_every_backend(run: Cli) -> None:
     outcome = run("doctor")
     assert outcome.code == 0
     assert all(name in outcome.out for name in ("torch", "igraph", "powerlaw", *netsci_nn.kernels.BACKENDS))
+
+
+def test_python_runs_the_package(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "netsci_nn", "analyze", "nowhere.csv"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert_one_sentence(Outcome(done.returncode, done.stdout, done.stderr), r"path 'nowhere\.csv' does not exist")
 
 
 def test_the_installed_program(tmp_path: Path) -> None:

@@ -1,0 +1,60 @@
+"""Where results go: what may be overwritten is checked before the work, and what was not written is said."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import combinations
+from pathlib import Path
+
+import typer
+
+from netsci_nn.cli.output import INTERRUPTED, say_interrupted
+from netsci_nn.errors import ConfigError
+from netsci_nn.experiment.directory import CHECKPOINT, HEADER, METRICS
+from netsci_nn.experiment.recorded import FINAL
+from netsci_nn.experiment.result import FILE
+from netsci_nn.io import try_writing
+
+RUN_PARTS = {CHECKPOINT.parts[0], FINAL.parts[0], METRICS, FILE, *HEADER}  # of a run directory
+
+
+def check_writable(*paths: Path | None, reads: Path | None = None) -> None:
+    """Raise a ConfigError unless every path can be a file of its own, so that no work is lost at the end.
+
+    Args:
+        paths: files that are to be written; None for those that are not wanted.
+        reads: the file or the run directory that is read, which results must leave as it is.
+    """
+    wanted = [path for path in paths if path is not None]
+    for path in wanted:
+        try_writing(path)
+        if reads is not None and _is_part(path, reads):
+            raise ConfigError(f"path {str(path)!r} is read by this command; its results must go to another file")
+    for first, second in combinations(wanted, 2):
+        if _is_same(first, second):
+            raise ConfigError(f"path {str(second)!r} is given for two results; each needs a file of its own")
+
+
+@contextmanager
+def written_or_told(*paths: Path | None) -> Iterator[None]:
+    """Where Ctrl-C ends the block, say which of the paths, that it was to write, were not written."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        names = [str(path) for path in paths if path is not None]
+        say_interrupted(f"{' and '.join(names)} {'was' if len(names) == 1 else 'were'} not written" if names else "")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _is_part(path: Path, reads: Path) -> bool:
+    """Whether `path` is the file that is read, or one of those that make up the run directory."""
+    if not reads.is_dir():
+        return _is_same(path, reads)
+    place, folder = Path(os.path.realpath(path)), Path(os.path.realpath(reads))
+    return place.is_relative_to(folder) and place.relative_to(folder).parts[0] in RUN_PARTS
+
+
+def _is_same(first: Path, second: Path) -> bool:
+    if first.exists() and second.exists():
+        return first.samefile(second)
+    return os.path.realpath(first) == os.path.realpath(second)

@@ -1,0 +1,35 @@
+"""Options that several commands share: what is allowed, in one sentence."""
+
+import re
+from pathlib import Path
+
+from netsci_nn.errors import ConfigError, DataError
+
+MAX_NULLS = 1_000_000
+"""More random graphs than any p-value can use; a number far above it is a slip."""
+
+
+def check_nulls(nulls: int, least: int) -> None:
+    """Raise a ConfigError unless `nulls` is a number of random graphs from `least` to `MAX_NULLS`."""
+    if not least <= nulls <= MAX_NULLS:
+        raise ConfigError(f"--nulls is {nulls}; it must be an integer from {least} to {MAX_NULLS:,}")
+
+
+def check_data_dir(folder: Path | None) -> None:
+    """Raise a DataError where a folder of data is given that does not exist."""
+    if folder is not None and not folder.is_dir():
+        raise DataError(f"data_dir {str(folder)!r} is not a folder; it must be the folder of the dataset's files")
+
+
+def parse_image_shape(text: str | None) -> tuple[int, int] | None:
+    """Return height and width of a text such as 28x28, or None for None.
+
+    Raises:
+        ConfigError: when the text is no such thing.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"([1-9]\d{0,8})[xX]([1-9]\d{0,8})", text.strip(), re.ASCII)
+    if match is None:
+        raise ConfigError(f"--image-shape is {text!r}; it must be HEIGHTxWIDTH, for example 28x28")
+    return int(match[1]), int(match[2])

@@ -1,0 +1,159 @@
+"""The tensors of a state dict of any torch model, wherever in a file it lies; nothing in a file can run code."""
+
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from netsci_nn.errors import CheckpointError
+
+MAX_LEVELS = 2
+"""Training scripts keep the state dict so deep within what they save: under `model`, under `model.state_dict`."""
+MAX_LISTED = 8
+
+NORMALISED = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1"))
+
+
+class StateDict(NamedTuple):
+    """Tensors by name, in the order of the layers, and what a reader has to know of where they lay."""
+
+    tensors: dict[str, torch.Tensor]
+    notes: list[str]
+
+
+def read_state_dict(path: Path) -> StateDict:
+    """Read the tensors of a safetensors file or of one that torch has saved, those of the model where it holds others too.
+
+    Of several dicts of tensors the one with most numbers is taken. Pruned and normalised weights, which torch keeps in two
+    tensors, are put together.
+
+    Raises:
+        CheckpointError: when the file is damaged, or holds anything but tensors and plain values: such a file could run code
+            when it is read, and is refused before it does.
+    """
+    tensors, notes = _read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_pickled(path)
+    if "torch_rng" in tensors and any(name.startswith("model.") for name in tensors):  # a checkpoint of this program
+        tensors = {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
+    for name, tensor in tensors.items():
+        if tensor.is_meta:
+            raise CheckpointError(f"file {str(path)!r}: tensor {name!r} is a meta tensor, a shape without numbers")
+    return StateDict(_normalised(_masked(tensors)), notes)
+
+
+def listed(items: Iterable[str]) -> str:
+    """Return the items in one line, the first few of many."""
+    items = list(items)
+    more = f" and {len(items) - MAX_LISTED} more" if len(items) > MAX_LISTED else ""
+    return ", ".join(items[:MAX_LISTED]) + more
+
+
+def described(name: str, tensor: torch.Tensor) -> str:
+    """Return the name of a tensor with its shape."""
+    return f"{name} {list(tensor.shape)}"
+
+
+def _read_safetensors(path: Path) -> StateDict:
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f"file {str(path)!r} cannot be read as safetensors: {error}") from error
+    # The file does not keep the order of the layers; numbers in their names do.
+    return StateDict({name: tensors[name] for name in sorted(tensors, key=_natural)}, [])
+
+
+def _read_pickled(path: Path) -> StateDict:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of formats that torch does not like, and reads
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a file made by others can fail in any way
+        raise CheckpointError(
+            f"file {str(path)!r} is refused ({type(error).__name__}): it is damaged or holds more than tensors, which could "
+            "run code; nothing of it was run. A file that torch.save(model.state_dict(), path) has written can be read"
+        ) from error
+    found = dict(_dicts_of_tensors(loaded))
+    if not found:
+        raise CheckpointError(
+            f"file {str(path)!r} holds a {_kind(loaded)} without tensors by name{_content(loaded)}; it must be a state dict, "
+            f"or a dict that holds one at most {MAX_LEVELS} levels down"
+        )
+    chosen = max(found, key=lambda place: sum(tensor.numel() for tensor in found[place].values()))
+    return StateDict(found[chosen], _note(chosen, found))
+
+
+def _dicts_of_tensors(value: Any, place: str = "", level: int = 0) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
+    """Every dict that holds tensors, with the keys that lead to it."""
+    if not isinstance(value, Mapping):
+        return
+    tensors = {str(name): tensor for name, tensor in value.items() if isinstance(tensor, torch.Tensor)}
+    if tensors:
+        yield place, tensors
+    if level < MAX_LEVELS:
+        for name, inner in value.items():
+            yield from _dicts_of_tensors(inner, f"{place}.{name}" if place else str(name), level + 1)
+
+
+def _note(chosen: str, found: Mapping[str, Mapping[str, torch.Tensor]]) -> list[str]:
+    if len(found) == 1:
+        return []
+    names = {place: repr(place) if place else "the outermost" for place in found}
+    others = listed(f"{names[place]} ({len(tensors)} tensors)" for place, tensors in found.items() if place != chosen)
+    return [f"of the dicts of tensors in the file the largest was taken, {names[chosen]}, and left out: {others}"]
+
+
+def _kind(value: Any) -> str:
+    return "dict" if isinstance(value, Mapping) else type(value).__name__
+
+
+def _content(value: Any, levels: int = 2) -> str:
+    """What a file holds in place of a state dict."""
+    if not isinstance(value, Mapping) or not value or not levels:
+        return ""
+    return f" ({listed(f'{name}: {_kind(entry)}{_content(entry, levels - 1)}' for name, entry in value.items())})"
+
+
+def _natural(name: str) -> list[tuple[bool, int, str]]:
+    parts = re.split(r"(\d+)", name, flags=re.ASCII)
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
+
+
+def _masked(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Put weight_orig * weight_mask of `torch.nn.utils.prune` in the place of the two."""
+    result = {}
+    for name, tensor in tensors.items():
+        base = name.removesuffix("_orig")
+        mask = tensors.get(f"{base}_mask")
+        if name.endswith("_orig") and mask is not None and mask.shape == tensor.shape:
+            result[base] = tensor * mask
+        elif not (name.endswith("_mask") and f"{name.removesuffix('_mask')}_orig" in tensors):
+            result[name] = tensor
+    return result
+
+
+def _normalised(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Put g v / |v| of `torch.nn.utils.weight_norm`, with one g and one norm for every target, in the place of g and v."""
+    result = dict(tensors)
+    for name, direction in tensors.items():
+        for length_ending, ending in NORMALISED:
+            prefix = name.removesuffix(ending)
+            length = tensors.get(prefix + length_ending)
+            if not name.endswith(ending) or length is None or direction.dim() < 2:
+                continue
+            if length.shape == (direction.shape[0], *[1] * (direction.dim() - 1)):
+                norm = torch.linalg.vector_norm(direction.to(torch.float64), dim=tuple(range(1, direction.dim())), keepdim=True)
+                scale = torch.where(norm > 0, length / norm, 0.0)
+                result = _replaced(result, {prefix + length_ending: None, name: (f"{prefix}weight", direction * scale)})
+    return result
+
+
+def _replaced(
+    tensors: Mapping[str, torch.Tensor], changes: Mapping[str, tuple[str, torch.Tensor] | None]
+) -> dict[str, torch.Tensor]:
+    """The tensors in their order, some under another name, and those with None left out."""
+    entries = (changes.get(name, (name, tensor)) for name, tensor in tensors.items())
+    return dict(entry for entry in entries if entry is not None)
