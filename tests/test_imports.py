@@ -20,6 +20,7 @@ LEVELS = [
     {"models", "pruning", "rewiring"},
     {"training", "experiment"},
     {"cli"},
+    {"__main__"},
 ]
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 

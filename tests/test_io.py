@@ -1,7 +1,5 @@
 """Topologies on disk: exact round trips, damaged files by name, and writes that are all or nothing."""
 
-import os
-import resource
 import stat
 import struct
 import zipfile
@@ -21,7 +19,6 @@ from netsci_nn.io import (
     load_weighted,
     save_network,
     save_topology,
-    try_writing,
     write_text,
 )
 
@@ -217,49 +214,6 @@ def test_failing_save_leaves_the_old_file(ending: str, tmp_path: Path, monkeypat
         generators.erdos_renyi(5, 5, n_edges=7, rng=0).save(path)
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
-
-
-@formats
-def test_a_full_disk_is_named_and_leaves_no_file(ending: str, tmp_path: Path) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    topology = generators.erdos_renyi(99, 99, n_edges=999, rng=0)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
-    try:
-        with pytest.raises(ConfigError, match=rf"path '.*full{ending}' cannot be written: ."):
-            topology.save(tmp_path / f"full{ending}")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_only_regular_files_are_replaced(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "link").symlink_to("pipe")
-    for name in ("pipe", "link"):
-        for write in (lambda path: write_text(path, "text"), try_writing):
-            with pytest.raises(ConfigError, match=rf"path '.*{name}' is a device, a pipe or a socket; it must be a file"):
-                write(tmp_path / name)
-    assert (tmp_path / "pipe").is_fifo()
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["link", "pipe"]
-
-
-def test_links_are_followed(tmp_path: Path) -> None:
-    (tmp_path / "folder").mkdir()
-    for name in ("old", "new"):
-        (tmp_path / name).symlink_to(Path("folder") / name)
-    (tmp_path / "folder" / "old").write_text("old")
-    for name in ("old", "new"):
-        write_text(tmp_path / name, "text")
-        assert (tmp_path / name).is_symlink()
-        assert (tmp_path / "folder" / name).read_text() == "text"
-
-
-def test_trying_leaves_nothing_and_needs_a_name_that_the_system_allows(tmp_path: Path) -> None:
-    try_writing(tmp_path / "new.npz")
-    try_writing(tmp_path / ("n" * 240 + ".npz"))
-    with pytest.raises(ConfigError, match="cannot be written: File name too long"):
-        try_writing(tmp_path / ("n" * 300))
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

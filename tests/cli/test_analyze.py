@@ -1,5 +1,6 @@
 """`netsci-nn analyze`: graphs and runs of every kind, what is written of them, and what is refused."""
 
+import io
 import json
 import re
 from pathlib import Path
@@ -11,11 +12,13 @@ import pytest
 import scipy.sparse
 import torch
 from command_line import Cli, Outcome
+from rich.console import Console
 
 import analysis
 from netsci_nn import BipartiteTopology, SparseMLP, generators, network_graph
 from netsci_nn.cli.intake import take_in
 from netsci_nn.cli.output import version
+from netsci_nn.data import DATASETS, IMAGE_SHAPES, image_shape_of
 from netsci_nn.io import save_network
 
 EDGES = [(0, 0), (1, 0), (2, 1)]
@@ -131,14 +134,13 @@ def test_numbers_of_random_graphs_have_a_limit(nulls: int, run: Cli, tmp_path: P
 def test_a_run_beside_its_start(run: Cli, tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(EXPERIMENT)
     assert run("train", "tiny.toml", "--out", "here").code == 0
-    outcome = run("analyze", "here", "--nulls", 0, "--json", "report.json")
+    outcome = run("analyze", "here", "--nulls", 0, "--json", "report.json", "--html", "report.html")
     assert (outcome.code, outcome.err) == (0, "")
     report = json.loads((tmp_path / "report.json").read_text())
     edges = {q["name"]: q for q in report["sections"][0]["quantities"]}["edges"]
     assert edges["control"]["value"] == 230 > edges["observed"]["value"]
     strength = {q["name"]: q for q in report["sections"][0]["quantities"]}["source_absolute_strength_mean"]
     assert strength["observed"]["value"] > 0  # the weights of the end are there, those of the start are not recorded
-    assert run("analyze", "here", "--nulls", 1, "--html", "report.html").code == 0
     assert "laid out as the image" in (tmp_path / "report.html").read_text()
     (chain,) = layers(tmp_path / "here" / "checkpoint" / "last.safetensors")
     assert [layer.n_edges for layer in chain] == [section["n_edges"] for section in report["sections"][:2]]
@@ -201,3 +203,16 @@ def test_the_shape_of_a_run_is_known_without_its_data(run: Cli, tmp_path: Path, 
     assert "wiring" in {q["measure"] for q in table["sections"][0]["quantities"]}
     (tmp_path / "here" / "config.toml").write_text(config.replace("mnist", "digits"))  # 64 pixels are not 784 inputs
     assert run("analyze", "here", "--nulls", 0).code == 0
+
+
+def test_shapes_of_images_are_stated_beside_the_loaders() -> None:
+    assert [image_shape_of(name) for name in ("digits", "mnist", "other")] == [(8, 8), (28, 28), None]
+    assert DATASETS["digits"](None).image_shape == IMAGE_SHAPES["digits"]
+
+
+def test_a_terminal_is_told_that_pictures_are_drawn(run: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    TOPOLOGY.save(tmp_path / "t.npz")
+    terminal = io.StringIO()
+    monkeypatch.setattr("netsci_nn.cli.analyze.STDERR", Console(file=terminal, force_terminal=True))
+    assert run("analyze", "t.npz", "--nulls", 1, "--html", "r.html").code == 0
+    assert "drawing pictures" in terminal.getvalue()

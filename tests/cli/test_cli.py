@@ -102,6 +102,10 @@ GENERATE = ["generate", "erdos_renyi", 10, 8, "--out", "t.npz"]
         ),
         (["generate", "grouped", 4, 4, "--out", "t.npz"], "param 'n_groups' is missing"),
         (
+            ["generate", "input_weighted", 3, 8, "--out", "t.npz", "--edges", 3, "--param", "weights=empty.txt"],
+            "file 'empty.txt' does not hold numbers: it is empty",
+        ),
+        (
             ["generate", "grouped", 4, 4, "--out", "t.npz", "--density", 0.5, "--param", "n_groups=2"],
             "density is 0.5; the structure of this model fixes its number of edges",
         ),
@@ -154,6 +158,7 @@ def test_bad_input_is_one_sentence_and_writes_nothing(
     (tmp_path / "used" / "file").write_text("mine")
     (tmp_path / "words.txt").write_text("these are words\n")
     (tmp_path / "words.md").write_text("these are words\n")
+    (tmp_path / "empty.txt").write_text("")
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 no archive")
     BipartiteTopology(3, 2, [1], [1]).save(tmp_path / "good.csv")
     graph = BipartiteTopology(2, 1, [0, 1], [0, 0]).to_igraph()

@@ -11,7 +11,7 @@ from command_line import Cli, Outcome
 
 from netsci_nn import ConfigError, generators
 from netsci_nn.cli.destinations import check_writable
-from netsci_nn.io import save_network
+from netsci_nn.io import save_network, try_writing, write_text
 
 EDGES = 30
 
@@ -26,6 +26,12 @@ def files(tmp_path: Path) -> None:
     (tmp_path / "run" / "topology").mkdir(parents=True)
     for name in ("epoch-0000", "final"):
         save_network([topology], tmp_path / "run" / "topology" / f"{name}.safetensors")
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Path:
+    (tmp_path / "empty").mkdir()
+    return tmp_path / "empty"
 
 
 def listing(folder: Path) -> dict[str, bytes | None]:
@@ -121,9 +127,51 @@ def test_an_output_that_cannot_be_written_loses_no_file(tmp_path: Path) -> None:
     os.close(reading)
     try:
         options = {"capture_output": False, "stdout": writing, "stderr": -1}
-        for command, file in (("analyze t.npz --json r.json --nulls 0", "r.json"), ("evolve run --json e.json", "e.json")):
-            outcome = program(*command.split(), folder=tmp_path, **options)
-            assert (outcome.code, outcome.err) == (1, "")
-            assert (tmp_path / file).is_file()
+        outcome = program("evolve", "run", "--json", "e.json", folder=tmp_path, **options)
+        assert (outcome.code, outcome.err) == (1, "")
+        assert (tmp_path / "e.json").is_file()
     finally:
         os.close(writing)
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".npz", ".graphml", ".csv"])
+def test_a_full_disk_is_named_and_leaves_no_file(ending: str, empty: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    topology = generators.erdos_renyi(99, 99, n_edges=999, rng=0)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
+    try:
+        with pytest.raises(ConfigError, match=rf"path '.*full{ending}' cannot be written: ."):
+            topology.save(empty / f"full{ending}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(empty.iterdir()) == []
+
+
+def test_only_regular_files_are_replaced(empty: Path) -> None:
+    os.mkfifo(empty / "pipe")
+    (empty / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        for write in (lambda path: write_text(path, "text"), try_writing):
+            with pytest.raises(ConfigError, match=rf"path '.*{name}' is a device, a pipe or a socket; it must be a file"):
+                write(empty / name)
+    assert (empty / "pipe").is_fifo()
+    assert sorted(entry.name for entry in empty.iterdir()) == ["link", "pipe"]
+
+
+def test_links_are_followed(empty: Path) -> None:
+    (empty / "folder").mkdir()
+    for name in ("old", "new"):
+        (empty / name).symlink_to(Path("folder") / name)
+    (empty / "folder" / "old").write_text("old")
+    for name in ("old", "new"):
+        write_text(empty / name, "text")
+        assert (empty / name).is_symlink()
+        assert (empty / "folder" / name).read_text() == "text"
+
+
+def test_trying_leaves_nothing_and_needs_a_name_that_the_system_allows(empty: Path) -> None:
+    try_writing(empty / "new.npz")
+    try_writing(empty / ("n" * 240 + ".npz"))
+    with pytest.raises(ConfigError, match="cannot be written: File name too long"):
+        try_writing(empty / ("n" * 300))
+    assert list(empty.iterdir()) == []

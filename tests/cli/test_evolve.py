@@ -184,6 +184,14 @@ def test_what_is_refused_writes_nothing(arguments: list[object], message: str, h
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_damaged_log_and_other_files_do_not_matter(here: Path, run: Cli, tmp_path: Path) -> None:
+    with (here / "metrics.jsonl").open("ab") as file:
+        file.write(b'[1]\n{"event": "epoch"}\n{"epoch": 99}\n\xff\xfe\n{"event": "epo')
+    (here / "topology" / "epoch-of-others.safetensors").write_bytes(b"")
+    assert run("evolve", "here", "--measure", "mixing", "--json", "numbers.json").code == 0
+    assert json.loads((tmp_path / "numbers.json").read_text())["epochs"] == list(range(LAST_EPOCH + 1))
+
+
 def test_a_page_that_fails_leaves_no_file(here: Path, run: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object, **__: object) -> str:
         raise KeyboardInterrupt
