@@ -147,11 +147,11 @@ class Evolution:
         """A table for every layer, one of the measures with an epoch a column, and how to read them."""
         parts = []
         for index, (states, ages) in enumerate(zip(self.layers, self.ages, strict=True)):
-            rows = [[str(epoch), *_state_cells(state)] for epoch, state in zip(self.epochs, states, strict=True)]
+            rows = [[str(epoch), *state_cells(state)] for epoch, state in zip(self.epochs, states, strict=True)]
             parts.append(f"### layer {index}\n\n{markdown_table(['epoch', *STATE_TITLES.values()], rows)}")
-            parts.append(_ages_sentence(ages))
+            parts.append(ages_sentence(ages))
         if self.trajectories:
-            rows = [[f"{t.section}: {t.name.replace('_', ' ')}", *map(_cell, t.values)] for t in self.trajectories]
+            rows = [[f"{t.section}: {t.name.replace('_', ' ')}", *map(value_cell, t.values)] for t in self.trajectories]
             header = ["quantity", *(f"epoch {epoch}" for epoch in self.epochs)]
             parts.append(f"### measures\n\n{markdown_table(header, rows)}")
         return "\n\n".join([*parts, NOTE]) + "\n"
@@ -303,16 +303,40 @@ def _trajectories(networks: Sequence[LayeredGraph], measures: tuple[str, ...], r
     )
 
 
-def _cell(quantity: Quantity) -> str:
-    return "-" if quantity.value is None else format_number(quantity.value)
+def value_cell(value: Quantity | float) -> str:
+    """A number as text, or a dash where it is not defined.
+
+    Args:
+        value: a quantity or a number.
+
+    Returns:
+        The text.
+    """
+    number = value.value if isinstance(value, Quantity) else value
+    return "-" if number is None else format_number(number)
 
 
-def _state_cells(state: LayerState) -> list[str]:
-    values = (getattr(state, name) for name in STATE_TITLES)
-    return [_cell(value) if isinstance(value, Quantity) else format_number(value) for value in values]
+def state_cells(state: LayerState) -> list[str]:
+    """The cells of a state.
+
+    Args:
+        state: of a layer at one epoch.
+
+    Returns:
+        One for each of `STATE_TITLES`.
+    """
+    return [value_cell(getattr(state, name)) for name in STATE_TITLES]
 
 
-def _ages_sentence(ages: EdgeAges) -> str:
+def ages_sentence(ages: EdgeAges) -> str:
+    """How old edges are.
+
+    Args:
+        ages: of a layer of the last topology.
+
+    Returns:
+        A sentence with the youngest, the median and the oldest.
+    """
     if not ages.ages.size:
         return "The last topology has no edges."
     youngest, median, oldest = np.quantile(ages.ages, (0, 0.5, 1))

@@ -6,10 +6,9 @@ import numpy as np
 
 import analysis
 from analysis import evolution_pictures as pictures
-from analysis.evolution import NOTE, STATE_TITLES, Evolution, LayerState
+from analysis.evolution import NOTE, STATE_TITLES, Evolution, LayerState, state_cells, value_cell
 from analysis.html import Block, Heading, Paragraph, Picture, Section, Table, page
 from analysis.network_blocks import MAX_SEARCHED_EDGES, RESOLUTION
-from analysis.tables import format_number
 from netsci_nn.experiment.recorded import Recorded
 from netsci_nn.topology import BipartiteTopology
 
@@ -137,7 +136,7 @@ def _what_was_recorded(followed: Evolution) -> str:
 def _change_blocks(followed: Evolution, index: int) -> list[Block]:
     """The table of states, their picture, and the ages."""
     states = followed.layers[index]
-    rows = [[str(epoch), *_state_cells(state)] for epoch, state in zip(followed.epochs, states, strict=True)]
+    rows = [[str(epoch), *state_cells(state)] for epoch, state in zip(followed.epochs, states, strict=True)]
     changes = pictures.layer_changes(followed, index)
     blocks: list[Block] = [
         Table(("epoch", *STATE_TITLES.values()), rows),
@@ -148,15 +147,6 @@ def _change_blocks(followed: Evolution, index: int) -> list[Block]:
         return [*blocks, Paragraph("The last topology has no edges, so they have no ages.")]
     text = AGES_CAPTION.format(n=ages.ages.size, unit=ages.unit)
     return [*blocks, Picture(pictures.age_histogram(ages), text, f"Ages of the edges of layer {index}", RESOLUTION)]
-
-
-def _state_cells(state: LayerState) -> list[str]:
-    return [_cell(getattr(state, name)) for name in STATE_TITLES]
-
-
-def _cell(value: analysis.Quantity | float) -> str:
-    number = value.value if isinstance(value, analysis.Quantity) else value
-    return "-" if number is None else format_number(number)
 
 
 def _plane_blocks(followed: Evolution, index: int, points: Mapping[int, analysis.SmallWorld], nulls: int) -> list[Block]:
@@ -185,7 +175,7 @@ def _point_cells(point: analysis.SmallWorld) -> list[str]:
     random = point.fixed_degrees
     clustering = (point.clustering, random.clustering, point.clustering_lattice)
     length = (point.path_length, random.path_length, point.path_length_lattice)
-    return [_cell(quantity) for quantity in (*clustering, *length, point.sigma, point.omega, point.propensity)]
+    return [value_cell(quantity) for quantity in (*clustering, *length, point.sigma, point.omega, point.propensity)]
 
 
 def _measure_blocks(followed: Evolution, section: str, layers: Sequence[Sequence[LayerState]]) -> list[Block]:
@@ -194,7 +184,7 @@ def _measure_blocks(followed: Evolution, section: str, layers: Sequence[Sequence
     if not trajectories:
         return []
     header = ("quantity", *(f"epoch {epoch}" for epoch in followed.epochs))
-    rows = [[trajectory.name.replace("_", " "), *map(_cell, trajectory.values)] for trajectory in trajectories]
+    rows = [[trajectory.name.replace("_", " "), *map(value_cell, trajectory.values)] for trajectory in trajectories]
     blocks: list[Block] = [Heading("Measures")]
     if pictures.headline_quantities(followed, section):
         figure = pictures.measure_courses(followed, section)

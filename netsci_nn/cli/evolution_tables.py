@@ -9,7 +9,7 @@ from rich.table import Table
 from netsci_nn.cli.output import STDOUT
 
 if TYPE_CHECKING:
-    from analysis.evolution import EdgeAges, Evolution, LayerState, Trajectory
+    from analysis.evolution import Evolution, LayerState, Trajectory
     from analysis.quantity import Quantity
 
 MAX_ROWS = 20
@@ -20,11 +20,11 @@ MAX_COLUMNS = 6
 
 def print_evolution(followed: "Evolution") -> None:
     """Print a table for every layer, one of the measures, why numbers are missing, and how to read them."""
-    from analysis.evolution import NOTE
+    from analysis.evolution import NOTE, ages_sentence
 
     for index, (states, ages) in enumerate(zip(followed.layers, followed.ages, strict=True)):
         STDOUT.print(layer_table(followed, index, states))
-        _paragraph(_ages_sentence(ages))
+        _paragraph(ages_sentence(ages) + "\n")
     if followed.trajectories:
         STDOUT.print(measures_table(followed))
     if len(followed.epochs) > MAX_COLUMNS:
@@ -34,23 +34,24 @@ def print_evolution(followed: "Evolution") -> None:
 
 def layer_table(followed: "Evolution", index: int, states: "Sequence[LayerState]") -> Table:
     """The states of one layer, an epoch a row; of many epochs the first, the last and some between them."""
-    from analysis.evolution import STATE_TITLES
+    from analysis.evolution import STATE_TITLES, state_cells
     from analysis.tables import rich_table
 
     chosen = spread(len(followed.epochs), MAX_ROWS)
-    rows = [[str(followed.epochs[k]), *(_cell(getattr(states[k], name)) for name in STATE_TITLES)] for k in chosen]
+    rows = [[str(followed.epochs[k]), *state_cells(states[k])] for k in chosen]
     missing = ((title, followed.epochs[k], getattr(states[k], name)) for name, title in STATE_TITLES.items() for k in chosen)
     return rich_table(("epoch", *STATE_TITLES.values()), [(f"layer {index}", rows)], "\n".join(_reasons(missing)) or None)
 
 
 def measures_table(followed: "Evolution") -> Table:
     """The measures, a quantity a row, section by section; of many epochs the first, the last and some between them."""
+    from analysis.evolution import value_cell
     from analysis.tables import rich_table
 
     chosen = spread(len(followed.epochs), MAX_COLUMNS)
     blocks, notes = [], list[str]()
     for section, trajectories in _by_section(followed.trajectories):
-        rows = [[_title(each), *(_cell(each.values[k]) for k in chosen)] for each in trajectories]
+        rows = [[_title(each), *(value_cell(each.values[k]) for k in chosen)] for each in trajectories]
         blocks.append((section, rows))
         missing = ((_title(each), followed.epochs[k], each.values[k]) for each in trajectories for k in chosen)
         notes += [f"{section}: {reason}" for reason in _reasons(missing)]
@@ -71,13 +72,6 @@ def _title(trajectory: "Trajectory") -> str:
     return trajectory.name.replace("_", " ")
 
 
-def _cell(value: "Quantity | float") -> str:
-    from analysis.tables import format_number
-
-    number = value if isinstance(value, int | float) else value.value
-    return "-" if number is None else format_number(number)
-
-
 def _reasons(values: "Iterable[tuple[str, int, Quantity | float]]") -> list[str]:
     """Why quantities have no value: for every reason and the epochs at which it holds a sentence with the quantities."""
     epochs: dict[tuple[str, str], list[int]] = {}
@@ -91,18 +85,6 @@ def _reasons(values: "Iterable[tuple[str, int, Quantity | float]]") -> list[str]
         f"Not defined (-) at epoch {', '.join(map(str, at))}, as {reason}: {', '.join(names)}."
         for (reason, at), names in titles.items()
     ]
-
-
-def _ages_sentence(ages: "EdgeAges") -> str:
-    from analysis.tables import format_number
-
-    if not ages.ages.size:
-        return "The last topology has no edges.\n"
-    youngest, median, oldest = np.quantile(ages.ages, (0, 0.5, 1))
-    return (
-        f"Ages of the last topology's edges in {ages.unit}: from {format_number(youngest)} to {format_number(oldest)}, "
-        f"half of them at most {format_number(median)}.\n"
-    )
 
 
 def _paragraph(text: str) -> None:

@@ -115,7 +115,7 @@ def test_two_sources_by_hand() -> None:
 
 
 def test_sampled_coefficients_are_covered_by_their_standard_error() -> None:
-    """|error| <= 4.5 standard errors in all of 10 draws of 4 values (65,536 paths: about 3e-4 false alarms)."""
+    """|error| <= 4.5 standard errors in all of 10 draws of 4 values (16,384 paths: about 3e-4 false alarms)."""
     graph = weighted(random_graph(40, 30, 240, seed=5), 6)
     exact = weighted_opsahl_quantities(graph, "source", RNG, listed_paths=10**9)
     for seed in range(10):
