@@ -36,6 +36,7 @@ class _Product(Function):
     def forward(
         ctx: Any, values: torch.Tensor, x: torch.Tensor, index: EdgeIndex, backend: Backend, transposed: bool
     ) -> torch.Tensor:
+        index.check(values=values, **{"y" if transposed else "x": x})
         ctx.save_for_backward(values, x)
         ctx.setting = index, backend, transposed
         if len(values) == 0 or x.shape[1] == 0:
@@ -48,6 +49,7 @@ class _Product(Function):
         values, x = ctx.saved_tensors
         index, backend, transposed = ctx.setting
         (gradient,) = gradients
+        index.check(values=values)  # whoever shortens a parameter by .data between forward and backward is not seen by autograd
         values_gradient = x_gradient = None
         at_once = backend.both_gradients is not None and all(ctx.needs_input_grad[:2]) and not transposed
         if at_once and not torch.is_grad_enabled() and len(values) > 0 and x.shape[1] > 0:
@@ -65,6 +67,7 @@ class _SampledProduct(Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: torch.Tensor, y: torch.Tensor, index: EdgeIndex, backend: Backend) -> torch.Tensor:
+        index.check(x=x, y=y)
         ctx.save_for_backward(x, y)
         ctx.setting = index, backend  # type: ignore[attr-defined]
         if len(index.src) == 0 or x.shape[1] == 0:

@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse
 import torch
 
+from netsci_nn.errors import DataError
 from netsci_nn.topology import BipartiteTopology
 
 
@@ -20,6 +21,29 @@ class EdgeIndex(NamedTuple):
     source_pointers: torch.Tensor  # int64 [n_in + 1], the same for sources, in the order of `by_source`
     by_source: torch.Tensor  # int32 [n_edges] (int64 from 2^31 edges on), edges sorted by (src, dst)
     dst_by_source: torch.Tensor  # int32 [n_edges], dst[by_source]
+
+    def check(
+        self, *, values: torch.Tensor | None = None, x: torch.Tensor | None = None, y: torch.Tensor | None = None
+    ) -> None:
+        """Raise a DataError unless the operands of a product fit: compiled code would follow the indices out of memory.
+
+        Args:
+            values: one per edge, `[n_edges]`.
+            x: `[n_in, batch]`.
+            y: `[n_out, batch]`.
+        """
+        if values is not None and values.shape != self.src.shape:
+            raise DataError(f"values has shape {list(values.shape)}; it must be [n_edges] = {list(self.src.shape)}")
+        for name, operand, size_name, size in (("x", x, "n_in", self.n_in), ("y", y, "n_out", self.n_out)):
+            if operand is not None and (operand.dim() != 2 or operand.shape[0] != size):
+                raise DataError(
+                    f"{name} has shape {list(operand.shape)}; it must be [{size_name}, batch], {size_name} = {size}"
+                )
+        if x is not None and y is not None and x.shape[1] != y.shape[1]:
+            raise DataError(f"x has {x.shape[1]} columns and y has {y.shape[1]}; they must belong to one batch")
+        dtypes = {operand.dtype for operand in (values, x, y) if operand is not None}
+        if len(dtypes) > 1:
+            raise DataError(f"operands have the dtypes {', '.join(sorted(map(str, dtypes)))}; a product needs one")
 
 
 def edge_index(topology: BipartiteTopology, src: torch.Tensor, dst: torch.Tensor) -> EdgeIndex:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from netsci_nn.errors import TopologyError
+from netsci_nn.errors import DataError, TopologyError
 from netsci_nn.kernels.epoch import SGD, WIDEST_SHARE, Array, Network, Scratch, descend, gradients, train
 from netsci_nn.kernels.merge import replace_edges
 from netsci_nn.kernels.parallel import workers
@@ -270,6 +270,16 @@ class CompiledTraining:
         return Scratch(*(_zeros(shape, dtype) for shape in shapes))
 
     def _pack(self) -> Network:
+        for layer in self.layers:
+            layer.index.check(values=layer.values)
+            for parameter in layer.parameters():
+                buffer = self.optimizer.state.get(parameter, {}).get("momentum_buffer")
+                if buffer is not None and buffer.shape != parameter.shape:
+                    raise DataError(
+                        f"momentum_buffer has shape {list(buffer.shape)}; its parameter has {list(parameter.shape)}"
+                    )
+            if layer.bias is not None and layer.bias.shape != (layer.n_out,):
+                raise DataError(f"bias has shape {list(layer.bias.shape)}; it must be [n_out] = [{layer.n_out}]")
         sizes = [self.layers[0].n_in, *(layer.n_out for layer in self.layers)]
         group_start = np.concatenate([[0], np.cumsum(sizes)])
         edge_start = np.concatenate([[0], np.cumsum([layer.n_edges for layer in self.layers])])
