@@ -16,13 +16,13 @@ from torch import nn
 
 from netsci_nn import bridge
 from netsci_nn.errors import TopologyError
-from netsci_nn.layers import SparseLinear
+from netsci_nn.layers import SparseLayer
 from netsci_nn.models.mlp import SparseMLP
 
 if TYPE_CHECKING:
     import igraph
 
-LINEAR = (SparseLinear, nn.Linear)
+LINEAR = (SparseLayer, nn.Linear)
 
 ELEMENTWISE = (
     *(nn.Identity, nn.Flatten, nn.Dropout, nn.AlphaDropout, nn.FeatureAlphaDropout),
@@ -39,9 +39,9 @@ Pair = tuple[str, str]
 Edges = Mapping[str, bridge.WeightedTopology]
 
 
-def sparse_layers(model: nn.Module) -> list[SparseLinear]:
+def sparse_layers(model: nn.Module) -> list[SparseLayer]:
     """Return the sparse layers of `model` in the order of their registration, which is the order of computation in a stack."""
-    return [module for module in model.modules() if isinstance(module, SparseLinear)]
+    return [module for module in model.modules() if isinstance(module, SparseLayer)]
 
 
 def network_graph(model: nn.Module, *, wiring: Iterable[Pair] | None = None) -> igraph.Graph:
@@ -98,8 +98,8 @@ def network_graph(model: nn.Module, *, wiring: Iterable[Pair] | None = None) -> 
 
 
 def _edges(layer: nn.Module) -> bridge.WeightedTopology:
-    if isinstance(layer, SparseLinear):
-        return bridge.WeightedTopology(layer.topology, layer.values.detach().cpu().numpy())
+    if isinstance(layer, SparseLayer):
+        return bridge.WeightedTopology(layer.topology, layer.edge_weights())
     assert isinstance(layer, nn.Linear)
     full = bridge.from_mask(np.ones((layer.out_features, layer.in_features), dtype=np.bool_))
     return bridge.WeightedTopology(full, layer.weight.detach().cpu().numpy().reshape(-1))
@@ -112,7 +112,7 @@ def _of_stack(model: nn.Module, edges: Edges) -> list[Pair]:
     pending = [model]
     while pending:
         module = pending.pop()
-        if _runs_as(module, LINEAR):
+        if _runs_as(module, (nn.Linear,)) or (isinstance(module, SparseLayer) and "forward" not in vars(module)):
             stack.append(names[module])
         elif _runs_as(module, (nn.Sequential, SparseMLP)):
             pending += reversed(list(module.layers if isinstance(module, SparseMLP) else module))  # type: ignore[call-overload]

@@ -148,7 +148,7 @@ def _allocate(shapes: list[tuple[int, int]], density: float | None, allocation: 
 
 def _sparse(linear: nn.Linear, layer: SparseLinear) -> SparseLinear:
     """Return `layer` in `linear`'s mode, trainable where that is."""
-    layer.values.requires_grad_(linear.weight.requires_grad)
+    layer.weight.requires_grad_(linear.weight.requires_grad)
     if layer.bias is not None:
         layer.bias.requires_grad_(linear.bias.requires_grad)
     return layer.train(linear.training)

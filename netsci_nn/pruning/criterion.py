@@ -6,14 +6,14 @@ import torch
 from torch import nn
 
 from netsci_nn.errors import ConfigError
-from netsci_nn.layers import SparseLinear
+from netsci_nn.layers import SparseLayer
 from netsci_nn.registry import Registry
 
-LinearLayer = nn.Linear | SparseLinear
+LinearLayer = nn.Linear | SparseLayer
 
-# A criterion: (model, **parameters), out comes one tensor for each of `linear_layers(model)`, in that order and of the shape
-# of its weights: a score a weight, the greater the better worth keeping. What it needs beside the model, such as inputs to
-# compute gradients from, is bound by functools.partial. It leaves the model as it was.
+# A criterion: (model, **parameters) -> one tensor for each of `linear_layers(model)`, in that order, of the shape of its
+# weights, of a sparse layer `[n_edges]`: the higher a score, the better worth keeping. What it needs beside the model, such as
+# inputs to compute gradients from, is bound by functools.partial. It leaves the model as it was.
 Criterion = Callable[..., list[torch.Tensor]]
 
 PRUNERS: Registry[Criterion] = Registry("pruning criterion")
@@ -34,7 +34,7 @@ def linear_layers(model: nn.Module) -> dict[str, LinearLayer]:
     layers = {
         name: module
         for name, module in model.named_modules()
-        if isinstance(module, (nn.Linear, SparseLinear)) and module not in projections
+        if isinstance(module, (nn.Linear, SparseLayer)) and module not in projections
     }
     if not layers:
         raise ConfigError(
@@ -46,6 +46,6 @@ def linear_layers(model: nn.Module) -> dict[str, LinearLayer]:
     return layers
 
 
-def weights_of(layer: LinearLayer) -> torch.Tensor:
-    """Return the weights of a layer: `[n_out, n_in]` of a dense one, `[n_edges]` of a sparse one."""
-    return layer.values if isinstance(layer, SparseLinear) else layer.weight
+def strengths_of(layer: LinearLayer) -> torch.Tensor:
+    """Return |w| of a layer: `[n_out, n_in]` of a dense one; `[n_edges]` of a sparse one, of its kernels the norms."""
+    return layer.strength() if isinstance(layer, SparseLayer) else layer.weight.detach().abs()

@@ -14,8 +14,8 @@ from torch import nn
 from netsci_nn.checks import check_count, check_density
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.generators.budget import resolve_n_edges
-from netsci_nn.layers import SparseLinear
-from netsci_nn.pruning.criterion import PRUNERS, Criterion, LinearLayer, linear_layers, weights_of
+from netsci_nn.layers import SparseLayer, SparseLinear
+from netsci_nn.pruning.criterion import PRUNERS, Criterion, LinearLayer, linear_layers
 from netsci_nn.sampling import contains
 from netsci_nn.topology import BipartiteTopology, Int64Array
 
@@ -79,15 +79,17 @@ def restrict(model: nn.Module, topologies: Sequence[BipartiteTopology]) -> nn.Mo
     places = [_places(layer, topology) for layer, topology in zip(layers.values(), chosen, strict=True)]
     # What the memo has under a module's id is what copies of the model get in its place, under all its names.
     memo: dict[int, Any] = {}
-    devices = {weights_of(layer).device for layer in layers.values() if weights_of(layer).device.type == "cuda"}
+    devices = {layer.weight.device for layer in layers.values() if layer.weight.device.type == "cuda"}
     with torch.random.fork_rng(devices=devices):
         for layer, topology in zip(layers.values(), chosen, strict=True):
             if isinstance(layer, nn.Linear):
                 memo[id(layer)] = _sparse(layer, topology, memo)
     result = copy.deepcopy(model, memo)
     for layer, topology, kept in zip(layers.values(), chosen, places, strict=True):
-        if isinstance(layer, SparseLinear):
-            memo[id(layer)].set_structure(topology, layer.values.detach()[kept], layer.birth[kept])
+        if isinstance(layer, SparseLayer):
+            active = layer.active
+            mask = None if active is None else active[kept]
+            memo[id(layer)].set_structure(topology, layer.weight.detach()[kept], layer.birth[kept], mask)
     _leave_fused_paths(result)
     return result
 
@@ -138,7 +140,7 @@ def _counts(layers: Layers, density: float | Sequence[float]) -> list[int]:
     """Return how many edges each layer keeps."""
     counts = []
     for (name, layer), value in zip(layers.items(), _check_densities(density, len(layers)), strict=True):
-        count, available = resolve_n_edges(*_sizes(layer), None, value), weights_of(layer).numel()
+        count, available = resolve_n_edges(*_sizes(layer), None, value), _shape(layer).numel()
         if count > available:
             raise TopologyError(
                 f"density is {value!r} for layer {name!r}, which means {count} edges; the layer has {available}, "
@@ -168,7 +170,7 @@ def _scores(model: nn.Module, layers: Layers, criterion: str | Criterion) -> lis
 
 
 def _flat(name: str, layer: LinearLayer, scores: torch.Tensor) -> npt.NDArray[Any]:
-    shape = tuple(weights_of(layer).shape)
+    shape = tuple(_shape(layer))
     if not isinstance(scores, torch.Tensor) or tuple(scores.shape) != shape or scores.is_complex():
         got = f"{scores.dtype} {list(scores.shape)}" if isinstance(scores, torch.Tensor) else f"a {type(scores).__name__}"
         raise ConfigError(
@@ -195,12 +197,17 @@ def _highest(scores: npt.NDArray[Any], count: int) -> Int64Array:
 
 def _topology(layer: LinearLayer, positions: Int64Array) -> BipartiteTopology:
     """Return the edges at positions of the layer's flattened weights."""
-    keys = layer.topology.keys()[positions] if isinstance(layer, SparseLinear) else positions
+    keys = layer.topology.keys()[positions] if isinstance(layer, SparseLayer) else positions
     return BipartiteTopology.from_keys(keys, *_sizes(layer))
 
 
+def _shape(layer: LinearLayer) -> torch.Size:
+    """Return the shape of a layer's scores: one per weight of a dense layer, one per edge of a sparse one."""
+    return torch.Size([layer.n_edges]) if isinstance(layer, SparseLayer) else layer.weight.shape
+
+
 def _sizes(layer: LinearLayer) -> tuple[int, int]:
-    return (layer.n_in, layer.n_out) if isinstance(layer, SparseLinear) else (layer.in_features, layer.out_features)
+    return (layer.n_in, layer.n_out) if isinstance(layer, SparseLayer) else (layer.in_features, layer.out_features)
 
 
 def _check_topologies(topologies: Any, layers: Layers) -> list[BipartiteTopology]:
@@ -217,13 +224,13 @@ def _check_topologies(topologies: Any, layers: Layers) -> list[BipartiteTopology
                 f"topologies[{i}] joins {topology.n_in} sources and {topology.n_out} targets; "
                 f"layer {name!r} has {n_in} and {n_out}"
             )
-        if isinstance(layer, SparseLinear):
+        if isinstance(layer, SparseLayer):
             has = contains(layer.topology.keys(), topology.keys())
             if not has.all():
                 edge = int(has.argmin())
                 raise TopologyError(
-                    f"topologies[{i}] has the edge ({topology.src[edge]}, {topology.dst[edge]}), which layer {name!r} has not; "
-                    "a sparse layer can only keep edges that it has"
+                    f"topologies[{i}] has the edge ({topology.src[edge]}, {topology.dst[edge]}), which layer {name!r} does "
+                    "not have; a sparse layer can only keep edges that it has"
                 )
     return list(topologies)
 
@@ -233,7 +240,7 @@ def _check_replaceable(model: nn.Module, layers: Layers) -> None:
     owners = Counter(id(parameter) for module in model.modules() for parameter in module.parameters(recurse=False))
     for name, layer in layers.items():
         reason = _reason_against(layer) if isinstance(layer, nn.Linear) else None
-        if reason is None and owners[id(weights_of(layer))] > 1:
+        if reason is None and owners[id(layer.weight)] > 1:
             reason = "its weight is shared with another module, and they would train apart"
         if reason is not None:
             raise ConfigError(f"layer {name!r} cannot become sparse: {reason}")
@@ -252,15 +259,15 @@ def _reason_against(layer: nn.Linear) -> str | None:
 
 def _places(layer: LinearLayer, topology: BipartiteTopology) -> torch.Tensor | None:
     """Return where a sparse layer has the edges of `topology`: int64 `[topology.n_edges]`; None for a dense layer."""
-    if not isinstance(layer, SparseLinear):
+    if not isinstance(layer, SparseLayer):
         return None
-    return torch.from_numpy(np.searchsorted(layer.topology.keys(), topology.keys())).to(layer.values.device)
+    return torch.from_numpy(np.searchsorted(layer.topology.keys(), topology.keys())).to(layer.weight.device)
 
 
 def _sparse(linear: nn.Linear, topology: BipartiteTopology, memo: dict[int, Any]) -> SparseLinear:
     """Return `linear` on the edges of `topology`; a bias that other modules share stays shared in the copy."""
     layer = SparseLinear.from_dense(linear, topology)
-    layer.values.requires_grad_(linear.weight.requires_grad)
+    layer.weight.requires_grad_(linear.weight.requires_grad)
     layer.bias = copy.deepcopy(linear.bias, memo)
     return layer.train(linear.training)
 

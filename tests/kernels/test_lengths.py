@@ -14,7 +14,7 @@ TOPOLOGY = CASES["irregular"]  # 6 sources, 5 targets, 9 edges
 
 def test_fewer_weights_than_edges_are_refused_in_the_forward_pass(backend: str) -> None:
     layer = SparseLinear(TOPOLOGY, backend=backend)
-    layer.values.data = layer.values.data[:4]
+    layer.weight.data = layer.weight.data[:4]
     with pytest.raises(DataError, match=r"values has shape \[4\]; it must be \[n_edges\] = \[9\]"):
         layer(torch.zeros(3, 6))
 
@@ -22,7 +22,7 @@ def test_fewer_weights_than_edges_are_refused_in_the_forward_pass(backend: str) 
 def test_weights_shortened_before_the_backward_pass_are_refused(backend: str) -> None:
     layer = SparseLinear(TOPOLOGY, backend=backend)
     loss = layer(torch.ones(3, 6, requires_grad=True)).sum()
-    layer.values.data = layer.values.data[:2].clone()
+    layer.weight.data = layer.weight.data[:2].clone()
     with pytest.raises(DataError, match=r"values has shape \[2\]"):
         loss.backward()
 
@@ -48,7 +48,7 @@ VALUES, X, Y = (tuple(name for name in ALL if name != other) for other in ALL[2:
 def test_every_compiled_product_compares_lengths(
     products: tuple[str, ...], changes: dict[str, torch.Tensor], message: str
 ) -> None:
-    index = edge_index(TOPOLOGY, torch.tensor(TOPOLOGY.src), torch.tensor(TOPOLOGY.dst))
+    index = edge_index(TOPOLOGY)
     operands = {"values": torch.zeros(9), "x": torch.zeros(6, 2), "y": torch.zeros(5, 2)} | changes
     values, x, y = operands["values"], operands["x"], operands["y"]
     arguments = {
@@ -62,21 +62,21 @@ def test_every_compiled_product_compares_lengths(
             getattr(kernel, name)(*arguments[name], index)
 
 
-@pytest.mark.parametrize("part", ["values", "bias"])
+@pytest.mark.parametrize("part", ["weight", "bias"])
 def test_compiled_training_compares_lengths(part: str) -> None:
     model = SparseMLP([6, 5, 3], density=0.5, rng=0)
     parameter = getattr(model.layers[1], part)
     parameter.data = parameter.data[:2].clone()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     x, y = torch.rand(20, 6), torch.zeros(20, dtype=torch.int64)
-    with pytest.raises((DataError, RuntimeError), match=part if part == "values" else None):
+    with pytest.raises((DataError, RuntimeError), match="values has shape" if part == "weight" else None):
         train(model, optimizer, x, y, epochs=1, batch_size=10, rng=0, compiled=True)
 
 
 def test_a_momentum_of_another_length_does_not_reach_compiled_training() -> None:
     model = SparseMLP([6, 5, 3], density=0.5, rng=0)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    optimizer.state[model.layers[0].values]["momentum_buffer"] = torch.zeros(2)
+    optimizer.state[model.layers[0].weight]["momentum_buffer"] = torch.zeros(2)
     x, y = torch.rand(20, 6), torch.zeros(20, dtype=torch.int64)
     with pytest.raises(DataError, match="momentum_buffer has shape"):
         train(model, optimizer, x, y, epochs=1, batch_size=10, rng=0, compiled=True)

@@ -26,7 +26,7 @@ def test_edge_ids_and_attributes_layer_by_layer() -> None:
             ends = first_vertex[number] + int(layer.src[k]), first_vertex[number + 1] + int(layer.dst[k])
             assert edge.tuple == ends
             assert edge["layer"] == number
-            assert edge["weight"] == layer.values[k].item()
+            assert edge["weight"] == layer.weight[k].item()
         first_edge += layer.n_edges
     assert graph.ecount() == first_edge == 9 + 10 + 12
 

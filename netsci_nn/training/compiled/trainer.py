@@ -1,4 +1,4 @@
-"""Training by compiled steps: when a model, its optimiser and its callbacks fit, whole runs of mini-batches are one call."""
+"""Training by compiled steps: whether a model can be trained so, and its state in flat arrays while it is."""
 
 import logging
 import time
@@ -13,29 +13,35 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules import module as torch_modules
+from torch.optim import optimizer as torch_optimizers
 
-from netsci_nn.errors import DataError, TopologyError
-from netsci_nn.kernels.epoch import SGD, WIDEST_SHARE, Array, Network, Scratch, descend, gradients, train
-from netsci_nn.kernels.merge import replace_edges
+from netsci_nn.errors import ConfigError, DataError
 from netsci_nn.kernels.parallel import workers
 from netsci_nn.kernels.vector import LANES, TILE
 from netsci_nn.layers import SparseLinear
 from netsci_nn.models import SparseMLP
-from netsci_nn.rewiring import ArrayRewirer, EdgeDelta, LayerArrays, Memory
-from netsci_nn.sampling import Rng, as_generator
+from netsci_nn.rewiring import EdgeDelta, EdgeView
 from netsci_nn.topology import BipartiteTopology
+from netsci_nn.training.compiled.edges import replace_edges
+from netsci_nn.training.compiled.steps import SGD, WIDEST_SHARE, Array, Network, Scratch, descend, gradients, train
+from netsci_nn.training.state import Event, TrainingState
 
 logger = logging.getLogger(__name__)
 
-SECONDS_A_CALL = 0.1  # how long compiled code runs before Ctrl-C and progress get a turn
+SECONDS_PER_CALL = 0.1  # how long compiled code runs before Ctrl-C and progress get a turn
 THREADED_WORK = 2_000_000  # edges times rows of a mini-batch from which it is shared between threads
+MODULE_HOOKS = "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"
+GLOBAL_HOOKS = tuple(f"_global{name}" for name in (*MODULE_HOOKS, "_forward_hooks_always_called"))
 
 
 def reason_against(model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor, batch_size: int) -> str | None:
-    """Return why compiled steps cannot train `model`, or None when they can.
+    """Return why compiled steps cannot train `model`, or None if they can.
 
     They train `SparseMLP` and `nn.Sequential` stacks of `SparseLinear` layers with ReLU, LeakyReLU or nothing between them, in
-    float32 or float64 on the CPU, by `torch.optim.SGD` without Nesterov momentum, dampening or maximisation.
+    float32 or float64 on the CPU, by `torch.optim.SGD` without Nesterov momentum, dampening or maximisation. What users hang on
+    a module, a parameter, the optimiser or on torch as a whole (hooks, a `forward` or `step` of an instance) would not be
+    called, so it is a reason too.
     """
     try:
         layers, _ = _stack(model)
@@ -53,6 +59,9 @@ def reason_against(model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.
         return "the optimizer does not hold exactly the layers' parameters in one group"
     if not all(parameter.requires_grad for parameter in parameters):
         return "a parameter is frozen"
+    hooked = _hooked(model, optimizer, parameters)
+    if hooked is not None:
+        return hooked
     kinds = {(parameter.dtype, parameter.device.type) for parameter in parameters} | {(x.dtype, x.device.type)}
     if len(kinds) != 1 or kinds.pop() not in ((torch.float32, "cpu"), (torch.float64, "cpu")):
         return "parameters and data are not all float32, or all float64, on the CPU"
@@ -61,9 +70,33 @@ def reason_against(model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.
     return None
 
 
+def _hooked(model: nn.Module, optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Parameter]) -> str | None:
+    """Return what would not be called by compiled steps, or None."""
+    for name, module in model.named_modules():
+        place = f"module {name!r}" if name else "the model"
+        if any(getattr(module, hooks) for hooks in MODULE_HOOKS):
+            return f"{place} has hooks"
+        if {"forward", "__call__"} & vars(module).keys():
+            return f"{place} has a forward of its own set on the instance"
+    if any(parameter._backward_hooks or parameter._post_accumulate_grad_hooks for parameter in parameters):
+        return "a parameter has hooks"
+    if optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
+        return "the optimizer has hooks"
+    step = vars(optimizer).get("step")
+    # A learning-rate schedule of torch counts the calls of `step` by a wrapper on the instance, which changes nothing.
+    is_counter = hasattr(step, "_wrapped_by_lr_sched") and getattr(step, "__wrapped__", None) is type(optimizer).step
+    if (step is not None and not is_counter) or "zero_grad" in vars(optimizer):
+        return "the optimizer has a step or zero_grad of its own set on the instance"
+    if any(getattr(torch_modules, hooks, None) for hooks in GLOBAL_HOOKS):
+        return "there are global module hooks"
+    if torch_optimizers._global_optimizer_pre_hooks or torch_optimizers._global_optimizer_post_hooks:
+        return "there are global optimizer hooks"
+    return "anomaly detection is on" if torch.is_anomaly_enabled() else None
+
+
 @cache
 def _announce(lanes: int, dtype: str) -> None:
-    """Say once a process why the first step takes so long."""
+    """Say once per process why the first step takes so long."""
     logger.info("loading compiled training steps for %d rows of %s (the first time they are compiled)", lanes, dtype)
 
 
@@ -78,9 +111,9 @@ def _stack(model: nn.Module) -> tuple[list[SparseLinear], list[float]]:
     layers: list[SparseLinear] = []
     slopes: list[float] = []
     for module in modules:
-        if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks:
-            raise ValueError("a module has hooks")
         if type(module) is SparseLinear and module.backend in ("auto", "compiled"):
+            if module.active is not None:
+                raise ValueError("a layer has a forward mask")
             layers.append(module)
             slopes.append(1.0)
         elif layers and slopes[-1] == 1.0 and type(module) in (nn.ReLU, nn.LeakyReLU):
@@ -89,53 +122,67 @@ def _stack(model: nn.Module) -> tuple[list[SparseLinear], list[float]]:
             raise ValueError(f"the stack holds a {type(module).__name__}")
     if not layers or slopes[-1] != 1.0 or any(first.n_out != second.n_in for first, second in pairwise(layers)):
         raise ValueError("the stack does not end in a sparse layer, or its layers do not fit each other")
+    if len(set(layers)) < len(layers):
+        raise ValueError("a layer occurs twice in the stack")
     return layers, slopes
 
 
 @dataclass
-class StepRewiring:
-    """A rule that acts within compiled training after every `every_steps`-th mini-batch, and what it has done so far.
+class CompiledLayer:
+    """A layer of a compiled stack between two mini-batches."""
 
-    Attributes:
-        rewirer: the rule.
-        every_steps: at least 1.
-        memory: for every layer that it acts on, by number, what training keeps for the rule (see `netsci_nn.rewiring.rule`);
-            "previous" holds the weights after its last action.
-        rewired: edges dropped.
-        seconds: time spent.
-    """
+    training: "CompiledTraining"
+    number: int
 
-    rewirer: ArrayRewirer
-    every_steps: int
-    memory: dict[int, Memory]
-    rewired: int = 0
-    seconds: float = 0.0
+    def view(self, **context: Any) -> EdgeView:
+        """See `LiveLayer`."""
+        network = self.training.network
+        first, end = network.edge_start[self.number : self.number + 2]
+        n_in, n_out = np.diff(network.group_start[self.number : self.number + 3]).tolist()
+        arrays = network.src[first:end], network.dst[first:end], network.weight[first:end]
+        return EdgeView(n_in, n_out, *arrays, learning_rate=self.training.settings.learning_rate, **context)
+
+    def apply(self, delta: EdgeDelta, step: int) -> None:
+        """See `LiveLayer`."""
+        training = self.training
+        if delta.sets_active:
+            raise ConfigError(
+                "the rewiring rule sets a forward mask, which compiled training steps do not know; "
+                "the rule must say so by its attribute sets_active"
+            )
+        if delta.moves_edges:
+            training.network = replace_edges(training.network, self.number, delta, step)
+            training.changed.add(self.number)
+        elif delta.kept_values is not None:
+            edges = slice(*training.network.edge_start[self.number : self.number + 2])
+            delta.check_fits(edges.stop - edges.start, ())
+            training.network.weight[edges] = delta.kept_values
+
+    def weight(self) -> Array:
+        """See `LiveLayer`."""
+        return self.training.network.weight[slice(*self.training.network.edge_start[self.number : self.number + 2])].copy()
 
 
 class CompiledTraining:
-    """The state of a stack in flat arrays, trained by compiled steps and written back to the layers.
+    """The state of a stack in flat arrays, trained by compiled steps and written back to the layers after every epoch.
 
     Args:
-        model: for which `reason_against` is None.
-        optimizer: its optimiser.
+        state: whose model and optimiser `reason_against` has nothing against.
         x: `[n, n_features]`.
         y: int64 `[n]`, checked labels.
         batch_size: rows of a mini-batch.
-        rewirings: rules that act between mini-batches.
+        intervals: numbers of mini-batches at every multiple of which a callback acts on the edges (event STEP).
     """
 
+    network: Network
+    settings: SGD
+
     def __init__(
-        self,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        x: torch.Tensor,
-        y: torch.Tensor,
-        batch_size: int,
-        rewirings: Sequence[StepRewiring] = (),
+        self, state: TrainingState, x: torch.Tensor, y: torch.Tensor, batch_size: int, intervals: Sequence[int] = ()
     ) -> None:
-        self.layers, slopes = _stack(model)
-        self.optimizer = optimizer
-        self.rewirings = tuple(rewirings)
+        self.state, self.intervals = state, tuple(intervals)
+        self.layers, slopes = _stack(state.model)
+        self.optimizer = state.optimizer
         self.changed: set[int] = set()
         self.x, self.y = x.detach().contiguous().numpy(), y.contiguous().numpy()
         self.batch_size = batch_size
@@ -153,49 +200,45 @@ class CompiledTraining:
         arguments = self._settings(), self.x, self.y, np.empty(0, dtype=np.int64), self.batch_size, self._scratch(network)
         train(LANES[self.lanes], network, *arguments)
 
-    def run(self, order: torch.Tensor, report: Callable[[int], bool], *, step: int = 0, rng: Rng = 0) -> float:
-        """Train on the rows `order`, mini-batch by mini-batch, and return the sum of their cross-entropies.
+    def run_epoch(self, notify: Callable[[Event], None]) -> dict[str, float]:
+        """Train one epoch in random order, or less if Ctrl-C stops it; return the mean cross-entropy as "loss".
 
-        Args:
-            order: int64 row numbers.
-            report: called with the mini-batches done since its last call, about every `SECONDS_A_CALL`; returns whether
-                to stop.
-            step: mini-batches trained before.
-            rng: for the rewirings.
+        The event STEP comes at every multiple of the intervals, and about every `SECONDS_PER_CALL`.
         """
-        random = as_generator(rng)
-        network = self._pack()
-        scratch = [self._scratch(network) for _ in range(self.n_shares)]
-        sgd = self._settings()
-        rows = order.numpy()
-        total, position, n_steps, unreported, reported = 0.0, 0, 1, 0, time.perf_counter()
-        with _flushed_denormals():
-            while position < len(rows):
-                n_now = min([n_steps, *(rewiring.every_steps - step % rewiring.every_steps for rewiring in self.rewirings)])
-                end = min(len(rows), position + n_now * self.batch_size)
-                begin = time.perf_counter()
-                total += self._train(network, sgd, rows[position:end], scratch)
-                seconds = max(time.perf_counter() - begin, 1e-9)
-                done = -(-(end - position) // self.batch_size)
-                position, step, unreported = end, step + done, unreported + done
-                for rewiring in self.rewirings:
-                    if step % rewiring.every_steps == 0:
-                        begin, n_edges = time.perf_counter(), len(network.values)
-                        network = self._rewire(network, rewiring, step, sgd, random)
-                        if len(network.values) != n_edges:
-                            scratch = [self._scratch(network) for _ in range(self.n_shares)]
-                        rewiring.seconds += time.perf_counter() - begin
-                # The first call may include compilation, so the run of mini-batches only doubles.
-                if done == n_steps:
-                    n_steps = max(1, min(2 * n_steps, int(n_steps * SECONDS_A_CALL / seconds)))
-                if position >= len(rows) or time.perf_counter() - reported >= SECONDS_A_CALL:
-                    is_stopped, unreported, reported = report(unreported), 0, time.perf_counter()
-                    if is_stopped:
-                        break
-        self._unpack(network)
-        return total
+        state = self.state
+        state.model.train()
+        rows = state.rng.permutation(len(self.x))
+        self.network, self.settings = self._pack(), self._settings()
+        scratch = [self._scratch(self.network) for _ in range(self.n_shares)]
+        total, position, n_steps, reported = 0.0, 0, 1, time.perf_counter()
+        eager, state.layers = state.layers, tuple(CompiledLayer(self, number) for number in range(len(self.layers)))
+        try:
+            with _flushed_denormals():
+                while position < len(rows) and not state.interrupted:
+                    n_now = min([n_steps, *(interval - state.step % interval for interval in self.intervals)])
+                    end = min(len(rows), position + n_now * self.batch_size)
+                    begin = time.perf_counter()
+                    total += self._train(rows[position:end], scratch)
+                    seconds = max(time.perf_counter() - begin, 1e-9)
+                    done = -(-(end - position) // self.batch_size)
+                    position, state.step = end, state.step + done
+                    # The first call may include compilation, so the run of mini-batches only doubles.
+                    if done == n_steps:
+                        n_steps = max(1, min(2 * n_steps, int(n_steps * SECONDS_PER_CALL / seconds)))
+                    is_time = position >= len(rows) or time.perf_counter() - reported >= SECONDS_PER_CALL
+                    if is_time or any(state.step % interval == 0 for interval in self.intervals):
+                        n_edges = len(self.network.weight)
+                        notify(Event.STEP)
+                        reported = time.perf_counter()
+                        if len(self.network.weight) != n_edges:
+                            scratch = [self._scratch(self.network) for _ in range(self.n_shares)]
+        finally:
+            state.layers = eager
+        self._unpack(self.network)
+        return {"loss": total / len(rows)}
 
-    def _train(self, network: Network, sgd: SGD, rows: Array, scratch: Sequence[Scratch]) -> float:
+    def _train(self, rows: Array, scratch: Sequence[Scratch]) -> float:
+        network, sgd = self.network, self.settings
         if self.n_shares == 1:
             return train(LANES[self.lanes], network, sgd, self.x, self.y, rows, self.batch_size, scratch[0])
         total = 0.0
@@ -209,55 +252,10 @@ class CompiledTraining:
             total += gradients(LANES[self.lanes], network, self.x, self.y, shares[0], len(chosen), scratch[0])
             for future, own in zip(futures, scratch[1:], strict=True):
                 total += future.result()
-                np.add(scratch[0].values_gradient, own.values_gradient, out=scratch[0].values_gradient)
+                np.add(scratch[0].weight_gradient, own.weight_gradient, out=scratch[0].weight_gradient)
                 np.add(scratch[0].bias_gradient, own.bias_gradient, out=scratch[0].bias_gradient)
-            descend(network, sgd, scratch[0].values_gradient, scratch[0].bias_gradient)
+            descend(network, sgd, scratch[0].weight_gradient, scratch[0].bias_gradient)
         return total
-
-    def _rewire(self, network: Network, rewiring: StepRewiring, step: int, sgd: SGD, rng: np.random.Generator) -> Network:
-        for number, memory in rewiring.memory.items():
-            delta = rewiring.rewirer.propose_arrays(
-                self._arrays(network, number, memory), learning_rate=sgd.learning_rate, rng=rng
-            )
-            if delta.kept_values is not None:
-                network.values[slice(*network.edge_start[number : number + 2])] = delta.kept_values
-            if len(delta.dropped) or len(delta.grown_src):
-                network = self._replace(network, number, delta, step)
-            if "previous" in memory:
-                memory["previous"] = network.values[slice(*network.edge_start[number : number + 2])].copy()
-            rewiring.rewired += len(delta.dropped)
-        return network
-
-    def _replace(self, network: Network, number: int, delta: EdgeDelta, step: int) -> Network:
-        order = np.lexsort((delta.grown_src, delta.grown_dst))
-        grown = delta.grown_src[order], delta.grown_dst[order], delta.grown_values[order].astype(self.x.dtype)
-        replaced = replace_edges(network, number, delta.dropped, *grown, step)
-        if replaced is None:
-            raise TopologyError(
-                f"the rewirer's delta for layer {number} drops {len(delta.dropped)} edges and grows {len(order)}; "
-                "none of them may be out of range, and no edge may be grown that exists already"
-            )
-        self.changed.add(number)
-        return replaced
-
-    def _arrays(self, network: Network, number: int, memory: Memory) -> LayerArrays:
-        layer, edges = self.layers[number], slice(*network.edge_start[number : number + 2])
-        return LayerArrays(
-            n_in=layer.n_in,
-            n_out=layer.n_out,
-            src=network.src[edges],
-            dst=self._targets(network, number),
-            values=network.values[edges],
-            velocity=network.velocity[edges],
-            previous=memory.get("previous"),
-            memory=memory,
-        )
-
-    def _targets(self, network: Network, number: int) -> Array:
-        """Return the target of every edge of a layer, int32."""
-        first, end = network.group_start[number + 1 : number + 3]
-        degrees = np.diff(network.target_pointers[first : end + 1])
-        return np.repeat(np.arange(end - first, dtype=np.int32), degrees)
 
     def _settings(self) -> SGD:
         (group,) = self.optimizer.param_groups
@@ -266,12 +264,12 @@ class CompiledTraining:
     def _scratch(self, network: Network) -> Scratch:
         n_rows, dtype = int(network.group_start[-1]), self.x.dtype
         width = -(-self.x.shape[1] // TILE) * TILE
-        shapes = [(n_rows, self.lanes), (n_rows, self.lanes), (self.lanes, width), (len(network.values),), (n_rows,)]
+        shapes = [(n_rows, self.lanes), (n_rows, self.lanes), (self.lanes, width), (len(network.weight),), (n_rows,)]
         return Scratch(*(_zeros(shape, dtype) for shape in shapes))
 
     def _pack(self) -> Network:
         for layer in self.layers:
-            layer.index.check(values=layer.values)
+            layer._edge_index().check(values=layer.weight)
             for parameter in layer.parameters():
                 buffer = self.optimizer.state.get(parameter, {}).get("momentum_buffer")
                 if buffer is not None and buffer.shape != parameter.shape:
@@ -288,23 +286,24 @@ class CompiledTraining:
         bias, bias_velocity = _zeros((n_rows,), self.x.dtype), _zeros((n_rows,), self.x.dtype)
         for number, layer in enumerate(self.layers):
             first, middle, end = group_start[number : number + 3]
-            target_pointers[middle : end + 1] = edge_start[number] + layer.index.target_pointers.numpy()
-            source_pointers[first : middle + 1] = edge_start[number] + layer.index.source_pointers.numpy()
+            target_pointers[middle : end + 1] = edge_start[number] + layer._edge_index().target_pointers.numpy()
+            source_pointers[first : middle + 1] = edge_start[number] + layer._edge_index().source_pointers.numpy()
             if layer.bias is not None:
                 bias[middle:end] = layer.bias.detach().numpy()
                 bias_velocity[middle:end] = self._velocity(layer.bias)
-        indices = [layer.index for layer in self.layers]
+        indices = [layer._edge_index() for layer in self.layers]
         return Network(
             group_start=group_start,
             edge_start=edge_start,
-            values=np.concatenate([layer.values.detach().numpy() for layer in self.layers]),
-            velocity=np.concatenate([self._velocity(layer.values) for layer in self.layers]),
+            weight=np.concatenate([layer.weight.detach().numpy() for layer in self.layers]),
+            velocity=np.concatenate([self._velocity(layer.weight) for layer in self.layers]),
             src=np.concatenate([index.src.numpy() for index in indices]),
+            dst=np.concatenate([index.dst.numpy() for index in indices]),
             target_pointers=target_pointers,
             source_pointers=source_pointers,
             by_source=np.concatenate([edge_start[i] + index.by_source.numpy() for i, index in enumerate(indices)]),
             dst_by_source=np.concatenate([index.dst_by_source.numpy() for index in indices]),
-            birth=np.concatenate([layer.birth.numpy() for layer in self.layers]),
+            birth=np.concatenate([layer._birth for layer in self.layers]),
             bias=bias,
             bias_velocity=bias_velocity,
             has_bias=np.array([layer.bias is not None for layer in self.layers]),
@@ -317,11 +316,9 @@ class CompiledTraining:
             edges = slice(*network.edge_start[number : number + 2])
             rows = slice(*network.group_start[number + 1 : number + 3])
             if number in self.changed:
-                dst = self._targets(network, number)
-                topology = BipartiteTopology(layer.n_in, layer.n_out, network.src[edges], dst)
-                values, birth = torch.from_numpy(network.values[edges]), torch.from_numpy(network.birth[edges].copy())
-                layer.set_structure(topology, values, birth)
-            self._write(layer.values, network.values[edges], network.velocity[edges], group["momentum"])
+                topology = BipartiteTopology(layer.n_in, layer.n_out, network.src[edges], network.dst[edges])
+                layer.set_structure(topology, torch.from_numpy(network.weight[edges]), network.birth[edges])
+            self._write(layer.weight, network.weight[edges], network.velocity[edges], group["momentum"])
             if layer.bias is not None:
                 self._write(layer.bias, network.bias[rows], network.bias_velocity[rows], group["momentum"])
         self.changed.clear()
@@ -330,10 +327,10 @@ class CompiledTraining:
         buffer: Any = self.optimizer.state.get(parameter, {}).get("momentum_buffer")
         return np.zeros(parameter.shape, self.x.dtype) if buffer is None else buffer.numpy()
 
-    def _write(self, parameter: nn.Parameter, values: Array, velocity: Array, momentum: float) -> None:
+    def _write(self, parameter: nn.Parameter, weight: Array, velocity: Array, momentum: float) -> None:
         parameter.grad = None
         with torch.no_grad():
-            parameter.copy_(torch.from_numpy(values))
+            parameter.copy_(torch.from_numpy(weight))
         if momentum:
             self.optimizer.state[parameter]["momentum_buffer"] = torch.from_numpy(velocity.copy())
 
