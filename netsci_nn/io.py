@@ -1,15 +1,11 @@
-"""Topologies on disk: safetensors, npz, GraphML and edge-list CSV; and atomic writing for everything that is written.
+"""Topologies on disk: safetensors, npz, GraphML and edge-list CSV.
 
 A loaded file is data: nothing in it can run code, and a damaged file is reported by name without being half loaded.
 """
 
-import os
-import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from os import PathLike
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,9 +15,9 @@ from safetensors.numpy import load_file, save_file
 
 from netsci_nn import bridge
 from netsci_nn.errors import CheckpointError, ConfigError, TopologyError
+from netsci_nn.files import AnyPath, atomic_write
 from netsci_nn.topology import BipartiteTopology
 
-Path_ = str | PathLike[str]
 Values = np.ndarray | None  # float32 [n_edges]
 
 # What the readers of damaged files raise.
@@ -38,80 +34,7 @@ DAMAGE = (
 )
 
 
-def try_writing(path: Path_) -> None:
-    """Make and remove a temporary file beside `path`, which `atomic_write` will need; permissions alone do not tell.
-
-    Raises:
-        ConfigError: when no file may or can be written at `path`.
-    """
-    with _writing(path), _temporary_file(_destination(path)):
-        pass
-
-
-@contextmanager
-def atomic_write(path: Path_) -> Iterator[Path]:
-    """Give a temporary path beside `path` to write to; rename it to `path` when the block ends without an error.
-
-    The data are flushed to the disk before the rename, so that `path` holds the old or the new content, never a part.
-
-    Raises:
-        ConfigError: when `path` is a folder, a device or anything else but a regular file, when it lies in no folder, or
-            when the system does not let it be written, as on a disk that is full or read-only.
-    """
-    with _writing(path), _temporary_file(target := _destination(path)) as temporary:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(target)
-
-
-def _destination(path: Path_) -> Path:
-    """Where a file may be written for `path`: symbolic links are followed, not replaced."""
-    given = Path(path)
-    target = Path(os.path.realpath(given)) if given.is_symlink() else given
-    if given.is_dir():
-        reason = "is a folder"
-    elif given.exists() and not given.is_file():
-        reason = "is a device, a pipe or a socket"
-    elif not target.parent.is_dir():
-        reason = "lies in a folder that does not exist"
-    else:
-        return target
-    raise ConfigError(f"path {str(path)!r} {reason}; it must be a file that can be written")
-
-
-@contextmanager
-def _temporary_file(target: Path) -> Iterator[Path]:
-    """Give an empty file beside `target`, with its ending, and remove it at the end where it is still there."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem[:40]}.", suffix=target.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def _writing(path: Path_) -> Iterator[None]:
-    """Name the file in what the system says against writing it."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise ConfigError(f"path {str(path)!r} cannot be written: {reason}") from error
-
-
-def write_text(path: Path_, text: str) -> None:
-    """Write `text` as UTF-8, atomically."""
-    with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def save_topology(topology: BipartiteTopology, path: Path_, weights: bridge.ArrayLike | None = None) -> None:
+def save_topology(topology: BipartiteTopology, path: AnyPath, weights: bridge.ArrayLike | None = None) -> None:
     """Write `topology` to `path`, atomically.
 
     Args:
@@ -130,7 +53,7 @@ def save_topology(topology: BipartiteTopology, path: Path_, weights: bridge.Arra
         form.write(topology, values, temporary)
 
 
-def load_topology(path: Path_) -> BipartiteTopology:
+def load_topology(path: AnyPath) -> BipartiteTopology:
     """Read a topology from a file in one of the formats of `save_topology`; weights are left out (`load_weighted`).
 
     Raises:
@@ -140,7 +63,7 @@ def load_topology(path: Path_) -> BipartiteTopology:
     return load_weighted(path).topology
 
 
-def load_weighted(path: Path_, ending: str | None = None) -> bridge.WeightedTopology:
+def load_weighted(path: AnyPath, ending: str | None = None) -> bridge.WeightedTopology:
     """Read a topology and, where the file has them, its weights as float32 `[n_edges]`, as `save_topology` writes them.
 
     Args:
@@ -160,7 +83,7 @@ def load_weighted(path: Path_, ending: str | None = None) -> bridge.WeightedTopo
         raise CheckpointError(f"file {str(path)!r} does not hold a topology: {error}") from error
 
 
-def save_network(topologies: Sequence[BipartiteTopology], path: Path_, values: Sequence[np.ndarray] | None = None) -> None:
+def save_network(topologies: Sequence[BipartiteTopology], path: AnyPath, values: Sequence[np.ndarray] | None = None) -> None:
     """Write the layers of a network to one safetensors file, atomically.
 
     Args:
@@ -177,7 +100,7 @@ def save_network(topologies: Sequence[BipartiteTopology], path: Path_, values: S
         save_file(arrays, temporary, metadata={"n_layers": str(len(topologies))})
 
 
-def load_network(path: Path_) -> list[bridge.WeightedTopology]:
+def load_network(path: AnyPath) -> list[bridge.WeightedTopology]:
     """Read what `save_network` wrote, with the weights where it wrote them.
 
     Raises:
@@ -193,12 +116,12 @@ def load_network(path: Path_) -> list[bridge.WeightedTopology]:
     return layers
 
 
-def check_format(path: Path_) -> None:
+def check_format(path: AnyPath) -> None:
     """Raise a ConfigError unless the ending of `path` is that of a topology file."""
     _format(path)
 
 
-def _format(path: Path_) -> "_Format":
+def _format(path: AnyPath) -> "_Format":
     ending = Path(path).suffix.lower()
     if ending not in _FORMATS:
         raise ConfigError(f"path {str(path)!r} ends in {ending!r}; allowed are: {', '.join(_FORMATS)}")

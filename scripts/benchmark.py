@@ -33,7 +33,7 @@ import netsci_nn as ns
 from analysis.tables import markdown_table
 from netsci_nn.data import load_dataset
 from netsci_nn.errors import DataError
-from netsci_nn.io import write_text
+from netsci_nn.files import write_text
 from netsci_nn.kernels import BACKENDS
 from netsci_nn.training import train
 

@@ -11,7 +11,7 @@ from netsci_nn.cli.evolution_tables import print_evolution
 from netsci_nn.cli.options import check_nulls
 from netsci_nn.cli.output import STDERR
 from netsci_nn.experiment.recorded import Recorded, recorded_births, recorded_topologies
-from netsci_nn.io import write_text
+from netsci_nn.files import write_text
 from netsci_nn.training import progress_display
 
 if TYPE_CHECKING:

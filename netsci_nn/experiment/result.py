@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from netsci_nn.errors import CheckpointError, ConfigError
-from netsci_nn.io import load_network, write_text
+from netsci_nn.files import write_text
+from netsci_nn.io import load_network
 from netsci_nn.topology import BipartiteTopology
 
 FILE = "result.json"
