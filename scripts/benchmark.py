@@ -82,7 +82,7 @@ def torch_sparse_layer(layer: ns.SparseLinear) -> Callable[[torch.Tensor], torch
     library = import_torch_sparse()
     topology, values = layer.topology, layer.weight.detach().clone().requires_grad_()
     matrix = library.SparseTensor(
-        rowptr=torch.from_numpy(topology.row_pointers.copy()),
+        rowptr=torch.from_numpy(topology.target_pointers.copy()),
         col=torch.from_numpy(topology.src.astype(np.int64)),
         value=values,
         sparse_sizes=(topology.n_out, topology.n_in),

@@ -14,10 +14,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import nn
 
-from netsci_nn import bridge
 from netsci_nn.errors import TopologyError
 from netsci_nn.layers import SparseLayer
 from netsci_nn.models.mlp import SparseMLP
+from netsci_nn.topology import WeightedTopology, from_mask, stack_to_igraph
 
 if TYPE_CHECKING:
     import igraph
@@ -36,7 +36,7 @@ ELEMENTWISE = (
 MAX_LISTED = 8
 
 Pair = tuple[str, str]
-Edges = Mapping[str, bridge.WeightedTopology]
+Edges = Mapping[str, WeightedTopology]
 
 
 def sparse_layers(model: nn.Module) -> list[SparseLayer]:
@@ -92,17 +92,15 @@ def network_graph(model: nn.Module, *, wiring: Iterable[Pair] | None = None) -> 
     sizes = {groups[name][0]: topology.n_in for name, topology in zip(order, topologies, strict=True)}
     sizes |= {groups[name][1]: topology.n_out for name, topology in zip(order, topologies, strict=True)}
     weights = np.concatenate([edges[name].weights for name in order])
-    return bridge.stack_to_igraph(
-        topologies, weights, [sizes[group] for group in range(len(sizes))], [groups[n] for n in order]
-    )
+    return stack_to_igraph(topologies, weights, [sizes[group] for group in range(len(sizes))], [groups[n] for n in order])
 
 
-def _edges(layer: nn.Module) -> bridge.WeightedTopology:
+def _edges(layer: nn.Module) -> WeightedTopology:
     if isinstance(layer, SparseLayer):
-        return bridge.WeightedTopology(layer.topology, layer.edge_weights())
+        return WeightedTopology(layer.topology, layer.edge_weights())
     assert isinstance(layer, nn.Linear)
-    full = bridge.from_mask(np.ones((layer.out_features, layer.in_features), dtype=np.bool_))
-    return bridge.WeightedTopology(full, layer.weight.detach().cpu().numpy().reshape(-1))
+    full = from_mask(np.ones((layer.out_features, layer.in_features), dtype=np.bool_))
+    return WeightedTopology(full, layer.weight.detach().cpu().numpy().reshape(-1))
 
 
 def _of_stack(model: nn.Module, edges: Edges) -> list[Pair]:

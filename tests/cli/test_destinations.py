@@ -12,7 +12,7 @@ from command_line import Cli, Outcome
 from netsci_nn import ConfigError, generators
 from netsci_nn.cli.destinations import check_writable
 from netsci_nn.files import try_writing, write_text
-from netsci_nn.io import save_network
+from netsci_nn.topology import save_network
 
 EDGES = 30
 

@@ -15,7 +15,7 @@ from analysis.html import Section, Table
 from analysis.tables import format_number
 from netsci_nn import BipartiteTopology, generators
 from netsci_nn.cli import evolution_page
-from netsci_nn.io import save_network
+from netsci_nn.topology import save_network
 
 LAST_EPOCH = 15
 

@@ -15,7 +15,7 @@ import analysis
 from analysis import html, network_blocks
 from netsci_nn import generators
 from netsci_nn.cli import evolution_page, evolution_tables, report_files
-from netsci_nn.io import save_network
+from netsci_nn.topology import save_network
 from netsci_nn.training import Event, ProgressBar, TrainingState
 
 EXPERIMENT = """

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from sparse_cases import CASES, topologies
 
 from netsci_nn import BipartiteTopology, CheckpointError, ConfigError, TopologyError, generators
-from netsci_nn.io import load_network, load_topology, load_weighted, save_network, save_topology
+from netsci_nn.topology import load_network, load_topology, load_weighted, save_network, save_topology
 
 ENDINGS = [".safetensors", ".npz", ".graphml", ".csv"]
 EXAMPLE = generators.erdos_renyi(30, 20, density=0.2, rng=0)

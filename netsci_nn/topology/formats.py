@@ -1,22 +1,30 @@
-"""Topologies on disk: safetensors, npz, GraphML and edge-list CSV.
+"""Topologies on disk: safetensors, npz, GraphML and edge-list CSV, and all layers of a network in one file.
 
 A loaded file is data: nothing in it can run code, and a damaged file is reported by name without being half loaded.
 """
 
+from __future__ import annotations
+
+import re
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from netsci_nn import bridge
 from netsci_nn.errors import CheckpointError, ConfigError, TopologyError
 from netsci_nn.files import AnyPath, atomic_write
-from netsci_nn.topology import BipartiteTopology
+from netsci_nn.topology.arrays import ArrayLike
+from netsci_nn.topology.convert import WeightedTopology, edge_weights, from_edges, from_igraph, to_igraph
+from netsci_nn.topology.value import BipartiteTopology
+
+if TYPE_CHECKING:
+    import igraph
 
 Values = np.ndarray | None  # float32 [n_edges]
 
@@ -34,12 +42,12 @@ DAMAGE = (
 )
 
 
-def save_topology(topology: BipartiteTopology, path: AnyPath, weights: bridge.ArrayLike | None = None) -> None:
+def save_topology(topology: BipartiteTopology, path: AnyPath, weights: ArrayLike | None = None) -> None:
     """Write `topology` to `path`, atomically.
 
     Args:
         topology: what to write.
-        path: ends in .safetensors, .npz, .graphml or .csv (one "source,target" or "source,target,weight" a line below
+        path: ends in .safetensors, .npz, .graphml or .csv (one "source,target" or "source,target,weight" per line, below
             `# n_in=... n_out=...`).
         weights: `[n_edges]` numbers, kept as float32; or None.
 
@@ -48,7 +56,7 @@ def save_topology(topology: BipartiteTopology, path: AnyPath, weights: bridge.Ar
         TopologyError: when there are not as many weights as edges.
     """
     form = _format(path)
-    values = None if weights is None else bridge.edge_weights(weights, topology.n_edges).astype(np.float32)
+    values = None if weights is None else edge_weights(weights, topology.n_edges).astype(np.float32)
     with atomic_write(path) as temporary:
         form.write(topology, values, temporary)
 
@@ -63,8 +71,8 @@ def load_topology(path: AnyPath) -> BipartiteTopology:
     return load_weighted(path).topology
 
 
-def load_weighted(path: AnyPath, ending: str | None = None) -> bridge.WeightedTopology:
-    """Read a topology and, where the file has them, its weights as float32 `[n_edges]`, as `save_topology` writes them.
+def load_weighted(path: AnyPath, ending: str | None = None) -> WeightedTopology:
+    """Read a topology and, if the file has them, its weights as float32 `[n_edges]`, as `save_topology` writes them.
 
     Args:
         path: the file.
@@ -87,9 +95,9 @@ def save_network(topologies: Sequence[BipartiteTopology], path: AnyPath, values:
     """Write the layers of a network to one safetensors file, atomically.
 
     Args:
-        topologies: one a layer, from the input on.
+        topologies: one per layer, from the input on.
         path: ends in .safetensors.
-        values: the weights of every layer's edges, if they are to be kept.
+        values: the weights of every layer's edges; or None.
     """
     arrays: dict[str, np.ndarray] = {}
     for layer, topology in enumerate(topologies):
@@ -100,8 +108,8 @@ def save_network(topologies: Sequence[BipartiteTopology], path: AnyPath, values:
         save_file(arrays, temporary, metadata={"n_layers": str(len(topologies))})
 
 
-def load_network(path: AnyPath) -> list[bridge.WeightedTopology]:
-    """Read what `save_network` wrote, with the weights where it wrote them.
+def load_network(path: AnyPath) -> list[WeightedTopology]:
+    """Read what `save_network` wrote, with the weights if it wrote them.
 
     Raises:
         CheckpointError: when the file is missing, damaged or holds something else.
@@ -110,7 +118,7 @@ def load_network(path: AnyPath) -> list[bridge.WeightedTopology]:
         arrays = load_file(path)
         n_layers = len({name.split(".")[1] for name in arrays if name.startswith("layers.")})
         prefixes = [f"layers.{layer}." for layer in range(max(1, n_layers))]
-        layers = [bridge.WeightedTopology(_from_arrays(arrays, prefix), arrays.get(f"{prefix}values")) for prefix in prefixes]
+        layers = [WeightedTopology(_from_arrays(arrays, prefix), arrays.get(f"{prefix}values")) for prefix in prefixes]
     except DAMAGE as error:
         raise CheckpointError(f"file {str(path)!r} does not hold a network: {error}") from error
     return layers
@@ -121,7 +129,7 @@ def check_format(path: AnyPath) -> None:
     _format(path)
 
 
-def _format(path: AnyPath) -> "_Format":
+def _format(path: AnyPath) -> _Format:
     ending = Path(path).suffix.lower()
     if ending not in _FORMATS:
         raise ConfigError(f"path {str(path)!r} ends in {ending!r}; allowed are: {', '.join(_FORMATS)}")
@@ -134,11 +142,11 @@ def _arrays(topology: BipartiteTopology, values: Values = None) -> dict[str, np.
     return arrays if values is None else {**arrays, "values": np.ascontiguousarray(values)}
 
 
-def _weighted(arrays: Mapping[str, np.ndarray]) -> bridge.WeightedTopology:
+def _weighted(arrays: Mapping[str, np.ndarray]) -> WeightedTopology:
     topology = _from_arrays(arrays)
     if "values" not in arrays:
-        return bridge.WeightedTopology(topology, None)
-    return bridge.WeightedTopology(topology, bridge.edge_weights(arrays["values"], topology.n_edges).astype(np.float32))
+        return WeightedTopology(topology, None)
+    return WeightedTopology(topology, edge_weights(arrays["values"], topology.n_edges).astype(np.float32))
 
 
 def _from_arrays(arrays: Mapping[str, np.ndarray], prefix: str = "") -> BipartiteTopology:
@@ -157,7 +165,7 @@ def _write_npz(topology: BipartiteTopology, values: Values, path: Path) -> None:
         np.savez_compressed(file, allow_pickle=False, **_arrays(topology, values))
 
 
-def _read_npz(path: Path) -> bridge.WeightedTopology:
+def _read_npz(path: Path) -> WeightedTopology:
     if not zipfile.is_zipfile(path):
         raise TopologyError("it is no archive of arrays, or its end is missing")
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
@@ -173,7 +181,7 @@ def _write_csv(topology: BipartiteTopology, values: Values, path: Path) -> None:
     np.savetxt(path, table, fmt=["%d", "%d", "%.9g"], delimiter=",", header=header)  # nine digits tell any float32
 
 
-def _read_csv(path: Path) -> bridge.WeightedTopology:
+def _read_csv(path: Path) -> WeightedTopology:
     with path.open(encoding="utf-8-sig") as file:
         n_in, n_out = _sizes(file.readline().strip())
         lines = [line for line in (line.partition("#")[0].strip() for line in file) if line]
@@ -186,7 +194,7 @@ def _read_csv(path: Path) -> bridge.WeightedTopology:
     except ValueError as error:
         reason = str(error).partition(";")[0]  # what follows is advice to programmers
         raise TopologyError(f"its further lines must be 'source,target' or 'source,target,weight': {reason}") from error
-    return bridge.from_edges(ends, n_in, n_out, weights)
+    return from_edges(ends, n_in, n_out, weights)
 
 
 def _sizes(line: str) -> tuple[int, int]:
@@ -201,14 +209,85 @@ def _write_safetensors(topology: BipartiteTopology, values: Values, path: Path) 
     save_file(_arrays(topology, values), path)
 
 
+def _write_graphml(topology: BipartiteTopology, values: Values, path: Path) -> None:
+    import igraph
+
+    graph = to_igraph(topology, None if values is None else values.astype(np.float64))
+    try:
+        graph.write_graphml(str(path))
+    except igraph.InternalError as error:
+        raise OSError(_without_place(error)) from error
+
+
+def _read_graphml(path: Path) -> WeightedTopology:
+    """Read vertices with the boolean `type` (see `from_igraph`), or networkx's `bipartite` instead; weights become float32."""
+    graph = _parsed(path, "GraphML cannot be read")
+    if "type" not in graph.vs.attributes() and "bipartite" in graph.vs.attributes():
+        graph.vs["type"] = graph.vs["bipartite"]
+    topology, weights = from_igraph(graph)
+    return WeightedTopology(topology, None if weights is None else weights.astype(np.float32))
+
+
+def read_layered_graphml(path: Path) -> igraph.Graph | None:
+    """Read a GraphML file of a whole network, whose vertices and edges carry `layer` as `stack_to_igraph` gives it.
+
+    Returns:
+        the graph, `layer` as whole numbers (GraphML stores decimals); None if its vertices carry `type` or `bipartite` instead.
+
+    Raises:
+        TopologyError: when the file does not hold GraphML, or its vertices carry none of the three.
+    """
+    graph = _parsed(path, "GraphML cannot be read")
+    if "layer" not in graph.vs.attributes():
+        if not {"type", "bipartite"} & set(graph.vs.attributes()):
+            raise TopologyError(
+                "its vertices carry neither 'type' (false for a source, true for a target) nor 'bipartite' (0 or 1) nor "
+                "'layer' (0, 1, ...); one of them must say where each belongs"
+            )
+        return None
+    for sequence in (graph.vs, graph.es):
+        if "layer" in sequence.attributes():
+            sequence["layer"] = [int(n) if isinstance(n, float) and n.is_integer() else n for n in sequence["layer"]]
+    return graph
+
+
+def read_graph(path: AnyPath) -> igraph.Graph:
+    """Read any graph from a GraphML file.
+
+    Raises:
+        ConfigError: when `path` is not a file.
+        TopologyError: when the file does not hold GraphML.
+    """
+    if not Path(path).is_file():
+        raise ConfigError(f"path {str(path)!r} is not a file")
+    return _parsed(path, f"file {str(path)!r} cannot be read as GraphML")
+
+
+def _parsed(path: AnyPath, failure: str) -> igraph.Graph:
+    """Read GraphML without igraph's warnings of undeclared attributes, about which a user can do nothing."""
+    import igraph
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return igraph.Graph.Read_GraphML(str(path))
+    except igraph.InternalError as error:
+        raise TopologyError(f"{failure}: {_without_place(error)}") from error
+
+
+def _without_place(error: igraph.InternalError) -> str:
+    """Return igraph's message without the line of its own source."""
+    return re.sub(r"^Error at \S+: ", "", str(error))
+
+
 class _Format(NamedTuple):
     write: Callable[[BipartiteTopology, Values, Path], None]
-    read: Callable[[Path], bridge.WeightedTopology]
+    read: Callable[[Path], WeightedTopology]
 
 
 _FORMATS = {
     ".safetensors": _Format(write=_write_safetensors, read=lambda path: _weighted(load_file(path))),
     ".npz": _Format(write=_write_npz, read=_read_npz),
-    ".graphml": _Format(write=bridge.write_graphml, read=bridge.read_graphml),
+    ".graphml": _Format(write=_write_graphml, read=_read_graphml),
     ".csv": _Format(write=_write_csv, read=_read_csv),
 }
