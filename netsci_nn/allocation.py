@@ -20,6 +20,7 @@ import numpy.typing as npt
 from netsci_nn.checks import MAX_NEURONS, check_count, check_density, check_real, neuron_count
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.registry import Registry
+from netsci_nn.sampling import exact_largest_remainder
 from netsci_nn.topology import FloatArray
 
 logger = logging.getLogger(__name__)
@@ -269,22 +270,10 @@ def _whole_edges(shares: list[Fraction], sizes: Sequence[int], kernels: list[int
         parts, room = [shares[layer] for layer in group], [sizes[layer] for layer in group]
         wanted = sum(parts, missed / kernel)
         count = min(max(round(wanted), 0), sum(room))
-        for layer, edges in zip(group, _largest_remainder(count, parts, room), strict=True):
+        for layer, edges in zip(group, exact_largest_remainder(count, parts, room), strict=True):
             n_edges[layer] = edges
         missed = (wanted - count) * kernel
     return tuple(n_edges)
-
-
-def _largest_remainder(count: int, shares: list[Fraction], sizes: list[int]) -> list[int]:
-    """Split `count`, at most the sum of `sizes`, into integers proportional to `shares`, none above its size."""
-    scale = count / (sum(shares, Fraction(0)) or 1)
-    quotas = [min(share * scale, Fraction(size)) for share, size in zip(shares, sizes, strict=True)]
-    result = [math.floor(quota) for quota in quotas]
-    order = sorted(range(len(quotas)), key=lambda layer: result[layer] - quotas[layer])
-    while (left := count - sum(result)) > 0:
-        for layer in [layer for layer in order if result[layer] < sizes[layer]][:left]:
-            result[layer] += 1
-    return result
 
 
 def _sizes(layers: list[Shape]) -> tuple[int, ...]:

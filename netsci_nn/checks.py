@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from netsci_nn.errors import TopologyError
+from netsci_nn.errors import ConfigError, TopologyError
+
+Rng = int | np.random.Generator
 
 MAX_NEURONS = 2**31 - 1
 
@@ -51,3 +53,12 @@ def check_real(name: str, value: float, is_allowed: Any, allowed: str, error: ty
     ):
         raise error(f"{name} is {value!r}; it must be a number {allowed}")
     return float(value)
+
+
+def as_generator(rng: Rng) -> np.random.Generator:
+    """Return `rng` itself if it is a numpy Generator, or a new one seeded with it if it is an int >= 0."""
+    if isinstance(rng, np.random.Generator):
+        return rng
+    if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool) and rng >= 0:
+        return np.random.default_rng(int(rng))
+    raise ConfigError(f"rng is {rng!r}; it must be an integer seed >= 0 or a numpy.random.Generator")

@@ -10,7 +10,6 @@ from netsci_nn.generators.barabasi_albert import barabasi_albert
 from netsci_nn.generators.brf import brf
 from netsci_nn.generators.bsf import bsf
 from netsci_nn.generators.bsw import bsw
-from netsci_nn.generators.budget import GENERATORS, Generator, call, check_parameters, resolve_n_edges, takes
 from netsci_nn.generators.channel import depthwise, grouped, low_rank, shuffle
 from netsci_nn.generators.configuration import configuration_model
 from netsci_nn.generators.csti import csti
@@ -18,6 +17,7 @@ from netsci_nn.generators.erdos_renyi import erdos_renyi
 from netsci_nn.generators.from_graph import from_graph
 from netsci_nn.generators.input_weighted import input_weighted
 from netsci_nn.generators.power_law import truncated_power_law
+from netsci_nn.generators.protocol import GENERATORS, Generator, call, check_parameters, resolve_n_edges, takes
 from netsci_nn.generators.regular import constant_fan_in, constant_fan_out, regular
 from netsci_nn.generators.relational import relational
 from netsci_nn.generators.small_world import small_world

@@ -6,10 +6,9 @@ from numba import njit
 
 from netsci_nn.checks import check_choice, check_real, neuron_count
 from netsci_nn.errors import TopologyError
-from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
-from netsci_nn.generators.regular import equal_degrees
-from netsci_nn.generators.urn import fill_preferentially, fill_quotas
-from netsci_nn.sampling import Rng, as_generator
+from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
+from netsci_nn.sampling import Rng, as_generator, fill_quotas, grow_preferentially, shuffled_parts
+from netsci_nn.sampling.preferential import pick_by_clocks
 from netsci_nn.topology import BipartiteTopology, Int64Array
 
 SIDES = ("both", "source", "target")
@@ -77,17 +76,20 @@ def barabasi_albert(
     generator = as_generator(rng)
     quota = np.full(n_in + n_out, UNLIMITED, dtype=np.int64)
     if sides == "source":
-        quota[n_in:] = equal_degrees(count, n_out, generator)
+        quota[n_in:] = shuffled_parts(count, n_out, generator)
     elif sides == "target":
-        quota[:n_in] = equal_degrees(count, n_in, generator)
+        quota[:n_in] = shuffled_parts(count, n_in, generator)
     src, dst = np.empty(count, np.int32), np.empty(count, np.int32)
     placed = 0
     if mode == "growth":
         order = generator.permutation(n_in + n_out)
-        share = np.minimum(equal_degrees(count, n_in + n_out, generator), quota[order])
+        share = np.minimum(shuffled_parts(count, n_in + n_out, generator), quota[order])
         placed = _grow(n_in, n_out, order, share, attraction, quota, src, dst, generator)
     if placed < count and sides == "both":
-        fill_preferentially(src, dst, placed, n_in, n_out, attraction, generator)
+        keys = dst[:placed].astype(np.int64) * n_in + src[:placed]
+        src[placed:], dst[placed:] = grow_preferentially(
+            n_in, n_out, keys, count - placed, attractiveness=attraction, side="both", draw="both_ends", rng=generator
+        )
     elif placed < count and sides == "source":
         fill_quotas(src, dst, placed, n_in, quota[n_in:], attraction, generator)
     elif placed < count:
@@ -195,15 +197,8 @@ def _pick(candidates, links, degree, chosen_by, newcomer, attraction, ends, firs
             picks[n_picks] = pick
             n_picks += 1
     if n_picks < links:
-        keys = np.empty(len(candidates))
-        for position, candidate in enumerate(candidates):
-            weight = degree[candidate] + attraction
-            variate = -np.log(1.0 - rng.random())
-            # Weight 0 comes after every positive weight, in random order.
-            keys[position] = variate / weight if weight > 0 else 1e300 * (1.0 + variate)
-            if chosen_by[candidate] == newcomer:
-                keys[position] = np.inf
-        for position in np.argsort(keys)[: links - n_picks]:
+        is_taken = chosen_by[candidates] == newcomer
+        for position in pick_by_clocks(degree[candidates] + attraction, is_taken, links - n_picks, rng):
             chosen_by[candidates[position]] = newcomer
             picks[n_picks] = candidates[position]
             n_picks += 1

@@ -7,10 +7,9 @@ import numpy.typing as npt
 from numba import njit
 
 from netsci_nn.checks import check_choice, check_real, neuron_count
-from netsci_nn.generators.bsw import even_lengths, nearest
-from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
-from netsci_nn.generators.input_weighted import largest_remainder
-from netsci_nn.sampling import Rng, as_generator
+from netsci_nn.generators.bsw import nearest
+from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
+from netsci_nn.sampling import Rng, as_generator, even_parts, largest_remainder
 from netsci_nn.topology import BipartiteTopology, Int64Array
 
 Float64Array = npt.NDArray[np.float64]
@@ -70,7 +69,7 @@ def brf(
     r = check_real("randomness", randomness, lambda value: 0 <= value <= 1, "from 0 to 1")
     check_choice("degrees", degrees, DEGREES)
     generator = as_generator(rng)
-    counts = even_lengths(count, n_in) if degrees == "fixed" else _uniform_degrees(count, n_in, n_out, generator)
+    counts = even_parts(count, n_in) if degrees == "fixed" else _uniform_degrees(count, n_in, n_out, generator)
     if r == 0:
         source, target = nearest(counts, n_out)
         return BipartiteTopology.from_keys(target * n_in + source, n_in, n_out)

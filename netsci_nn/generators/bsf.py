@@ -6,9 +6,9 @@ import numpy as np
 from numba import njit
 
 from netsci_nn.checks import neuron_count
-from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
-from netsci_nn.generators.urn import fill_preferentially
-from netsci_nn.sampling import Rng, as_generator, distinct_cells
+from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
+from netsci_nn.sampling import Rng, as_generator, distinct_cells, grow_preferentially
+from netsci_nn.sampling.cell_set import add, find, new_cell_set
 from netsci_nn.topology import BipartiteTopology, Int64Array
 
 # So often another partner is tried for an edge that cannot be moved across, and another node for one re-attached.
@@ -60,12 +60,10 @@ def bsf(n_in: int, n_out: int, *, n_edges: int | None = None, density: float | N
     side = generator.permutation(n_in + n_out)
     order = generator.permutation(count)
     keys = move_across(side[first[order]], side[second[order]], n_in, n_out, generator)
-    if len(keys) == count:
-        return BipartiteTopology.from_keys(keys, n_in, n_out)
-    src, dst = np.empty(count, np.int32), np.empty(count, np.int32)
-    dst[: len(keys)], src[: len(keys)] = np.divmod(keys, n_in)
-    fill_preferentially(src, dst, len(keys), n_in, n_out, 0.0, generator)
-    return BipartiteTopology.from_ends(src, dst, n_in, n_out)
+    src, dst = grow_preferentially(
+        n_in, n_out, keys, count - len(keys), attractiveness=0.0, side="both", draw="both_ends", rng=generator
+    )
+    return BipartiteTopology.from_keys(np.concatenate([keys, dst * n_in + src]), n_in, n_out)
 
 
 def arrivals(n_nodes: int, n_edges: int, rng: np.random.Generator) -> Int64Array:
@@ -138,10 +136,7 @@ def move_across(first, second, n_in, n_out, rng):  # type: ignore[no-untyped-def
         the keys target * n_in + source of the edges that found a place, int64, at most `[n_edges]`, in no order.
     """
     keys = np.empty(len(first), np.int64)
-    size = 16
-    while size < 2 * len(first):
-        size *= 2
-    taken = np.full(size, -1, np.int64)
+    taken = new_cell_set(len(first))
     inner = np.empty((2, 2, len(first)), np.int64)  # side, end, edge
     n_inner = np.zeros(2, np.int64)
     n_keys = 0
@@ -152,21 +147,11 @@ def move_across(first, second, n_in, n_out, rng):  # type: ignore[no-untyped-def
             n_inner[side] += 1
         else:
             keys[n_keys] = (max(one, other) - n_in) * n_in + min(one, other)
-            taken[_slot(taken, keys[n_keys])] = keys[n_keys]
+            add(taken, keys[n_keys])
             n_keys += 1
     n_left, n_keys = _pair(inner, n_inner, n_in, keys, n_keys, taken, rng)
     n_keys = _attach(inner, n_left, n_in, n_out, keys, n_keys, taken, rng)
     return keys[:n_keys]
-
-
-@njit(cache=True)
-def _slot(taken, key):  # type: ignore[no-untyped-def]
-    """Return where `key` is, or would be, in a hash table at most half full: a power of two of slots, -1 where empty."""
-    # The multiplier, 2^64 over the golden ratio, spreads neighbouring keys; its products' high bits are the mixed ones.
-    slot = np.int64((np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(24)) & (len(taken) - 1)
-    while taken[slot] >= 0 and taken[slot] != key:
-        slot = (slot + 1) & (len(taken) - 1)
-    return slot
 
 
 @njit(cache=True)
@@ -181,10 +166,9 @@ def _pair(inner, n_inner, n_in, keys, n_keys, taken, rng):  # type: ignore[no-un
             end = int(rng.random() * 2)
             key = (inner[1, end, partner] - n_in) * n_in + source
             other_key = (inner[1, 1 - end, partner] - n_in) * n_in + other_source
-            slot = _slot(taken, key)
-            if taken[slot] < 0 and taken[_slot(taken, other_key)] < 0:
-                taken[slot] = key
-                taken[_slot(taken, other_key)] = other_key
+            if taken[find(taken, key)] == -1 and taken[find(taken, other_key)] == -1:
+                add(taken, key)
+                add(taken, other_key)
                 keys[n_keys], keys[n_keys + 1] = key, other_key
                 n_keys += 2
                 n_left[1] -= 1
@@ -206,9 +190,7 @@ def _attach(inner, n_left, n_in, n_out, keys, n_keys, taken, rng):  # type: igno
                 kept = inner[side, int(rng.random() * 2), edge]
                 drawn = keys[int(rng.random() * n_keys)] if n_keys > 0 else int(rng.random() * n_in * n_out)
                 key = drawn // n_in * n_in + kept if side == 0 else (kept - n_in) * n_in + drawn % n_in
-                slot = _slot(taken, key)
-                if taken[slot] < 0:
-                    taken[slot] = key
+                if add(taken, key):
                     keys[n_keys] = key
                     n_keys += 1
                     break

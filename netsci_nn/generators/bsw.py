@@ -3,8 +3,8 @@
 import numpy as np
 
 from netsci_nn.checks import check_real, neuron_count
-from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
-from netsci_nn.sampling import Rng, as_generator, distinct_cells
+from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
+from netsci_nn.sampling import Rng, as_generator, distinct_cells, even_parts
 from netsci_nn.topology import BipartiteTopology, Int64Array
 
 
@@ -51,17 +51,11 @@ def bsw(
     probability = check_real("rewiring_probability", rewiring_probability, lambda value: 0 <= value <= 1, "from 0 to 1")
     generator = as_generator(rng)
     n_large, n_small = max(n_in, n_out), min(n_in, n_out)
-    large, small = nearest(even_lengths(count, n_large), n_small)
+    large, small = nearest(even_parts(count, n_large), n_small)
     keys = np.sort(small * n_in + large if n_in >= n_out else large * n_in + small)
     kept = keys[generator.random(count) >= probability]
     added = distinct_cells(n_in * n_out, count - len(kept), generator, occupied=kept)
     return BipartiteTopology.from_keys(np.concatenate([kept, added]), n_in, n_out)
-
-
-def even_lengths(count: int, size: int) -> Int64Array:
-    """Split `count` into `size` integers that differ by at most one, the larger ones evenly spread: int64 `[size]`."""
-    whole, rest = divmod(count, size)
-    return whole + np.diff(np.arange(size + 1, dtype=np.int64) * rest // size)
 
 
 def nearest(lengths: Int64Array, n_ring: int) -> tuple[Int64Array, Int64Array]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from netsci_nn.checks import neuron_count
 from netsci_nn.errors import TopologyError
-from netsci_nn.generators.budget import GENERATORS
+from netsci_nn.generators.protocol import GENERATORS
 from netsci_nn.topology import BipartiteTopology
 
 

@@ -8,7 +8,7 @@ from numba import njit
 
 from netsci_nn.checks import neuron_count
 from netsci_nn.errors import TopologyError
-from netsci_nn.generators.budget import GENERATORS
+from netsci_nn.generators.protocol import GENERATORS
 from netsci_nn.generators.trades import N_SWEEPS, mixing
 from netsci_nn.sampling import Rng, as_generator
 from netsci_nn.topology import BipartiteTopology, Int64Array

@@ -12,7 +12,7 @@ import scipy.sparse
 
 from netsci_nn.checks import neuron_count
 from netsci_nn.errors import TopologyError
-from netsci_nn.generators.budget import GENERATORS
+from netsci_nn.generators.protocol import GENERATORS
 from netsci_nn.sampling import Rng, as_generator
 from netsci_nn.topology import BipartiteTopology, Int64Array, graph_edges
 from netsci_nn.topology.formats import read_graph

@@ -9,8 +9,8 @@ from scipy.optimize import brentq
 
 from netsci_nn.checks import check_choice, check_real, neuron_count
 from netsci_nn.errors import TopologyError
-from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
-from netsci_nn.sampling import Rng, as_generator, distinct_per_row
+from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
+from netsci_nn.sampling import Rng, as_generator, distinct_per_row, largest_remainder
 from netsci_nn.topology import BipartiteTopology, Int64Array
 from netsci_nn.topology.edge_order import split_cells
 
@@ -79,31 +79,6 @@ def input_weighted(
     dst, src = split_cells(cells, n_out)
     del cells
     return BipartiteTopology.from_ends(src, dst, n_in, n_out)
-
-
-def largest_remainder(count: int, shares: Float64Array, cap: int, rng: np.random.Generator) -> Int64Array:
-    """Split `count` into integers proportional to `shares`, none above `cap`; ties of remainders are broken at random.
-
-    Capped entries keep `cap` and the rest is split again among the others, until nothing exceeds the cap.
-    """
-    quota = np.zeros(len(shares))
-    open_ = shares > 0
-    scaled = shares / shares.max()
-    while open_.any():
-        remaining = count - cap * int((quota == cap).sum())
-        weight = scaled[open_] if scaled[open_].any() else np.ones(int(open_.sum()))  # what underflowed shares evenly
-        quota[open_] = remaining * (weight / weight.sum())
-        over = open_ & (quota >= cap)
-        if not over.any():
-            break
-        quota[over] = cap
-        open_ &= ~over
-    result = np.floor(quota).astype(np.int64)
-    remainder = np.where(open_, quota - result, -1.0)
-    tie_break = rng.random(len(shares))
-    order = np.lexsort((tie_break, -remainder))
-    result[order[: count - int(result.sum())]] += 1
-    return result
 
 
 def sequential_degrees(count: int, shares: Float64Array, cap: int, rng: np.random.Generator) -> Int64Array:

@@ -9,11 +9,10 @@ from scipy.optimize import brentq
 
 from netsci_nn.checks import check_choice, check_count, check_real, neuron_count
 from netsci_nn.errors import TopologyError
-from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
 from netsci_nn.generators.configuration import check_feasible, realise_degrees
-from netsci_nn.generators.regular import equal_degrees
+from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
 from netsci_nn.generators.trades import trade_edges
-from netsci_nn.sampling import Rng, as_generator
+from netsci_nn.sampling import Rng, as_generator, shuffled_parts
 from netsci_nn.topology import BipartiteTopology, Int64Array
 
 SIDES = ("both", "source", "target")
@@ -158,7 +157,7 @@ def _degrees(law: Law | None, size: int, total: int | None, rng: np.random.Gener
     """Draw the degrees of one side, near-regular where it has no law, with the given sum where there is one."""
     if law is None:
         assert total is not None
-        return equal_degrees(total, size, rng)
+        return shuffled_parts(total, size, rng)
     if total is None:
         cumulated = np.cumsum(np.exp(law.logarithms))
         return law.minimum + np.searchsorted(cumulated, rng.random(size) * cumulated[-1], side="right")

@@ -1,13 +1,11 @@
 """Regular layers: every target has the same number of edges, or every source, or both."""
 
-import numpy as np
-
 from netsci_nn.checks import neuron_count
-from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
 from netsci_nn.generators.configuration import realise_degrees
+from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
 from netsci_nn.generators.trades import trade_edges
-from netsci_nn.sampling import Rng, as_generator, distinct_per_row
-from netsci_nn.topology import BipartiteTopology, Int64Array
+from netsci_nn.sampling import Rng, as_generator, distinct_per_row, shuffled_parts
+from netsci_nn.topology import BipartiteTopology
 from netsci_nn.topology.edge_order import split_cells
 
 
@@ -34,7 +32,7 @@ def constant_fan_in(
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count, generator = resolve_n_edges(n_in, n_out, n_edges, density), as_generator(rng)
-    return BipartiteTopology.from_keys(distinct_per_row(equal_degrees(count, n_out, generator), n_in, generator), n_in, n_out)
+    return BipartiteTopology.from_keys(distinct_per_row(shuffled_parts(count, n_out, generator), n_in, generator), n_in, n_out)
 
 
 @GENERATORS.register("constant_fan_out")
@@ -47,7 +45,7 @@ def constant_fan_out(
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count, generator = resolve_n_edges(n_in, n_out, n_edges, density), as_generator(rng)
-    dst, src = split_cells(distinct_per_row(equal_degrees(count, n_in, generator), n_out, generator), n_out)
+    dst, src = split_cells(distinct_per_row(shuffled_parts(count, n_in, generator), n_out, generator), n_out)
     return BipartiteTopology.from_ends(src, dst, n_in, n_out)
 
 
@@ -70,13 +68,5 @@ def regular(n_in: int, n_out: int, *, n_edges: int | None = None, density: float
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count, generator = resolve_n_edges(n_in, n_out, n_edges, density), as_generator(rng)
-    degrees = equal_degrees(count, n_in, generator), equal_degrees(count, n_out, generator)
+    degrees = shuffled_parts(count, n_in, generator), shuffled_parts(count, n_out, generator)
     return trade_edges(realise_degrees(*degrees), rng=generator)
-
-
-def equal_degrees(count: int, size: int, rng: np.random.Generator) -> Int64Array:
-    """Return `size` degrees that sum up to `count` and differ by at most one, in random order."""
-    degrees = np.full(size, count // size, dtype=np.int64)
-    degrees[: count % size] += 1
-    rng.shuffle(degrees)
-    return degrees

@@ -6,9 +6,9 @@ import numpy as np
 from numba import njit
 
 from netsci_nn.checks import check_choice, check_real, neuron_count
-from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
+from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
 from netsci_nn.generators.trades import trade_targets
-from netsci_nn.sampling import Rng, as_generator, distinct_per_row
+from netsci_nn.sampling import Rng, as_generator, distinct_per_row, even_borders
 from netsci_nn.topology import BipartiteTopology, Int64Array
 from netsci_nn.topology.edge_order import split_cells
 
@@ -101,7 +101,7 @@ def _lattice(n_in: int, n_out: int, n_edges: int) -> Int64Array:
     source = np.arange(n_in, dtype=np.int64)
     first, last = (source * n_out + low) // n_in, (source * n_out + high) // n_in
     served_next = np.flatnonzero((source * n_out + high + step) // n_in > last)
-    last[served_next[_evenly_spread(rest, len(served_next))]] += 1
+    last[served_next[even_borders(len(served_next), max(rest, 1))[:rest]]] += 1
     return _cells_of_windows(first, last, n_out, n_edges)
 
 
@@ -125,8 +125,3 @@ def _offsets(n_in: int, step: int, whole: int, rest: int) -> tuple[int, int]:
     """
     low = step * round((2 * n_in - step - (whole + rest / step) * step) / (2 * step))
     return low, low + whole * step
-
-
-def _evenly_spread(count: int, size: int) -> Int64Array:
-    """Return `count` of the positions 0..size - 1, evenly spread."""
-    return np.arange(count, dtype=np.int64) * size // max(count, 1)

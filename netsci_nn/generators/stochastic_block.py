@@ -5,8 +5,8 @@ import numpy.typing as npt
 
 from netsci_nn.checks import check_count, check_real, neuron_count
 from netsci_nn.errors import TopologyError
-from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
-from netsci_nn.sampling import Rng, as_generator, distinct_cells, distinct_per_row
+from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
+from netsci_nn.sampling import Rng, as_generator, distinct_cells, distinct_per_row, even_borders, largest_remainder
 from netsci_nn.topology import BipartiteTopology, Int64Array
 
 Float64Array = npt.NDArray[np.float64]
@@ -57,7 +57,7 @@ def stochastic_block(
         weights = _planted(n_blocks, mixing)
     else:
         weights = _check_affinity(affinity, n_in, n_out)
-    rows, columns = _borders(n_out, len(weights)), _borders(n_in, weights.shape[1])
+    rows, columns = even_borders(n_out, len(weights)), even_borders(n_in, weights.shape[1])
     sizes = np.diff(rows)[:, None] * np.diff(columns)
     shares = (weights if affinity is None else weights * sizes).ravel()
     feasible = int(sizes.ravel()[shares > 0].sum())
@@ -65,7 +65,7 @@ def stochastic_block(
         raise TopologyError(
             f"n_edges is {count}; it must be from 0 to {feasible}, the number of pairs whose groups may be joined"
         )
-    counts = _split_budget(count, shares, sizes.ravel(), generator)
+    counts = largest_remainder(count, shares, sizes.ravel(), generator, multiplies_first=True)
     block, within = _cells_of_blocks(counts, sizes.ravel(), generator)
     row, column = np.divmod(block, weights.shape[1])
     width = np.diff(columns)[column]
@@ -93,29 +93,6 @@ def _planted(n_blocks: int, mixing: float) -> Float64Array:
     shares = np.full((n_blocks, n_blocks), mixing / (n_blocks * (n_blocks - 1)))
     np.fill_diagonal(shares, (1 - mixing) / n_blocks)
     return shares
-
-
-def _borders(size: int, n_groups: int) -> Int64Array:
-    """Return where each of n_groups consecutive groups begins, and the end."""
-    return np.arange(n_groups + 1, dtype=np.int64) * size // n_groups
-
-
-def _split_budget(count: int, shares: Float64Array, caps: Int64Array, rng: np.random.Generator) -> Int64Array:
-    """Split `count` into whole numbers proportional to `shares`, each at most its cap; ties are broken at random."""
-    is_open, quota = shares > 0, np.zeros(len(shares))
-    while is_open.any():
-        remaining = count - quota[~is_open].sum()
-        quota[is_open] = remaining * shares[is_open] / shares[is_open].sum()
-        is_over = is_open & (quota > caps)
-        if not is_over.any():
-            break
-        quota[is_over] = caps[is_over]
-        is_open &= ~is_over
-    counts = np.floor(quota).astype(np.int64)
-    order = np.lexsort((rng.random(len(shares)), counts - quota))
-    order = order[(counts < caps)[order] & (shares > 0)[order]]
-    counts[order[: count - int(counts.sum())]] += 1
-    return counts
 
 
 def _check_affinity(affinity: npt.ArrayLike, n_in: int, n_out: int) -> Float64Array:

@@ -13,7 +13,7 @@ from torch import nn
 
 from netsci_nn.checks import check_count, check_density
 from netsci_nn.errors import ConfigError, TopologyError
-from netsci_nn.generators.budget import resolve_n_edges
+from netsci_nn.generators.protocol import resolve_n_edges
 from netsci_nn.layers import SparseLayer, SparseLinear
 from netsci_nn.pruning.criterion import PRUNERS, Criterion, LinearLayer, linear_layers
 from netsci_nn.sampling import contains

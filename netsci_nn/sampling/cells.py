@@ -8,24 +8,13 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from netsci_nn.errors import ConfigError, TopologyError
+from netsci_nn.errors import TopologyError
 from netsci_nn.topology import Int64Array
-
-Rng = int | np.random.Generator
 
 # Above this share of taken columns, listing the free ones is cheaper than drawing and rejecting.
 CROWDED = 0.5
 # Up to so many bits of memory a draw, a bitmap of all numbers is faster than sorting the draws.
 BITS_A_DRAW = 64
-
-
-def as_generator(rng: Rng) -> np.random.Generator:
-    """Return `rng` itself when it is a numpy Generator, or a new one seeded with it when it is an int >= 0."""
-    if isinstance(rng, np.random.Generator):
-        return rng
-    if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool) and rng >= 0:
-        return np.random.default_rng(int(rng))
-    raise ConfigError(f"rng is {rng!r}; it must be an integer seed >= 0 or a numpy.random.Generator")
 
 
 def distinct_cells(n_cells: int, count: int, rng: np.random.Generator, occupied: Int64Array | None = None) -> Int64Array:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from netsci_nn import ConfigError, TopologyError
-from netsci_nn.rewiring.growth import grow_preferentially
+from netsci_nn.sampling.preferential import grow_preferentially
 
 OCCUPIED = np.array([0, 4, 5, 6, 8, 9], dtype=np.int64)  # of 4 x 5 cells
 
@@ -30,6 +30,9 @@ def test_unknown_names() -> None:
     for side in ("sources", True, None, ["source"]):
         with pytest.raises(ConfigError, match=r"side is .*; it must be one of 'source', 'target', 'both'"):
             call(side=side)
+    for changes in ({"draw": "ends"}, {"draw": "both_ends"}, {"draw": "both_ends", "side": "both", "updating": "frozen"}):
+        with pytest.raises(ConfigError, match=r"draw is .*; it must be 'end_then_partner', or 'both_ends' with side='both'"):
+            call(**changes)
     with pytest.raises(ConfigError, match="rng is None"):
         call(rng=None)
 
