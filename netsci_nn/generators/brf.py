@@ -3,16 +3,13 @@
 import math
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
 from netsci_nn.checks import check_choice, check_real, neuron_count
 from netsci_nn.generators.bsw import nearest
 from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
 from netsci_nn.sampling import Rng, as_generator, even_parts, largest_remainder
-from netsci_nn.topology import BipartiteTopology, Int64Array
-
-Float64Array = npt.NDArray[np.float64]
+from netsci_nn.topology import BipartiteTopology, Float64Array, Int64Array
 
 DEGREES = ("fixed", "uniform")
 # A larger one would part no distances that differ by more than 1e-11 of themselves, but would drown a double's digits

@@ -7,9 +7,7 @@ from netsci_nn.checks import neuron_count
 from netsci_nn.errors import TopologyError
 from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
 from netsci_nn.sampling import Rng, as_generator
-from netsci_nn.topology import BipartiteTopology, Int64Array
-
-Float64Array = npt.NDArray[np.float64]
+from netsci_nn.topology import BipartiteTopology, Float64Array, Int64Array
 
 # Correlations that agree to so many decimals are ties: later ones depend on the order in which a machine adds.
 DECIMALS = 12

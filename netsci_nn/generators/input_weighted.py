@@ -11,10 +11,8 @@ from netsci_nn.checks import check_choice, check_real, neuron_count
 from netsci_nn.errors import TopologyError
 from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
 from netsci_nn.sampling import Rng, as_generator, distinct_per_row, largest_remainder
-from netsci_nn.topology import BipartiteTopology, Int64Array
+from netsci_nn.topology import BipartiteTopology, Float64Array, Int64Array
 from netsci_nn.topology.edge_order import split_cells
-
-Float64Array = npt.NDArray[np.float64]
 
 SAMPLERS = ("expected", "sequential")
 

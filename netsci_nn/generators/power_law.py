@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 from scipy.optimize import brentq
 
@@ -13,12 +12,10 @@ from netsci_nn.generators.configuration import check_feasible, realise_degrees
 from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
 from netsci_nn.generators.trades import trade_edges
 from netsci_nn.sampling import Rng, as_generator, shuffled_parts
-from netsci_nn.topology import BipartiteTopology, Int64Array
+from netsci_nn.topology import BipartiteTopology, Float64Array, Int64Array
 
 SIDES = ("both", "source", "target")
 TRIES = 200  # draws of the degrees until a graph with them exists
-
-Float64Array = npt.NDArray[np.float64]
 
 
 @GENERATORS.register("truncated_power_law")

@@ -53,7 +53,7 @@ def relational(
     be disconnected.
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
-    n_nodes = check_count("n_nodes", n_nodes, 1, min(n_in, n_out))
+    n_nodes = check_count("n_nodes", n_nodes, 1, min(n_in, n_out), "min(n_in, n_out)")
     degree = check_real("degree", degree, lambda value: 0 <= value <= n_nodes - 1, f"from 0 to n_nodes - 1 = {n_nodes - 1}")
     probability = check_real("rewiring_probability", rewiring_probability, lambda value: 0 <= value <= 1, "from 0 to 1")
     generator = as_generator(rng)

@@ -7,9 +7,7 @@ from netsci_nn.checks import check_count, check_real, neuron_count
 from netsci_nn.errors import TopologyError
 from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
 from netsci_nn.sampling import Rng, as_generator, distinct_cells, distinct_per_row, even_borders, largest_remainder
-from netsci_nn.topology import BipartiteTopology, Int64Array
-
-Float64Array = npt.NDArray[np.float64]
+from netsci_nn.topology import BipartiteTopology, Float64Array, Int64Array
 
 MANY_CELLS = 2**16  # of one block, from which on blocks are drawn one by one
 

@@ -5,13 +5,12 @@ then its partner, as rewiring grows, or both ends at once, as the Barabasi-Alber
 `fill_quotas` chooses one side by degree while the other has its degrees given.
 """
 
-import numbers
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-from netsci_nn.checks import as_generator, neuron_count
+from netsci_nn.checks import as_generator, check_choice, check_count, check_real, neuron_count
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.sampling.cell_set import add, find, new_cell_set
 from netsci_nn.topology import Int32Array, Int64Array
@@ -82,37 +81,30 @@ def grow_preferentially(
         raise ConfigError(
             f"draw is {draw!r}; it must be 'end_then_partner', or 'both_ends' with side='both' and updating='sequential'"
         )
-    _check_cells(n_in * n_out, occupied, count, is_any_order=is_pairwise)
+    count = _check_cells(n_in * n_out, occupied, count, is_any_order=is_pairwise)
     if is_pairwise:
-        return _grow_pairs(n_in, n_out, occupied, int(count), float(attractiveness), as_generator(rng))
+        return _grow_pairs(n_in, n_out, occupied, count, float(attractiveness), as_generator(rng))
     # A uniform choice is one by degree with infinite attractiveness.
     source_attraction = np.inf if side == "target" else float(attractiveness)
     target_attraction = np.inf if side == "source" else float(attractiveness)
     is_sequential, is_source_first = updating == "sequential", side != "target"
     generator = as_generator(rng)
-    return _grow(
-        n_in, n_out, occupied, int(count), source_attraction, target_attraction, is_sequential, is_source_first, generator
-    )
+    return _grow(n_in, n_out, occupied, count, source_attraction, target_attraction, is_sequential, is_source_first, generator)
 
 
 def check_growth(attractiveness: float, updating: str, side: str) -> None:
     """Raise a ConfigError unless these are allowed for `grow_preferentially`."""
-    is_number = isinstance(attractiveness, numbers.Real) and not isinstance(attractiveness, (bool, np.bool_))
-    if not is_number or not 0 <= attractiveness < np.inf:
-        raise ConfigError(f"attractiveness is {attractiveness!r}; it must be a finite number >= 0")
-    for name, value, choices in (("updating", updating, UPDATING), ("side", side, SIDES)):
-        if not isinstance(value, str) or value not in choices:
-            raise ConfigError(f"{name} is {value!r}; it must be one of {', '.join(map(repr, choices))}")
+    check_real("attractiveness", attractiveness, lambda value: value >= 0, ">= 0", ConfigError)
+    check_choice("updating", updating, UPDATING, ConfigError)
+    check_choice("side", side, SIDES, ConfigError)
 
 
-def _check_cells(n_cells: int, occupied: Int64Array, count: int, *, is_any_order: bool) -> None:
+def _check_cells(n_cells: int, occupied: Int64Array, count: int, *, is_any_order: bool) -> int:
     if not isinstance(occupied, np.ndarray) or occupied.ndim != 1 or occupied.dtype != np.int64:
         raise TopologyError(f"occupied is {occupied!r}; it must be a 1-D array of int64 keys")
     if not is_any_order and not _is_increasing(occupied, n_cells):
         raise TopologyError(f"occupied holds keys that are not sorted, not distinct or not from 0 to {n_cells - 1}")
-    n_free = n_cells - len(occupied)
-    if isinstance(count, (bool, np.bool_)) or not isinstance(count, (int, np.integer)) or not 0 <= count <= n_free:
-        raise TopologyError(f"count is {count!r}; it must be an integer from 0 to {n_free}, the number of free cells")
+    return check_count("count", count, 0, n_cells - len(occupied), "the number of free cells")
 
 
 @njit(cache=True)
