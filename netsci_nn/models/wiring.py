@@ -18,11 +18,10 @@ from netsci_nn import bridge
 from netsci_nn.errors import TopologyError
 from netsci_nn.layers import SparseLayer
 from netsci_nn.models.mlp import SparseMLP
+from netsci_nn.models.walk import LinearLayer, linear_layers, size_of
 
 if TYPE_CHECKING:
     import igraph
-
-LINEAR = (SparseLayer, nn.Linear)
 
 ELEMENTWISE = (
     *(nn.Identity, nn.Flatten, nn.Dropout, nn.AlphaDropout, nn.FeatureAlphaDropout),
@@ -37,11 +36,6 @@ MAX_LISTED = 8
 
 Pair = tuple[str, str]
 Sizes = Mapping[str, tuple[int, int]]  # n_in and n_out of every linear layer by its name
-
-
-def sparse_layers(model: nn.Module) -> list[SparseLayer]:
-    """Return the sparse layers of `model` in the order of their registration, which is the order of computation in a stack."""
-    return [module for module in model.modules() if isinstance(module, SparseLayer)]
 
 
 def network_graph(model: nn.Module, *, wiring: Iterable[Pair] | None = None) -> igraph.Graph:
@@ -74,10 +68,10 @@ def network_graph(model: nn.Module, *, wiring: Iterable[Pair] | None = None) -> 
         >>> graph.vs["layer"], graph.es["layer"]
         ([0, 0, 0, 1, 1, 2], [0, 0, 0, 0, 0, 0, 1, 1])
     """
-    layers = {name: module for name, module in model.named_modules() if isinstance(module, LINEAR)}
+    layers = linear_layers(model)
     if not layers:
         raise TopologyError(f"model is a {type(model).__name__} without linear layers; it must have at least one")
-    sizes = {name: _size(layer) for name, layer in layers.items()}
+    sizes = {name: size_of(layer) for name, layer in layers.items()}
     pairs = _of_stack(model, sizes) if wiring is None else _stated(wiring, sizes)
     for a, b in pairs:
         n_out, n_in = sizes[a][1], sizes[b][0]
@@ -98,17 +92,9 @@ def network_graph(model: nn.Module, *, wiring: Iterable[Pair] | None = None) -> 
     )
 
 
-def _size(layer: nn.Module) -> tuple[int, int]:
-    if isinstance(layer, SparseLayer):
-        return layer.n_in, layer.n_out
-    assert isinstance(layer, nn.Linear)
-    return layer.in_features, layer.out_features
-
-
-def _edges(layer: nn.Module) -> bridge.WeightedTopology:
+def _edges(layer: LinearLayer) -> bridge.WeightedTopology:
     if isinstance(layer, SparseLayer):
         return bridge.WeightedTopology(layer.topology, layer.edge_weights())
-    assert isinstance(layer, nn.Linear)
     full = bridge.from_mask(np.ones((layer.out_features, layer.in_features), dtype=np.bool_))
     return bridge.WeightedTopology(full, layer.weight.detach().cpu().numpy().reshape(-1))
 
