@@ -15,6 +15,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from .errors import AnalysisError
+from .singular import largest_singular_values
 
 IntArray = npt.NDArray[np.int32]
 LongArray = npt.NDArray[np.int64]
@@ -118,6 +119,16 @@ class BipartiteGraph:
         starts = np.concatenate([upper.indptr, upper.nnz + lower.indptr[1:]])
         ends = np.concatenate([upper.indices + self.n_in, lower.indices])
         return sparse.csr_array((np.ones(ends.size, dtype=np.int64), ends, starts), shape=(self.n_neurons, self.n_neurons))
+
+    @cached_property
+    def singular_values(self) -> FloatArray:
+        """The largest singular values of the biadjacency, float64 of shape [min(3, n_in, n_out)], descending.
+
+        Computed at most once per graph: several measures ask for them.
+        """
+        matrix = self.biadjacency.astype(np.float64)
+        values = largest_singular_values(matrix, min(3, *matrix.shape), np.random.default_rng(0))
+        return _frozen(values)
 
     def transposed(self) -> "BipartiteGraph":
         """The same edges with sources and targets exchanged."""

@@ -30,7 +30,10 @@ def as_layered(graph: Any) -> LayeredGraph:
             - a scipy sparse biadjacency of shape [n_out, n_in]: **targets are rows, sources are columns**, as in a
               PyTorch weight. Every stored entry is an edge, a stored zero too; entries that are not boolean become the
               weights;
-            - any object with `n_in`, `n_out`, `src`, `dst` (and perhaps `weights`);
+            - any object with `n_in`, `n_out`, `src`, `dst` and perhaps weights, called `weights`, `weight` or `values`: a
+              topology, or a sparse layer of torch. One number per edge keeps its sign; a kernel per edge
+              ([n_edges, ...]) counts with the layer's `strength()`, or, without such a method, with its L2 norm. An edge
+              that the mask `active` (bool of shape [n_edges]) switches off has the weight 0;
             - a list or tuple of these, one a layer.
 
             Within a group neurons keep the order that their vertices have, and groups are numbered without gaps. The edge
@@ -84,8 +87,33 @@ def as_bipartite(graph: Any) -> BipartiteGraph:
 def _from_topology(topology: Any) -> BipartiteGraph:
     if isinstance(topology, BipartiteGraph):
         return topology
-    weights = getattr(topology, "weights", None)
-    return BipartiteGraph(topology.n_in, topology.n_out, topology.src, topology.dst, weights)
+    return BipartiteGraph(topology.n_in, topology.n_out, topology.src, topology.dst, _weights_of(topology))
+
+
+def _weights_of(topology: Any) -> npt.NDArray[Any] | None:
+    """One number per edge of a topology or a layer: its weight with its sign, or the strength of its kernel; None without."""
+    # `values` comes last and alone: layers that have `weight` keep it as a deprecated name.
+    given = [getattr(topology, name) for name in ("weights", "weight") if hasattr(topology, name)]
+    if not given and not callable(getattr(topology, "values", None)):
+        given = [getattr(topology, "values", None)]
+    weights = next((as_array(found) for found in given if found is not None), None)
+    if weights is None:
+        return None
+    n_edges = as_array(topology.src).size
+    if weights.ndim > 1 and weights.shape[0] == n_edges:
+        if hasattr(topology, "strength"):
+            weights = as_array(topology.strength())
+        elif weights.dtype.kind in "biuf":
+            weights = np.linalg.norm(weights.reshape(n_edges, weights[:1].size).astype(np.float64), axis=1)
+    active = getattr(topology, "active", None)
+    if active is None:
+        return weights
+    mask = as_array(active)
+    if mask.shape != (n_edges,) or mask.dtype != bool:
+        raise AnalysisError(
+            f"active has shape {mask.shape} and dtype {mask.dtype}; booleans, one for each of the {n_edges} edges, are needed"
+        )
+    return np.where(mask, weights, 0) if weights.shape == mask.shape else weights
 
 
 def _from_scipy(matrix: Any) -> BipartiteGraph:

@@ -8,7 +8,6 @@ from .any_graph import takes_any_graph
 from .graphs import BipartiteGraph, IntArray, LayeredGraph, LongArray
 from .quantity import Quantities, Quantity, defined, undefined
 from .registry import register_measure
-from .singular import three_largest
 
 
 def paired_overlap(ends: IntArray, other_ends: IntArray, degrees: LongArray) -> float:
@@ -87,11 +86,11 @@ def spectral_nestedness(graph: BipartiteGraph) -> Quantity:
         graph: the layer.
 
     Returns:
-        The quantity; not defined without edges. Error and cost as `analysis.singular.three_largest`.
+        The quantity; not defined without edges. Error and cost as `analysis.singular.largest_singular_values`.
     """
     if graph.n_edges == 0:
         return undefined("the graph has no edge")
-    return defined(float(three_largest(graph)[0]))
+    return defined(float(graph.singular_values[0]))
 
 
 def network_nestedness(network: LayeredGraph, rng: np.random.Generator) -> Quantities:

@@ -2,14 +2,15 @@
 
 import inspect
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from .errors import AnalysisError
-from .graphs import BipartiteGraph, FloatArray
+
+FloatArray = npt.NDArray[np.float64]
 
 DENSE_LIMIT = 300
 """Up to this many neurons on the smaller side, all singular values are computed from a dense matrix."""
@@ -57,24 +58,6 @@ def largest_singular_values(
     is_dense = wide.shape[0] <= max(DENSE_LIMIT, count + 1)
     values = _dense_values(wide, count) if is_dense else _sparse_values(wide, count, rng, first)
     return np.where(values > _ZERO * values[0], values, 0.0)
-
-
-_KNOWN: WeakKeyDictionary[BipartiteGraph, FloatArray] = WeakKeyDictionary()
-
-
-def three_largest(graph: BipartiteGraph) -> FloatArray:
-    """The three largest singular values of the biadjacency, kept as long as the graph is: several measures ask for them.
-
-    Args:
-        graph: the layer.
-
-    Returns:
-        float64 of shape [3], or as many as the smaller side has neurons; see `largest_singular_values`.
-    """
-    if graph not in _KNOWN:
-        matrix = graph.biadjacency.astype(np.float64)
-        _KNOWN[graph] = largest_singular_values(matrix, min(3, *matrix.shape), np.random.default_rng(0))
-    return _KNOWN[graph]
 
 
 def _dense_values(wide: sparse.csr_array, count: int) -> FloatArray:

@@ -9,7 +9,7 @@ from .any_graph import takes_any_graph
 from .graphs import BipartiteGraph, FloatArray, LayeredGraph
 from .quantity import Quantities, Quantity, defined, undefined
 from .registry import register_measure
-from .singular import largest_singular_values, three_largest
+from .singular import largest_singular_values
 
 
 @takes_any_graph
@@ -60,7 +60,7 @@ def ramanujan_bound(graph: BipartiteGraph) -> Quantity:
 
 def _singular_values(graph: BipartiteGraph) -> list[Quantity]:
     """The three largest; those that a matrix of this shape does not have are not defined."""
-    values = three_largest(graph)
+    values = graph.singular_values
     count = values.size
     missing = undefined(f"the smaller side has {count} neuron{'s' if count > 1 else ''}")
     return [defined(value) for value in values] + [missing] * (3 - count)

@@ -14,6 +14,7 @@ from scipy import sparse
 from analysis import AnalysisError
 from analysis.graphs import BipartiteGraph, LayeredGraph
 from analysis.intake import as_bipartite, as_layered
+from netsci_nn import BipartiteTopology, SparseLinear
 
 SRC, DST, WEIGHTS = [2, 0, 1, 2], [1, 0, 0, 0], [0.5, -1.0, 2.0, 4.0]
 EXPECTED = BipartiteGraph(3, 2, np.array(SRC), np.array(DST), np.array(WEIGHTS))
@@ -238,6 +239,13 @@ def directed_networkx(edges: list[tuple[str, str]]) -> nx.DiGraph:
         (one_edge(weights=[10**400]), "has the weight 1000"),
         (one_edge(src=[0, 1], dst=[1, 1], weights=[2.0, "a"]), "edge from source 1 to target 1 has the weight 'a'"),
         (one_edge(src=[0, 1], dst=[1, 1], weights=[[0], [1, 2]]), r"has the weight \[0\]"),
+        (one_edge(weight=[[1.0, 2.0], [3.0, 4.0]]), r"weights has shape \(2, 2\); one number for each of the 1 edges"),
+        (one_edge(weight=[[1.0, np.nan]]), "source 0 to target 1 has the weight nan"),
+        (
+            one_edge(weight=[1.0], active=[True, True]),
+            r"active has shape \(2,\) and dtype bool; booleans, one for each of the 1",
+        ),
+        (one_edge(weight=[1.0], active=[2]), "active has shape .* and dtype int64; booleans"),
         ([], "no layer"),
         ([one_edge(), one_edge(n_in=3)], "layer 0 has 2 targets and layer 1 has 3 sources"),
         (np.eye(2), "graph is a ndarray"),
@@ -279,3 +287,66 @@ def test_signed_and_unsigned_groups_may_stand_together() -> None:
 def test_as_bipartite_wants_one_layer() -> None:
     with pytest.raises(AnalysisError, match="2 layers"):
         as_bipartite(layered_igraph([(0, 2)]))
+
+
+class Layer(torch.nn.Module):
+    """A layer as torch users write one: its weights are a parameter, its edges tensors."""
+
+    def __init__(self, weight: torch.Tensor, active: torch.Tensor | None = None) -> None:
+        super().__init__()
+        self.n_in, self.n_out = 3, 2
+        self.src, self.dst = torch.tensor(SRC), torch.tensor(DST)
+        self.weight = torch.nn.Parameter(weight)
+        self.active = active
+
+    @property
+    def values(self) -> torch.Tensor:
+        raise AssertionError("a layer that has `weight` is not asked for `values`")
+
+
+class LayerWithStrength(Layer):
+    def strength(self) -> torch.Tensor:
+        return self.weight.detach().abs().amax(dim=(1, 2))
+
+
+KERNELS = torch.tensor(
+    [[[3.0, 0.0], [0.0, -4.0]], [[0.0, 0.0], [0.0, 1.0]], [[2.0, 0.0], [0.0, 0.0]], [[0.0, 1.0], [0.0, 0.0]]]
+)
+
+
+def test_weights_of_a_torch_layer_are_taken_with_their_signs() -> None:
+    assert as_bipartite(Layer(torch.tensor(WEIGHTS))) == EXPECTED
+    assert as_layered([Layer(torch.tensor(WEIGHTS))]).layers == (EXPECTED,)
+
+
+@pytest.mark.parametrize("name", ["weights", "weight", "values"])
+def test_weights_may_have_any_of_three_names(name: str) -> None:
+    assert as_bipartite(one_edge(**{name: np.array([-2.0])})).weights == pytest.approx([-2.0])
+
+
+def test_a_topology_without_weights_and_a_method_called_values_give_none() -> None:
+    assert as_bipartite(one_edge()).weights is None
+    assert as_bipartite(one_edge(weights=None)).weights is None
+    assert as_bipartite(one_edge(values={}.values)).weights is None
+
+
+def test_kernels_count_with_their_norm_or_with_the_strength_of_the_layer() -> None:
+    # The edges in sorted order are 1, 2, 3, 0.
+    assert as_bipartite(Layer(KERNELS)).weights == pytest.approx([1.0, 2.0, 1.0, 5.0])
+    assert as_bipartite(LayerWithStrength(KERNELS)).weights == pytest.approx([1.0, 2.0, 1.0, 4.0])
+    none = SimpleNamespace(n_in=3, n_out=2, src=np.array([], int), dst=np.array([], int), weight=np.empty((0, 3, 3)))
+    assert as_bipartite(none).weights.shape == (0,)  # type: ignore[union-attr]
+
+
+def test_an_inactive_edge_has_weight_zero() -> None:
+    active = torch.tensor([True, False, True, False])
+    assert as_bipartite(Layer(torch.tensor(WEIGHTS), active)).weights == pytest.approx([0.0, 2.0, 0.0, 0.5])
+    assert as_bipartite(Layer(KERNELS, active)).weights == pytest.approx([0.0, 2.0, 0.0, 5.0])
+
+
+def test_sparse_linear_keeps_its_weights() -> None:
+    layer = SparseLinear(BipartiteTopology(3, 2, np.array([0, 1, 2, 2]), np.array([0, 0, 0, 1])))
+    weights = getattr(layer, "weight", None)
+    expected = (layer.values if weights is None else weights).detach().numpy()
+    assert as_bipartite(layer).weights == pytest.approx(expected)
+    assert as_bipartite(layer.topology).weights is None

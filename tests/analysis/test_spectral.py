@@ -18,7 +18,7 @@ from bipartite_examples import (
 from hypothesis import given, settings
 from scipy import sparse
 
-from analysis import describe, singular
+from analysis import describe, graphs, singular
 from analysis.graphs import BipartiteGraph, LayeredGraph
 from analysis.singular import largest_singular_values
 from analysis.spectral import normalised_biadjacency, ramanujan_bound, spectral
@@ -162,3 +162,20 @@ def test_the_null_models_leave_only_the_bound() -> None:
             assert section["singular_value_1"].nulls[null].status == "compared"
     folded = LayeredGraph((random_graph(14, 10, 60, 1), complete(10, 3))).folded
     assert report["network"]["singular_value_1"].value == spectral(folded, RNG)["singular_value_1"].value
+
+
+def test_singular_values_are_computed_once_per_graph_and_never_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def counted(*args: object) -> np.ndarray:
+        calls.append(args)
+        return largest_singular_values(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(graphs, "largest_singular_values", counted)
+    graph, equal = random_graph(8, 6, 20, 0), random_graph(8, 6, 20, 0)
+    assert graph.singular_values is graph.singular_values
+    assert len(calls) == 1
+    assert equal.singular_values is not graph.singular_values
+    assert equal.singular_values.tolist() == graph.singular_values.tolist()
+    with pytest.raises(ValueError, match="read-only"):
+        graph.singular_values[0] = 1
