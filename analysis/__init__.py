@@ -8,7 +8,7 @@ registers.
 """
 
 # The order of these imports is the order of the measures in a report.
-from . import (  # noqa: F401, I001
+from analysis import (  # noqa: F401, I001
     degree,
     clustering,
     community,
@@ -26,20 +26,20 @@ from . import (  # noqa: F401, I001
     tails,
     weighted_clustering,
 )
-from .bootstrap import goodness_of_fit
-from .community import Modules, modules
-from .comparison import SeedComparison, compare
-from .description import describe
-from .errors import AnalysisError
-from .evolution import evolve
-from .graphs import BipartiteGraph, LayeredGraph
-from .intake import as_layered
-from .quantity import Quantity, defined, undefined
-from .registry import Measure, get_measure, measure_names, register_measure
-from .report import TopologyReport
-from .smallworld import SmallWorld, small_world
-from .tails import broido_clauset, tail_evidence
-from .verdicts import Verdict
+from analysis.base.errors import AnalysisError
+from analysis.base.quantity import Quantity, defined, undefined
+from analysis.bootstrap import goodness_of_fit
+from analysis.community import Modules, modules
+from analysis.comparison import SeedComparison, compare
+from analysis.description import describe
+from analysis.evolution import evolve
+from analysis.graph.intake import as_layered
+from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.registry import Measure, get_measure, measure_names, register_measure
+from analysis.report import TopologyReport
+from analysis.smallworld import SmallWorld, small_world
+from analysis.tails import broido_clauset, tail_evidence
+from analysis.verdicts import Verdict
 
 __all__ = [
     "AnalysisError",

@@ -12,8 +12,8 @@ from types import MappingProxyType
 import numpy as np
 from scipy import optimize, special
 
-from .graphs import FloatArray
-from .laws import FittedLaw, LogPmf, Tail, binomial, exponential, poisson, power_law
+from analysis.graph.arrays import FloatArray
+from analysis.laws import FittedLaw, LogPmf, Tail, binomial, exponential, poisson, power_law
 
 _DIRECT_TERMS = 200
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(200)

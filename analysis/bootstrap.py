@@ -10,12 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .degree import checked_degrees
-from .errors import AnalysisError
-from .graphs import FloatArray, LongArray
-from .powerlaw import NoFit, PowerLawFit, fit_distinct, fit_power_law
-from .quantity import Quantity, defined, undefined
-from .randomness import as_generator
+from analysis.base.checks import as_generator, check_count
+from analysis.base.quantity import Quantity, defined, undefined
+from analysis.graph.arrays import FloatArray, LongArray, checked_degrees
+from analysis.powerlaw import NoFit, PowerLawFit, fit_distinct, fit_power_law
 
 REPLICATES = 200
 STOP_AFTER = 20
@@ -69,9 +67,8 @@ def goodness_of_fit(
     Raises:
         AnalysisError: `replicates` or `stop_after` is not an integer of at least 1, or a degree not one of at least 0.
     """
-    for name, number in (("replicates", replicates), ("stop_after", stop_after)):
-        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
-            raise AnalysisError(f"{name} is {number!r}; an integer of at least 1 is needed")
+    check_count("replicates", replicates)
+    check_count("stop_after", stop_after)
     generator, fit = as_generator(rng), fit_power_law(degrees)
     if isinstance(fit, NoFit):
         return GoodnessOfFit(undefined(fit.reason), 0, 0, 0)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from .graphs import BipartiteGraph, IntArray, LongArray
+from analysis.graph.arrays import IntArray, LongArray
+from analysis.graph.values import BipartiteGraph
 
 KICKS_PER_RESTART = 9
 """After the restarts the best partition is disturbed this many times for each of them, and climbed from again."""

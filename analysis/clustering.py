@@ -2,28 +2,16 @@
 
 import numpy as np
 
-from .any_graph import takes_any_graph
-from .errors import AnalysisError
-from .graphs import BipartiteGraph, FloatArray, LayeredGraph
-from .overlaps import SIDES, Side, SideOverlaps, side_overlaps
-from .quantity import Quantities, Quantity, defined, undefined
-from .registry import register_measure
+from analysis.base.quantity import Quantities, Quantity, defined, undefined
+from analysis.graph.arrays import FloatArray
+from analysis.graph.intake import takes_any_graph
+from analysis.graph.neighbours import SIDES, Side, check_side
+from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.overlaps import SideOverlaps, side_overlaps
+from analysis.registry import register_measure
 
 LATAPY_MODES = ("dot", "min", "max")
 """What the number of common neighbours is divided by: the size of the union, the smaller, or the larger degree."""
-
-
-def check_side(side: Side) -> None:
-    """Refuse what is no side.
-
-    Args:
-        side: "source" or "target".
-
-    Raises:
-        AnalysisError: it is something else.
-    """
-    if side not in SIDES:
-        raise AnalysisError(f"side is {side!r}; it must be 'source' or 'target'")
 
 
 @takes_any_graph

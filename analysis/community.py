@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .any_graph import takes_any_graph
-from .brim import best_labels, connected_sides
-from .errors import AnalysisError
-from .graphs import BipartiteGraph, FloatArray, IntArray, LayeredGraph, LongArray
-from .quantity import Quantities, Quantity, defined, undefined
-from .randomness import as_generator
-from .registry import register_measure
+from analysis.base.checks import as_generator, check_count
+from analysis.base.errors import AnalysisError
+from analysis.base.quantity import Quantities, Quantity, defined, undefined
+from analysis.brim import best_labels, connected_sides
+from analysis.graph.arrays import FloatArray, IntArray, LongArray
+from analysis.graph.intake import takes_any_graph
+from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.registry import register_measure
 
 RESTARTS = 10
 HUB_Z = 2.5
@@ -124,14 +125,13 @@ def modules(graph: BipartiteGraph, rng: int | np.random.Generator, restarts: int
     """
     if graph.n_edges == 0:
         raise AnalysisError("graph has no edge; modules need at least 1")
-    if isinstance(restarts, bool) or not isinstance(restarts, int | np.integer) or restarts < 1:
-        raise AnalysisError(f"restarts is {restarts!r}; an integer of at least 1 is needed")
+    restarts = check_count("restarts", restarts)
     if graph.n_in < graph.n_out:
         swapped = modules(graph.transposed(), rng, restarts)
         return Modules(swapped.target_labels, swapped.source_labels, swapped.modularity)
     # How much the search draws depends on the graph and its labels; whoever draws next should not notice.
     generator = np.random.default_rng(as_generator(rng).integers(2**63))
-    labels = best_labels(connected_sides(graph), generator, int(restarts))
+    labels = best_labels(connected_sides(graph), generator, restarts)
     has_targets, has_sources = graph.out_degrees > 0, graph.in_degrees > 0
     g, h = np.full(graph.n_in, -1, dtype=np.int64), np.full(graph.n_out, -1, dtype=np.int64)
     g[has_targets], h[has_sources] = np.split(labels, [np.count_nonzero(has_targets)])

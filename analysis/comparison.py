@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from .errors import AnalysisError
-from .graphs import FloatArray
-from .paired import PairedTest, all_signs, bootstrap_interval, paired_test, rank_among_replicates
-from .randomness import as_generator
-from .report import TopologyReport
-from .tables import format_number, markdown_table, rich_table
+from analysis.base.checks import as_generator
+from analysis.base.errors import AnalysisError
+from analysis.graph.arrays import FloatArray
+from analysis.paired import PairedTest, all_signs, bootstrap_interval, paired_test, rank_among_replicates
+from analysis.report import TopologyReport
+from analysis.tables import format_number, markdown_table, rich_table
 
 SEED_NOTE = (
     "mean and 95 % percentile bootstrap interval over seeds; with few seeds such an interval is too short. p: two-sided "

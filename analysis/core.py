@@ -7,11 +7,12 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from .any_graph import takes_any_graph
-from .errors import AnalysisError
-from .graphs import BipartiteGraph, FloatArray, IntArray, LayeredGraph, LongArray, as_array
-from .quantity import Quantities, Quantity, defined, undefined
-from .registry import register_measure
+from analysis.base.errors import AnalysisError
+from analysis.base.quantity import Quantities, Quantity, defined, undefined
+from analysis.graph.arrays import FloatArray, IntArray, LongArray, as_array
+from analysis.graph.intake import takes_any_graph
+from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.registry import register_measure
 
 RICH_QUANTILE = 0.9
 """The rich club of a side: the neurons whose degree is in the top 10 %."""

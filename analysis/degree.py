@@ -1,46 +1,17 @@
 """Degrees of both sides, density, and how much more unequal the degrees are than chance makes them."""
 
 import math
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from .errors import AnalysisError
-from .graphs import BipartiteGraph, LayeredGraph, LongArray, as_array
-from .quantity import Quantities, Quantity, defined, undefined
-from .registry import EVERYTHING, register_measure
+from analysis.base.checks import check_count
+from analysis.base.errors import AnalysisError
+from analysis.base.quantity import Quantities, Quantity, defined, undefined
+from analysis.graph.arrays import LongArray, checked_degrees
+from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.registry import EVERYTHING, register_measure
 
 SIZE_ONLY = frozenset({"edges", "density", "source_degree_mean", "target_degree_mean", "degree_mean"})
-
-
-def checked_degrees(degrees: Any, at_least: int = 0) -> npt.NDArray[Any]:
-    """Degrees as a user passed them, known to be degrees.
-
-    Args:
-        degrees: whole numbers of at least 0, of shape [n]; floats are taken where they are whole.
-        at_least: how many there must be.
-
-    Returns:
-        int64 of shape [n], float64 where they were given as something that int64 does not hold. Cost O(n).
-
-    Raises:
-        AnalysisError: something else than a whole number of at least 0, another shape, or too few.
-    """
-    array = as_array(degrees)
-    if array.ndim != 1 or array.dtype.kind not in "iuf":
-        raise AnalysisError(
-            f"degrees has shape {array.shape} and dtype {array.dtype}; a 1-D array of integers of at least 0 is needed"
-        )
-    if array.size < at_least:
-        raise AnalysisError(f"degrees has {array.size} entries; at least {at_least} is needed")
-    is_degree = array >= 0
-    if array.dtype.kind == "f":
-        is_degree &= np.isfinite(array) & (np.floor(array) == array)
-    if not is_degree.all():
-        bad = int(np.argmin(is_degree))
-        raise AnalysisError(f"degrees[{bad}] is {array[bad]}; integers of at least 0 are needed")
-    return array.astype(np.int64 if np.can_cast(array.dtype, np.int64) else np.float64, copy=False)
 
 
 def coefficient_of_variation(degrees: LongArray) -> Quantity:
@@ -73,8 +44,7 @@ def binomial_cv(n_opposite: int, density: float) -> Quantity:
     Raises:
         AnalysisError: an argument out of range.
     """
-    if isinstance(n_opposite, bool) or not isinstance(n_opposite, int | np.integer) or n_opposite < 1:
-        raise AnalysisError(f"n_opposite is {n_opposite!r}; an integer of at least 1 is needed")
+    check_count("n_opposite", n_opposite)
     if not 0 <= density <= 1:
         raise AnalysisError(f"density is {density!r}; it must be in [0, 1]")
     if density == 0:

@@ -8,15 +8,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .alternatives import LAWS
-from .errors import AnalysisError
-from .graphs import BipartiteGraph, FloatArray, LongArray
-from .intake import as_bipartite
-from .laws import FittedLaw, power_law, tail_of
-from .panels import logarithmic, panels, plain
-from .plots import STYLES
-from .powerlaw import NoFit, PowerLawFit, fit_power_law
-from .randomness import as_generator
+from analysis.alternatives import LAWS
+from analysis.base.checks import as_generator, check_count
+from analysis.base.errors import AnalysisError
+from analysis.graph.arrays import FloatArray, LongArray
+from analysis.graph.intake import as_bipartite
+from analysis.graph.values import BipartiteGraph
+from analysis.laws import FittedLaw, power_law, tail_of
+from analysis.panels import logarithmic, panels, plain
+from analysis.plots import STYLES
+from analysis.powerlaw import NoFit, PowerLawFit, fit_power_law
 
 UNDRAWN_ALTERNATIVES = ("poisson",)
 """At the densities of sparse layers it cannot be told from the binomial by eye."""
@@ -105,8 +106,7 @@ def random_degree_band(
     Raises:
         AnalysisError: fewer than 40 replicates.
     """
-    if isinstance(replicates, bool) or not isinstance(replicates, int | np.integer) or replicates < 40:
-        raise AnalysisError(f"replicates is {replicates!r}; an integer of at least 40 is needed")
+    check_count("replicates", replicates, 40)
     generator = as_generator(rng)
     drawn = [_random_degrees(graph, generator) for _ in range(replicates)]
     size = max(int(degrees.max()) for degrees in drawn) + 1

@@ -6,20 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from .errors import AnalysisError
-from .graphs import LayeredGraph
-from .indices import INDICES, REFERENCE
-from .indices import MEASURE as SMALL_WORLD
-from .intake import as_layered
-from .nulls import WEIGHT_NULL
-from .observation import elsewhere, observe, observe_control, with_indices
-from .quantity import Quantity
-from .randomness import as_generator
-from .registry import Measure, get_measure, select_measures
-from .replicates import Key, Progress, Replicates, draw_replicates, section_edges
-from .report import NullComparison, QuantityReport, SectionReport, TopologyReport
-from .significance import adjusted, compare_with_replicates
-from .wiring import wiring_measure
+from analysis.base.checks import as_generator, check_count
+from analysis.base.errors import AnalysisError
+from analysis.base.quantity import Quantity
+from analysis.graph.intake import as_layered
+from analysis.graph.values import LayeredGraph
+from analysis.indices import INDICES, REFERENCE
+from analysis.indices import MEASURE as SMALL_WORLD
+from analysis.nulls import WEIGHT_NULL
+from analysis.observation import elsewhere, observe, observe_control, with_indices
+from analysis.registry import Measure, get_measure, select_measures
+from analysis.replicates import Key, Progress, Replicates, draw_replicates, section_edges
+from analysis.report import NullComparison, QuantityReport, SectionReport, TopologyReport
+from analysis.significance import adjusted, compare_with_replicates
+from analysis.wiring import wiring_measure
 
 INTERRUPTED = "interrupted before the first replicate"
 
@@ -53,7 +53,7 @@ def describe(
 
     Args:
         graph: igraph, networkx, scipy biadjacency of shape [n_out, n_in], a topology-like object, or a list of these,
-            one a layer; see `analysis.intake.as_layered`.
+            one a layer; see `analysis.graph.intake.as_layered`.
         nulls: number of replicates of each null model, at least 0; 0 measures the graph alone, which is fast.
         control: a graph of the same layer sizes, such as the network before training, whose values stand beside; or
             None.
@@ -73,9 +73,7 @@ def describe(
     Raises:
         AnalysisError: the graph, the control or an argument is not usable.
     """
-    for name, number, least in (("nulls", nulls, 0), ("swaps_per_edge", swaps_per_edge, 1)):
-        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < least:
-            raise AnalysisError(f"{name} is {number!r}; an integer of at least {least} is needed")
+    nulls, swaps_per_edge = check_count("nulls", nulls, 0), check_count("swaps_per_edge", swaps_per_edge)
     if progress is not None and not callable(progress):
         raise AnalysisError(f"progress is {progress!r}; a function of (done, total) or None is needed")
     seeds = np.random.SeedSequence(int(as_generator(rng).integers(2**63))).spawn(4)
@@ -92,11 +90,11 @@ def describe(
     }
     observed, controlled, drawn = dict[Key, Quantity](), dict[Key, Quantity](), Replicates.none(network)
     try:
-        observe(network, chosen, np.random.default_rng(seeds[0]), int(nulls), observed)
+        observe(network, chosen, np.random.default_rng(seeds[0]), nulls, observed)
         if start is not None:
-            observe_control(start, chosen, np.random.default_rng(seeds[1]), int(nulls), controlled)
+            observe_control(start, chosen, np.random.default_rng(seeds[1]), nulls, controlled)
         draw_replicates(
-            network, chosen, observed, drawn, nulls=int(nulls), seeds=seeds[2:], swaps_per_edge=int(swaps_per_edge),
+            network, chosen, observed, drawn, nulls=nulls, seeds=seeds[2:], swaps_per_edge=swaps_per_edge,
             skip=is_skipped | elsewhere(network), progress=progress,
         )  # fmt: skip
     except KeyboardInterrupt:
@@ -107,11 +105,11 @@ def describe(
     def report() -> TopologyReport:
         found, values = with_indices(network, chosen, observed, drawn, np.random.default_rng(seeds[0]))
         reports = {
-            key: _quantity_report(key, quantity, controlled.get(key), drawn, values, chosen, int(nulls), is_skipped)
+            key: _quantity_report(key, quantity, controlled.get(key), drawn, values, chosen, nulls, is_skipped)
             for key, quantity in found.items()
         }
         sections = _sections(network, _with_q_values(reports))
-        return TopologyReport(sections, min(drawn.drawn.values()), int(swaps_per_edge), drawn.interrupted, int(nulls))
+        return TopologyReport(sections, min(drawn.drawn.values()), swaps_per_edge, drawn.interrupted, nulls)
 
     try:
         return report()

@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from .description import describe
-from .errors import AnalysisError
-from .graphs import BipartiteGraph, LayeredGraph, LongArray
-from .intake import as_layered
-from .quantity import Quantity, defined, undefined
-from .tables import format_number, markdown_table
+from analysis.base.checks import check_count
+from analysis.base.errors import AnalysisError
+from analysis.base.quantity import Quantity, defined, undefined
+from analysis.description import describe
+from analysis.graph.arrays import LongArray
+from analysis.graph.intake import as_layered
+from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.tables import format_number, markdown_table
 
 MEASURES = ("degree", "clustering")
 """What is followed where nothing else is asked for."""
@@ -272,8 +274,7 @@ def _rank_correlation(first: LongArray, degrees: LongArray) -> Quantity:
 def _ages_from_births(network: LayeredGraph, births: Sequence[npt.ArrayLike], step: int | None) -> tuple[EdgeAges, ...]:
     if len(births) != len(network.layers):
         raise AnalysisError(f"births has {len(births)} entries; one for each of the {len(network.layers)} layers is needed")
-    if isinstance(step, bool) or not isinstance(step, int | np.integer) or step < 0:
-        raise AnalysisError(f"step is {step!r}; births need the step of the last topology, an integer of at least 0")
+    step = check_count("step", step, 0, note="(the step of the last topology, as births are given)")
     ages = []
     for index, (layer, values) in enumerate(zip(network.layers, births, strict=True)):
         born = np.asarray(values)

@@ -10,15 +10,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from .errors import AnalysisError
-from .evolution import EdgeAges, Evolution, LayerState
-from .graphs import LongArray
-from .null_pictures import small_world_plane
-from .panels import panels, plain
-from .plots import STYLES
-from .quantity import Quantity
-from .smallworld import SmallWorld
-from .tables import format_number
+from analysis.base.checks import check_count
+from analysis.base.errors import AnalysisError
+from analysis.base.quantity import Quantity
+from analysis.evolution import EdgeAges, Evolution, LayerState
+from analysis.graph.arrays import LongArray
+from analysis.null_pictures import small_world_plane
+from analysis.panels import panels, plain
+from analysis.plots import STYLES
+from analysis.smallworld import SmallWorld
+from analysis.tables import format_number
 
 MAX_QUANTITIES = 8
 """Panels of `measure_courses` where no names are given."""
@@ -109,9 +110,7 @@ def layer_changes(evolution: Evolution, layer: int, *, title: str = "") -> Figur
     Raises:
         AnalysisError: there is no such layer.
     """
-    if isinstance(layer, bool) or not isinstance(layer, int) or not 0 <= layer < len(evolution.layers):
-        raise AnalysisError(f"layer is {layer!r}; it must be an integer from 0 to {len(evolution.layers) - 1}")
-    states = evolution.layers[layer]
+    states = evolution.layers[check_count("layer", layer, 0, len(evolution.layers) - 1)]
     figure, axes = panels(len(_PANELS), 2, (4.7, 2.7))
     for axis, panel in zip(axes, _PANELS, strict=True):
         curves = [

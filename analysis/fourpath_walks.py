@@ -9,8 +9,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from .graphs import LongArray
-from .overlaps import NeighbourLists
+from analysis.graph.arrays import LongArray
+from analysis.graph.neighbours import NeighbourLists
 
 
 @numba.njit(cache=True, nogil=True)

@@ -7,8 +7,9 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from .graphs import IntArray, LongArray
-from .overlaps import NeighbourLists, count_common
+from analysis.graph.arrays import IntArray, LongArray
+from analysis.graph.neighbours import NeighbourLists
+from analysis.overlaps import count_common
 
 EXACT_WORK = 2_000_000_000
 """Up to about this many elementary steps closed paths are counted, which takes some seconds."""

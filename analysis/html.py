@@ -11,11 +11,11 @@ from typing import ClassVar
 import jinja2
 from matplotlib.figure import Figure
 
-from .errors import AnalysisError
-from .nulls import WEIGHT_NULL
-from .report import P_VALUE, Q_VALUE, TopologyReport, section_title
-from .tables import NULL_TITLES, WEIGHT_TITLES, report_notes, section_tables, verdict_rows
-from .verdicts import RULES
+from analysis.base.errors import AnalysisError
+from analysis.nulls import WEIGHT_NULL
+from analysis.report import P_VALUE, Q_VALUE, TopologyReport, section_title
+from analysis.tables import NULL_TITLES, WEIGHT_TITLES, report_notes, section_tables, verdict_rows
+from analysis.verdicts import RULES
 
 RESOLUTION = 144
 """Dots an inch of embedded pictures."""

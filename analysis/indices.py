@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from .graphs import BipartiteGraph, LayeredGraph
-from .lattice import ring_lattice
-from .nulls import randomise_layers
-from .quantity import Quantities, Quantity, undefined
-from .registry import register_measure
-from .smallworld import ClusteringAndLength, clustering_and_path_length, fragmentation, small_world_reference
+from analysis.base.quantity import Quantities, Quantity, undefined
+from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.lattice import ring_lattice
+from analysis.nulls import randomise_layers
+from analysis.registry import register_measure
+from analysis.smallworld import ClusteringAndLength, clustering_and_path_length, fragmentation, small_world_reference
 
 MEASURE = "small_world"
 REFERENCE = "fixed_degrees"

@@ -10,13 +10,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
-from .errors import AnalysisError
-from .graphs import BipartiteGraph, FloatArray
-from .intake import as_bipartite
-from .panels import not_empty, panels
-from .plots import input_degree_map
-from .strength import NO_WEIGHTS, strengths
-from .wiring import expected_squared_radii, field_sizes_and_radii
+from analysis.base.errors import AnalysisError
+from analysis.graph.arrays import FloatArray
+from analysis.graph.intake import as_bipartite
+from analysis.graph.values import BipartiteGraph
+from analysis.panels import not_empty, panels
+from analysis.plots import input_degree_map
+from analysis.strength import NO_WEIGHTS, strengths
+from analysis.wiring import expected_squared_radii, field_sizes_and_radii
 
 KINDS = {"positive": "positive weights", "negative": "negative weights (magnitude)", "net": "net (positive - negative)"}
 

@@ -6,10 +6,11 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from .any_graph import takes_any_graph
-from .graphs import BipartiteGraph, FloatArray, IntArray, LongArray
-from .nulls import SWAPS_PER_EDGE, check_swaps, edge_bitmap, fixed_degrees
-from .randomness import as_generator
+from analysis.base.checks import as_generator, check_count
+from analysis.graph.arrays import FloatArray, IntArray, LongArray
+from analysis.graph.intake import takes_any_graph
+from analysis.graph.values import BipartiteGraph
+from analysis.nulls import SWAPS_PER_EDGE, edge_bitmap, fixed_degrees
 
 MAX_SWEEPS = 300
 _PATIENCE = 20
@@ -88,7 +89,7 @@ def ring_lattice(graph: BipartiteGraph, rng: int | np.random.Generator, swaps_pe
     Raises:
         AnalysisError: as `fixed_degrees`.
     """
-    check_swaps(swaps_per_edge)
+    check_count("swaps_per_edge", swaps_per_edge)
     generator = as_generator(rng)
     start = fixed_degrees(graph, generator, swaps_per_edge)
     if start.n_edges < 2:

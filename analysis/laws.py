@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, special
 
-from .errors import AnalysisError
-from .graphs import FloatArray, LongArray
-from .zeta import most_likely_exponent, scaled_zeta
+from analysis.base.errors import AnalysisError
+from analysis.graph.arrays import FloatArray, LongArray
+from analysis.zeta import most_likely_exponent, scaled_zeta
 
 LogPmf = Callable[[FloatArray], FloatArray]
 

@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 
-from .any_graph import takes_any_graph
-from .graphs import BipartiteGraph, LongArray
-from .quantity import Quantities, Quantity, defined, undefined
-from .registry import register_measure
+from analysis.base.quantity import Quantities, Quantity, defined, undefined
+from analysis.graph.arrays import LongArray
+from analysis.graph.intake import takes_any_graph
+from analysis.graph.values import BipartiteGraph
+from analysis.registry import register_measure
 
 BIREGULAR = "on both sides all neurons with edges have the same degree"
 

@@ -7,11 +7,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from .community import Modules
-from .errors import AnalysisError
-from .graphs import BipartiteGraph, FloatArray, LongArray
-from .intake import as_bipartite
-from .panels import halo, panels
+from analysis.base.checks import check_count
+from analysis.base.errors import AnalysisError
+from analysis.community import Modules
+from analysis.graph.arrays import FloatArray, LongArray
+from analysis.graph.intake import as_bipartite
+from analysis.graph.values import BipartiteGraph
+from analysis.panels import halo, panels
 
 CELLS = 250
 """Cells a side of an adjacency picture at most; where there are more neurons, a cell shows the share of joined pairs."""
@@ -41,8 +43,7 @@ def adjacency_matrix(graph: Any, partition: Modules | None = None, *, cells: int
             graph's.
     """
     layer = as_bipartite(graph)
-    if isinstance(cells, bool) or not isinstance(cells, int | np.integer) or cells < 1:
-        raise AnalysisError(f"cells is {cells!r}; an integer of at least 1 is needed")
+    check_count("cells", cells)
     if layer.n_edges == 0:
         raise AnalysisError("graph has no edge; a picture of its adjacency needs at least 1")
     orders = {"by degree": (_by_degree(layer.out_degrees), _by_degree(layer.in_degrees))}

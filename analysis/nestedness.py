@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 
-from .any_graph import takes_any_graph
-from .graphs import BipartiteGraph, IntArray, LayeredGraph, LongArray
-from .quantity import Quantities, Quantity, defined, undefined
-from .registry import register_measure
+from analysis.base.quantity import Quantities, Quantity, defined, undefined
+from analysis.graph.arrays import IntArray, LongArray
+from analysis.graph.intake import takes_any_graph
+from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.registry import register_measure
 
 
 def paired_overlap(ends: IntArray, other_ends: IntArray, degrees: LongArray) -> float:
@@ -86,7 +87,7 @@ def spectral_nestedness(graph: BipartiteGraph) -> Quantity:
         graph: the layer.
 
     Returns:
-        The quantity; not defined without edges. Error and cost as `analysis.singular.largest_singular_values`.
+        The quantity; not defined without edges. Error and cost as `analysis.graph.singular.largest_singular_values`.
     """
     if graph.n_edges == 0:
         return undefined("the graph has no edge")

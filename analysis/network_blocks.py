@@ -5,20 +5,21 @@ from typing import Any, Literal
 import numpy as np
 from matplotlib.figure import Figure
 
-from .community import modules
-from .degree_pictures import degree_tails
-from .errors import AnalysisError
-from .graphs import BipartiteGraph, FloatArray
-from .html import Block, Heading, Paragraph, Picture
-from .indices import CONTROL_REPLICATES, REFERENCE
-from .input_maps import first_layer_maps
-from .intake import as_layered
-from .module_pictures import adjacency_matrix, module_matrix
-from .null_pictures import PlanePoint, null_histograms, small_world_plane
-from .nulls import WIRING_NULLS
-from .randomness import as_generator
-from .report import QuantityReport, SectionReport, TopologyReport, section_title
-from .tables import NULL_TITLES, format_number
+from analysis.base.checks import as_generator
+from analysis.base.errors import AnalysisError
+from analysis.community import modules
+from analysis.degree_pictures import degree_tails
+from analysis.graph.arrays import FloatArray
+from analysis.graph.intake import as_layered
+from analysis.graph.values import BipartiteGraph
+from analysis.html import Block, Heading, Paragraph, Picture
+from analysis.indices import CONTROL_REPLICATES, REFERENCE
+from analysis.input_maps import first_layer_maps
+from analysis.module_pictures import adjacency_matrix, module_matrix
+from analysis.null_pictures import PlanePoint, null_histograms, small_world_plane
+from analysis.nulls import WIRING_NULLS
+from analysis.report import QuantityReport, SectionReport, TopologyReport, section_title
+from analysis.tables import NULL_TITLES, format_number
 
 MAX_SEARCHED_EDGES = 200_000
 """Layers with more edges are shown without modules, whose search would take minutes; pages that compute small worlds leave

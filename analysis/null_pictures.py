@@ -10,13 +10,13 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .errors import AnalysisError
-from .graphs import FloatArray
-from .panels import between, finite_vector, label_points, not_empty, panels, plain
-from .plots import STYLES
-from .significance import permutation_p
-from .smallworld import SmallWorld
-from .tables import NULL_TITLES
+from analysis.base.errors import AnalysisError
+from analysis.graph.arrays import FloatArray
+from analysis.panels import between, finite_vector, label_points, not_empty, panels, plain
+from analysis.plots import STYLES
+from analysis.significance import permutation_p
+from analysis.smallworld import SmallWorld
+from analysis.tables import NULL_TITLES
 
 LATTICE_LABEL = "ring lattice, same degrees"
 RANDOM_LABEL = "random, same degrees (mean)"

@@ -12,10 +12,11 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from .any_graph import takes_any_graph
-from .errors import AnalysisError
-from .graphs import BipartiteGraph, FloatArray, IntArray, LayeredGraph, LongArray
-from .randomness import as_generator
+from analysis.base.checks import as_generator, check_count
+from analysis.base.errors import AnalysisError
+from analysis.graph.arrays import FloatArray, IntArray, LongArray
+from analysis.graph.intake import takes_any_graph
+from analysis.graph.values import BipartiteGraph, LayeredGraph
 
 MAX_BITMAP_PAIRS = 2**35
 """Edge switching keeps one bit for every pair of neurons; this many take 4 GiB."""
@@ -109,7 +110,7 @@ def fixed_degrees(
     Raises:
         AnalysisError: `swaps_per_edge` below 1, or more pairs of neurons than the bitmap may cover.
     """
-    check_swaps(swaps_per_edge)
+    check_count("swaps_per_edge", swaps_per_edge)
     is_dense = 2 * graph.n_edges > graph.n_in * graph.n_out
     start = _complement(graph) if is_dense else graph
     src, dst, bitmap = start.src.copy(), start.dst.copy(), edge_bitmap(start)
@@ -118,19 +119,6 @@ def fixed_degrees(
     _walk(src, dst, graph.n_in, bitmap, _extension(steps, done), generator)
     end = BipartiteGraph(graph.n_in, graph.n_out, src, dst)
     return _complement(end) if is_dense else end
-
-
-def check_swaps(swaps_per_edge: int) -> None:
-    """Refuse a number of switches per edge that is not an integer of at least 1.
-
-    Args:
-        swaps_per_edge: the number.
-
-    Raises:
-        AnalysisError: it is not.
-    """
-    if isinstance(swaps_per_edge, bool) or not isinstance(swaps_per_edge, int | np.integer) or swaps_per_edge < 1:
-        raise AnalysisError(f"swaps_per_edge is {swaps_per_edge!r}; an integer of at least 1 is needed")
 
 
 def _complement(graph: BipartiteGraph) -> BipartiteGraph:
@@ -222,7 +210,7 @@ def mixing(graph: BipartiteGraph, rng: int | np.random.Generator, swaps_per_edge
     Raises:
         AnalysisError: as `fixed_degrees`.
     """
-    check_swaps(swaps_per_edge)
+    check_count("swaps_per_edge", swaps_per_edge)
     generator = as_generator(rng)
     start = _complement(graph) if 2 * graph.n_edges > graph.n_in * graph.n_out else graph
     if start.n_edges == 0:

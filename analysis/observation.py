@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .graphs import LayeredGraph
-from .indices import MEASURE as SMALL_WORLD
-from .indices import REFERENCE, control_pairs, index_quantities, without_replicates
-from .quantity import Quantities, Quantity, undefined
-from .registry import Measure
-from .replicates import Key, Replicates, measure_section, section_edges, small_world_pairs
-from .wiring import MEASURE as WIRING
+from analysis.base.quantity import Quantities, Quantity, undefined
+from analysis.graph.values import LayeredGraph
+from analysis.indices import MEASURE as SMALL_WORLD
+from analysis.indices import REFERENCE, control_pairs, index_quantities, without_replicates
+from analysis.registry import Measure
+from analysis.replicates import Key, Replicates, measure_section, section_edges, small_world_pairs
+from analysis.wiring import MEASURE as WIRING
 
 _LATTICE = ("lattice_clustering", "lattice_path_length")
 

@@ -5,14 +5,13 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from .any_graph import takes_any_graph
-from .clustering import check_side
-from .fourpath_walks import are_closed, draw_walks
-from .fourpaths import EXACT_WORK, FourPaths, four_paths
-from .graphs import BipartiteGraph, LayeredGraph
-from .overlaps import SIDES, NeighbourLists, Side, neighbour_lists
-from .quantity import Quantities, Quantity, defined, undefined
-from .registry import register_measure
+from analysis.base.quantity import Quantities, Quantity, defined, undefined
+from analysis.fourpath_walks import are_closed, draw_walks
+from analysis.fourpaths import EXACT_WORK, FourPaths, four_paths
+from analysis.graph.intake import takes_any_graph
+from analysis.graph.neighbours import SIDES, NeighbourLists, Side, check_side, neighbour_lists
+from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.registry import register_measure
 
 SAMPLED_PATHS = 65_536
 """Paths in a sample; a standard error is then at most 0.002."""

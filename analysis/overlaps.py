@@ -1,67 +1,13 @@
 """Common neighbours of the neurons of one side: the rows of P = A A^T, one at a time, so that memory stays O(n)."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
 
 import numba
 import numpy as np
-from scipy import sparse
 
-from .graphs import BipartiteGraph, FloatArray, IntArray, LongArray
-
-Side = Literal["source", "target"]
-SIDES: tuple[Side, ...] = ("source", "target")
-
-
-class NeighbourLists(NamedTuple):
-    """Neighbours in both directions, each list ascending: of the neurons of one side (own), and of the other side's. A
-    named tuple, because compiled code takes it.
-
-    Attributes:
-        own_starts: where the list of every neuron of the side begins in `own`, int64 of shape [n + 1].
-        own: neighbours of the side's neurons, int32 of shape [n_edges].
-        other_starts: likewise for the opposite side, int64 of shape [n_opposite + 1].
-        other: neighbours of the opposite side's neurons, int32 of shape [n_edges].
-    """
-
-    own_starts: LongArray
-    own: IntArray
-    other_starts: LongArray
-    other: IntArray
-
-
-def neighbour_lists(graph: BipartiteGraph, side: Side) -> NeighbourLists:
-    """Neighbour lists seen from one side.
-
-    Args:
-        graph: the layer.
-        side: the side whose neurons are "own".
-
-    Returns:
-        The lists. Cost O(n_edges).
-    """
-    by_target = graph.biadjacency
-    by_source = sparse.csr_array(by_target.T)
-    own, other = (by_source, by_target) if side == "source" else (by_target, by_source)
-    own_list, other_list = own.indices.astype(np.int32), other.indices.astype(np.int32)
-    return NeighbourLists(own.indptr.astype(np.int64), own_list, other.indptr.astype(np.int64), other_list)
-
-
-def edge_magnitudes(graph: BipartiteGraph, side: Side) -> tuple[FloatArray, FloatArray]:
-    """|w| beside the entries of `neighbour_lists`, divided by the largest, so that products neither overflow nor vanish.
-
-    Args:
-        graph: the layer; it needs weights.
-        side: the side whose neurons are "own".
-
-    Returns:
-        Of `own` and of `other`, float64 of shape [n_edges] in [0, 1]. Cost O(n_edges log n_edges).
-    """
-    assert graph.weights is not None
-    by_target = np.abs(graph.weights)
-    by_target = by_target / (by_target.max(initial=0.0) or 1.0)
-    by_source = by_target[np.argsort(graph.src, kind="stable")]
-    return (by_source, by_target) if side == "source" else (by_target, by_source)
+from analysis.graph.arrays import FloatArray, IntArray, LongArray
+from analysis.graph.neighbours import NeighbourLists, Side, neighbour_lists
+from analysis.graph.values import BipartiteGraph
 
 
 @numba.njit(cache=True, nogil=True)

@@ -5,8 +5,8 @@ from itertools import product
 
 import numpy as np
 
-from .graphs import FloatArray
-from .report import NullComparison
+from analysis.graph.arrays import FloatArray
+from analysis.report import NullComparison
 
 RESAMPLES = 9999
 EXACT_FLIPS = 16

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator, StrMethodFormatter
 
-from .errors import AnalysisError
-from .graphs import FloatArray
+from analysis.base.errors import AnalysisError
+from analysis.graph.arrays import FloatArray
 
 _LABEL_SIZE = 8.0
 _GAPS = (4.0, 18.0)

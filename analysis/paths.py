@@ -7,11 +7,13 @@ import numba
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
-from .any_graph import takes_any_graph
-from .errors import AnalysisError
-from .graphs import BipartiteGraph, FloatArray, IntArray, LayeredGraph, LongArray
-from .quantity import Quantities, Quantity, defined, undefined
-from .registry import register_measure
+from analysis.base.checks import check_count
+from analysis.base.errors import AnalysisError
+from analysis.base.quantity import Quantities, Quantity, defined, undefined
+from analysis.graph.arrays import FloatArray, IntArray, LongArray
+from analysis.graph.intake import takes_any_graph
+from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.registry import register_measure
 
 EXACT_LIMIT = 10_000
 """Up to this many neurons with edges every pair is measured; above it, sources are sampled."""
@@ -188,8 +190,7 @@ def path_bounds(layer_sizes: Sequence[int]) -> tuple[float, float]:
 
 def _sums(graph: BipartiteGraph, rng: np.random.Generator, exact_limit: int, n_batches: int) -> tuple[PathSums, int]:
     """Sums of all neurons that have an edge where these are few, else of a sample of them; and how many there are."""
-    if isinstance(n_batches, bool) or not isinstance(n_batches, int | np.integer) or n_batches < 2:
-        raise AnalysisError(f"n_batches is {n_batches!r}; an integer of at least 2 is needed for a standard error")
+    check_count("n_batches", n_batches, 2)
     # Isolated neurons are connected to nothing: they add 0 to every sum, and need no search.
     joined = np.flatnonzero(np.concatenate([graph.out_degrees, graph.in_degrees]))
     if joined.size > max(exact_limit, 2 * BATCH):

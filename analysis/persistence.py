@@ -6,11 +6,12 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import minimum_spanning_tree
 
-from .any_graph import takes_any_graph
-from .errors import AnalysisError
-from .graphs import NO_WEIGHTS, BipartiteGraph, FloatArray, LayeredGraph, missing_weights
-from .quantity import Quantities, Quantity, defined, undefined
-from .registry import EVERYTHING, register_measure
+from analysis.base.errors import AnalysisError
+from analysis.base.quantity import Quantities, Quantity, defined, undefined
+from analysis.graph.arrays import FloatArray
+from analysis.graph.intake import takes_any_graph
+from analysis.graph.values import NO_WEIGHTS, BipartiteGraph, LayeredGraph, missing_weights
+from analysis.registry import EVERYTHING, register_measure
 
 
 def spanning_forest_weights(graph: BipartiteGraph, magnitudes: FloatArray) -> FloatArray:

@@ -12,11 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 from scipy import stats
 
-from .errors import AnalysisError
-from .graphs import BipartiteGraph, FloatArray, LongArray
-from .intake import as_bipartite
-from .powerlaw import NoFit, fit_power_law
-from .tails import power_law_log_likelihoods
+from analysis.base.errors import AnalysisError
+from analysis.graph.arrays import FloatArray, LongArray
+from analysis.graph.intake import as_bipartite
+from analysis.graph.values import BipartiteGraph
+from analysis.powerlaw import NoFit, fit_power_law
+from analysis.tails import power_law_log_likelihoods
 
 STYLES = tuple(
     zip(

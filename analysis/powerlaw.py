@@ -17,11 +17,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .degree import checked_degrees
-from .graphs import BipartiteGraph, FloatArray, LayeredGraph, LongArray
-from .quantity import Quantities, defined, undefined
-from .registry import EVERYTHING, register_measure
-from .zeta import best_tail, log_zeta_derivatives
+from analysis.base.quantity import Quantities, defined, undefined
+from analysis.graph.arrays import FloatArray, LongArray, checked_degrees
+from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.registry import EVERYTHING, register_measure
+from analysis.zeta import best_tail, log_zeta_derivatives
 
 MIN_POINTS = 10
 """Fewer positive degrees than this are not fitted."""

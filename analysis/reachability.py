@@ -8,10 +8,12 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from .errors import AnalysisError
-from .graphs import BipartiteGraph, FloatArray, IntArray, LayeredGraph, as_array, missing_weights
-from .quantity import Quantities, Quantity, defined, undefined
-from .registry import register_measure
+from analysis.base.checks import is_whole
+from analysis.base.errors import AnalysisError
+from analysis.base.quantity import Quantities, Quantity, defined, undefined
+from analysis.graph.arrays import FloatArray, IntArray, as_array
+from analysis.graph.values import BipartiteGraph, LayeredGraph, missing_weights
+from analysis.registry import register_measure
 
 BLOCK_INPUTS = 4096
 """Inputs that are followed at once, one bit each for every neuron."""
@@ -123,7 +125,7 @@ def joined_pairs(network: LayeredGraph, block_inputs: int = BLOCK_INPUTS) -> int
     Raises:
         AnalysisError: `block_inputs` is not a positive multiple of 64.
     """
-    if not isinstance(block_inputs, int | np.integer) or block_inputs < 64 or block_inputs % 64:
+    if not is_whole(block_inputs, 64) or block_inputs % 64:
         raise AnalysisError(f"block_inputs is {block_inputs!r}; a positive multiple of 64 is needed")
     n_inputs, total = network.layers[0].n_in, 0
     for start in range(0, n_inputs, block_inputs):

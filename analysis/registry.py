@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .errors import AnalysisError
-from .graphs import BipartiteGraph, LayeredGraph
-from .intake import as_bipartite
-from .nulls import WEIGHT_NULL
-from .quantity import Quantities
-from .randomness import as_generator
+from analysis.base.checks import as_generator
+from analysis.base.errors import AnalysisError
+from analysis.base.quantity import Quantities
+from analysis.graph.intake import as_bipartite
+from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.nulls import WEIGHT_NULL
 
 LayerFunction = Callable[[BipartiteGraph, np.random.Generator], Quantities]
 AnyLayerFunction = Callable[[Any, int | np.random.Generator], Quantities]
@@ -131,7 +131,7 @@ def register_measure(
 
     Returns:
         A decorator of a function `(BipartiteGraph, Generator) -> {quantity name: Quantity}`. What it returns takes any
-        single layer that `analysis.intake.as_bipartite` takes, and a seed or a generator.
+        single layer that `analysis.graph.intake.as_bipartite` takes, and a seed or a generator.
 
     Raises:
         AnalysisError: the name is taken.

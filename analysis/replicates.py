@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .graphs import LayeredGraph
-from .indices import MEASURE as SMALL_WORLD
-from .indices import REFERENCE, pair_of
-from .nulls import WEIGHT_NULL, WIRING_NULLS, null_models_of, randomise_layers
-from .quantity import Quantities, Quantity
-from .registry import Measure
-from .smallworld import ClusteringAndLength
+from analysis.base.quantity import Quantities, Quantity
+from analysis.graph.values import LayeredGraph
+from analysis.indices import MEASURE as SMALL_WORLD
+from analysis.indices import REFERENCE, pair_of
+from analysis.nulls import WEIGHT_NULL, WIRING_NULLS, null_models_of, randomise_layers
+from analysis.registry import Measure
+from analysis.smallworld import ClusteringAndLength
 
 Key = tuple[str, str, str]
 """Section, measure, quantity."""

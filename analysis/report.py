@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from rich.table import Table
 
-from .errors import AnalysisError
-from .graphs import FloatArray
-from .quantity import Quantity
-from .tables import (
+from analysis.base.errors import AnalysisError
+from analysis.base.quantity import Quantity
+from analysis.graph.arrays import FloatArray
+from analysis.tables import (
     markdown_table,
     report_notes,
     rich_table,
@@ -23,7 +23,7 @@ from .tables import (
     verdict_lines,
     verdict_rows,
 )
-from .verdicts import RULES, Verdict, section_verdicts
+from analysis.verdicts import RULES, Verdict, section_verdicts
 
 Status = Literal["compared", "fixed", "not computed", "not defined"]
 

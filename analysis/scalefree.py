@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from .tails import ALTERNATIVES, MIN_TAIL, SIGNIFICANCE, THIN_TAILS
+from analysis.tails import ALTERNATIVES, MIN_TAIL, SIGNIFICANCE, THIN_TAILS
 
 if TYPE_CHECKING:
-    from .report import SectionReport
+    from analysis.report import SectionReport
 
 LEVEL = 0.05
 """Below this p an alternative fits significantly better or worse. (The bootstrap's own threshold stays at 0.1.)"""

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from .graphs import FloatArray
-from .quantity import Quantity
-from .report import NullComparison
+from analysis.base.quantity import Quantity
+from analysis.graph.arrays import FloatArray
+from analysis.report import NullComparison
 
 _TIE = 1e-12
 

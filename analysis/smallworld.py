@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .any_graph import takes_any_graph
-from .clustering import robins_alexander_clustering
-from .errors import AnalysisError
-from .graphs import BipartiteGraph, FloatArray
-from .lattice import ring_lattice
-from .nulls import SWAPS_PER_EDGE, erdos_renyi, fixed_degrees
-from .paths import average_path_length, component_sizes
-from .quantity import Quantity, defined, undefined
-from .randomness import as_generator
+from analysis.base.checks import as_generator, check_count
+from analysis.base.quantity import Quantity, defined, undefined
+from analysis.clustering import robins_alexander_clustering
+from analysis.graph.arrays import FloatArray
+from analysis.graph.intake import takes_any_graph
+from analysis.graph.values import BipartiteGraph
+from analysis.lattice import ring_lattice
+from analysis.nulls import SWAPS_PER_EDGE, erdos_renyi, fixed_degrees
+from analysis.paths import average_path_length, component_sizes
 
 ClusteringAndLength = tuple[Quantity, Quantity]
 
@@ -122,8 +122,7 @@ def small_world(
     Raises:
         AnalysisError: `nulls` or `swaps_per_edge` is not an integer of at least 1.
     """
-    if isinstance(nulls, bool) or not isinstance(nulls, int | np.integer) or nulls < 1:
-        raise AnalysisError(f"nulls is {nulls!r}; an integer of at least 1 is needed")
+    check_count("nulls", nulls)
     generator = as_generator(rng)
     observed = clustering_and_path_length(graph, generator)
     ordered = clustering_and_path_length(ring_lattice(graph, generator, swaps_per_edge), generator)

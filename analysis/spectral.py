@@ -5,11 +5,12 @@ import math
 import numpy as np
 from scipy import sparse
 
-from .any_graph import takes_any_graph
-from .graphs import BipartiteGraph, FloatArray, LayeredGraph
-from .quantity import Quantities, Quantity, defined, undefined
-from .registry import register_measure
-from .singular import largest_singular_values
+from analysis.base.quantity import Quantities, Quantity, defined, undefined
+from analysis.graph.arrays import FloatArray
+from analysis.graph.intake import takes_any_graph
+from analysis.graph.singular import largest_singular_values
+from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.registry import register_measure
 
 
 @takes_any_graph

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from .graphs import NO_WEIGHTS, BipartiteGraph, FloatArray, IntArray, LayeredGraph, missing_weights
-from .nulls import WEIGHT_NULL
-from .quantity import Quantities, Quantity, defined, undefined
-from .registry import EVERYTHING, register_measure
+from analysis.base.quantity import Quantities, Quantity, defined, undefined
+from analysis.graph.arrays import FloatArray, IntArray
+from analysis.graph.values import NO_WEIGHTS, BipartiteGraph, LayeredGraph, missing_weights
+from analysis.nulls import WEIGHT_NULL
+from analysis.registry import EVERYTHING, register_measure
 
 KINDS = ("positive", "negative", "absolute")
 TOO_LARGE = "the sum of the weights exceeds the largest number"

@@ -9,12 +9,12 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from .nulls import WEIGHT_NULL
-from .quantity import Quantity
+from analysis.base.quantity import Quantity
+from analysis.nulls import WEIGHT_NULL
 
 if TYPE_CHECKING:
-    from .report import NullComparison, QuantityReport, SectionReport, TopologyReport
-    from .verdicts import Verdict
+    from analysis.report import NullComparison, QuantityReport, SectionReport, TopologyReport
+    from analysis.verdicts import Verdict
 
 NULL_TITLES = {"erdos_renyi": "random, same size", "fixed_degrees": "random, same degrees"}
 WEIGHT_TITLES = {WEIGHT_NULL: "weights permuted"}

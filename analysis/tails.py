@@ -14,15 +14,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special, stats
 
-from .alternatives import LAWS, truncated_power_law
-from .bootstrap import REPLICATES, STOP_AFTER, GoodnessOfFit, goodness_of_fit
-from .errors import AnalysisError
-from .graphs import BipartiteGraph, FloatArray, LayeredGraph, LongArray
-from .laws import power_law, power_law_log_pmf, tail_of
-from .powerlaw import NoFit, PowerLawFit, fit_power_law
-from .quantity import Quantities, Quantity, defined, undefined
-from .randomness import as_generator
-from .registry import EVERYTHING, register_measure
+from analysis.alternatives import LAWS, truncated_power_law
+from analysis.base.checks import as_generator
+from analysis.base.errors import AnalysisError
+from analysis.base.quantity import Quantities, Quantity, defined, undefined
+from analysis.bootstrap import REPLICATES, STOP_AFTER, GoodnessOfFit, goodness_of_fit
+from analysis.graph.arrays import FloatArray, LongArray
+from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.laws import power_law, power_law_log_pmf, tail_of
+from analysis.powerlaw import NoFit, PowerLawFit, fit_power_law
+from analysis.registry import EVERYTHING, register_measure
 
 ALTERNATIVES = tuple(LAWS)
 THIN_TAILS = ("exponential", "binomial")

@@ -31,12 +31,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from .nulls import WIRING_NULLS
-from .scalefree import RULE as SCALE_FREE_RULE
-from .scalefree import scale_free_evidence
+from analysis.nulls import WIRING_NULLS
+from analysis.scalefree import RULE as SCALE_FREE_RULE
+from analysis.scalefree import scale_free_evidence
 
 if TYPE_CHECKING:
-    from .report import NullComparison, QuantityReport, SectionReport
+    from analysis.report import NullComparison, QuantityReport, SectionReport
 
 Conclusion = Literal["supported", "compatible", "indistinguishable from the control", "contradicted", "not defined"]
 

@@ -6,15 +6,15 @@ Weights enter by their magnitude |w|. Where all magnitudes are equal, each form 
 import numba
 import numpy as np
 
-from .any_graph import takes_any_graph
-from .clustering import check_side
-from .errors import AnalysisError
-from .fourpath_walks import all_walks, are_closed, draw_walks
-from .fourpaths import four_paths
-from .graphs import NO_WEIGHTS, BipartiteGraph, FloatArray, LayeredGraph, LongArray, missing_weights
-from .overlaps import SIDES, NeighbourLists, Side, edge_magnitudes, neighbour_lists
-from .quantity import Quantities, Quantity, defined, undefined
-from .registry import EVERYTHING, register_measure
+from analysis.base.errors import AnalysisError
+from analysis.base.quantity import Quantities, Quantity, defined, undefined
+from analysis.fourpath_walks import all_walks, are_closed, draw_walks
+from analysis.fourpaths import four_paths
+from analysis.graph.arrays import FloatArray, LongArray
+from analysis.graph.intake import takes_any_graph
+from analysis.graph.neighbours import SIDES, NeighbourLists, Side, check_side, edge_magnitudes, neighbour_lists
+from analysis.graph.values import NO_WEIGHTS, BipartiteGraph, LayeredGraph, missing_weights
+from analysis.registry import EVERYTHING, register_measure
 
 LISTED_PATHS = 2**17
 """Up to so many 4-paths each is looked at; above it, a sample."""

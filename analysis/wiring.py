@@ -2,12 +2,14 @@
 
 import numpy as np
 
-from .any_graph import takes_any_graph
-from .degree import gini
-from .errors import AnalysisError
-from .graphs import BipartiteGraph, FloatArray, LongArray
-from .quantity import Quantities, defined, undefined
-from .registry import Measure
+from analysis.base.checks import is_whole
+from analysis.base.errors import AnalysisError
+from analysis.base.quantity import Quantities, defined, undefined
+from analysis.degree import gini
+from analysis.graph.arrays import FloatArray, LongArray
+from analysis.graph.intake import takes_any_graph
+from analysis.graph.values import BipartiteGraph
+from analysis.registry import Measure
 
 MEASURE = "wiring"
 
@@ -44,9 +46,7 @@ def field_sizes_and_radii(graph: BipartiteGraph, image_shape: tuple[int, int]) -
 
 def _checked_shape(graph: BipartiteGraph, image_shape: tuple[int, int]) -> tuple[int, int]:
     is_pair = isinstance(image_shape, tuple | list) and len(image_shape) == 2
-    are_sizes = is_pair and all(
-        isinstance(size, int | np.integer) and not isinstance(size, bool) and size >= 1 for size in image_shape
-    )
+    are_sizes = is_pair and all(is_whole(size, 1) for size in image_shape)
     if not are_sizes or int(image_shape[0]) * int(image_shape[1]) != graph.n_in:
         raise AnalysisError(f"image_shape is {image_shape!r}; a height and a width whose product is {graph.n_in} are needed")
     return int(image_shape[0]), int(image_shape[1])

@@ -9,7 +9,7 @@ import math
 import numba
 import numpy as np
 
-from .graphs import FloatArray, LongArray
+from analysis.graph.arrays import FloatArray, LongArray
 
 # B_2j / (2j)!, j = 1..8: the coefficients of the Euler-Maclaurin formula.
 _BERNOULLI = (

@@ -9,8 +9,8 @@ from rich.table import Table
 from netsci_nn.cli.output import STDOUT
 
 if TYPE_CHECKING:
+    from analysis.base.quantity import Quantity
     from analysis.evolution import Evolution, LayerState, Trajectory
-    from analysis.quantity import Quantity
 
 MAX_ROWS = 20
 """A table with an epoch a row has no more rows than that."""

@@ -48,7 +48,7 @@ def generate(
         analysis = import_analysis()
         from analysis import plots
 
-        figure = plots.topology_card(analysis.intake.as_bipartite(topology), title=settings)
+        figure = plots.topology_card(analysis.graph.intake.as_bipartite(topology), title=settings)
         with atomic_write(plot) as temporary:
             figure.savefig(temporary, dpi=100)
         say(f"drawn in {plot}")

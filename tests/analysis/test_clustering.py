@@ -10,8 +10,9 @@ from hypothesis import given, settings
 
 from analysis import AnalysisError, describe
 from analysis.clustering import LATAPY_MODES, butterflies, clustering, latapy_clustering
-from analysis.graphs import BipartiteGraph, LayeredGraph
-from analysis.overlaps import SIDES, Side, side_overlaps
+from analysis.graph.neighbours import SIDES, Side
+from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.overlaps import side_overlaps
 from analysis.registry import get_measure
 
 RNG = np.random.default_rng(0)

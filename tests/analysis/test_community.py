@@ -11,15 +11,8 @@ from hypothesis import strategies as st
 
 from analysis import AnalysisError
 from analysis.brim import _choose, _climb, _sums, connected_sides
-from analysis.community import (
-    barber_modularity,
-    community,
-    modules,
-    network_community,
-    participation,
-    within_module_z,
-)
-from analysis.graphs import BipartiteGraph, LayeredGraph
+from analysis.community import barber_modularity, community, modules, network_community, participation, within_module_z
+from analysis.graph.values import BipartiteGraph, LayeredGraph
 
 RNG = np.random.default_rng(0)
 COMMON = settings(deadline=None, max_examples=60, derandomize=True)

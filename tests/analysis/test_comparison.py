@@ -9,9 +9,9 @@ from bipartite_examples import random_graph
 from rich.console import Console
 
 from analysis import AnalysisError, TopologyReport, compare, describe
+from analysis.base.quantity import defined
 from analysis.comparison import SeedComparison
 from analysis.paired import all_signs, bootstrap_interval, paired_test, rank_among_replicates, sign_flip_p
-from analysis.quantity import defined
 from analysis.significance import compare_with_replicates
 
 MEASURES = ["degree", "clustering", "core"]

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 
 from analysis import AnalysisError
 from analysis.core import core, core_periphery, coreness, is_rich, network_core, rich_club_curve
-from analysis.graphs import BipartiteGraph, LayeredGraph
+from analysis.graph.values import BipartiteGraph, LayeredGraph
 from analysis.nulls import fixed_degrees
 
 RNG = np.random.default_rng(0)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis import AnalysisError, describe
-from analysis.graphs import BipartiteGraph, LayeredGraph
+from analysis.graph.values import BipartiteGraph, LayeredGraph
 from analysis.paths import global_efficiency, path_bounds, path_sums, paths
 
 RNG = np.random.default_rng(0)

@@ -175,7 +175,7 @@ def test_headlines_are_measured_and_few_are_shown() -> None:
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
-        (lambda: layer_changes(evolution(), 2), "layer is 2; it must be an integer from 0 to 1"),
+        (lambda: layer_changes(evolution(), 2), "layer is 2; an integer from 0 to 1 is needed"),
         (lambda: layer_changes(evolution(), -1), "layer is -1"),
         (lambda: age_histogram(EdgeAges("steps", np.zeros(0, dtype=np.int64))), "ages is empty"),
         (lambda: training_plane({}, "layer 0"), "no point that is defined"),

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from scipy import stats
 
 from analysis.degree import degree_entropy, degree_quantities, gini, layer_degrees, moment_ratio, network_degrees
-from analysis.graphs import BipartiteGraph, LayeredGraph
+from analysis.graph.values import BipartiteGraph, LayeredGraph
 
 RNG = np.random.default_rng(0)
 COMMON = settings(deadline=None, max_examples=60, derandomize=True)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from analysis import lattice
 from analysis.clustering import robins_alexander_clustering
-from analysis.graphs import BipartiteGraph
+from analysis.graph.values import BipartiteGraph
 from analysis.nulls import fixed_degrees
 from analysis.paths import average_path_length
 

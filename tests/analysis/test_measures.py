@@ -19,7 +19,7 @@ from hypothesis import given, settings
 
 from analysis.clustering import butterflies, clustering, robins_alexander_clustering, three_paths
 from analysis.degree import layer_degrees, network_degrees
-from analysis.graphs import BipartiteGraph, LayeredGraph
+from analysis.graph.values import BipartiteGraph, LayeredGraph
 from analysis.paths import average_path_length, paths
 
 RNG = np.random.default_rng(0)

@@ -17,7 +17,7 @@ from bipartite_examples import (
 from hypothesis import given, settings
 
 from analysis import describe
-from analysis.graphs import BipartiteGraph
+from analysis.graph.values import BipartiteGraph
 from analysis.mixing import BIREGULAR, degree_correlation, mixing
 
 RNG = np.random.default_rng(0)

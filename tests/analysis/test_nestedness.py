@@ -8,7 +8,7 @@ import pytest
 from bipartite_examples import bipartite_graphs, complete, from_edges, random_graph, relabelled, ring_lattice
 from hypothesis import given, settings
 
-from analysis.graphs import BipartiteGraph, LayeredGraph
+from analysis.graph.values import BipartiteGraph, LayeredGraph
 from analysis.nestedness import nestedness, network_nestedness, nodf, spectral_nestedness
 from analysis.nulls import erdos_renyi
 

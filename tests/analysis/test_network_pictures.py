@@ -11,15 +11,8 @@ from scipy import stats
 
 from analysis import AnalysisError
 from analysis.community import Modules, modules
-from analysis.degree_pictures import (
-    BAND_LABEL,
-    DRAWN_ALTERNATIVES,
-    OBSERVED_LABEL,
-    degree_tails,
-    random_degree_band,
-    survival,
-)
-from analysis.graphs import BipartiteGraph
+from analysis.degree_pictures import BAND_LABEL, DRAWN_ALTERNATIVES, OBSERVED_LABEL, degree_tails, random_degree_band, survival
+from analysis.graph.values import BipartiteGraph
 from analysis.input_maps import field_centroids, first_layer_maps, input_strength_map, receptive_field_map
 from analysis.laws import power_law, tail_of
 from analysis.module_pictures import adjacency_matrix, cell_densities, module_edges, module_matrix

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from analysis import AnalysisError
-from analysis.graphs import BipartiteGraph, LayeredGraph
+from analysis.graph.values import BipartiteGraph, LayeredGraph
 from analysis.nulls import SWAPS_PER_EDGE, erdos_renyi, fixed_degrees, mixing, permuted_weights, randomise_layers
 
 

@@ -19,10 +19,10 @@ from hypothesis import given, settings
 
 from analysis import describe
 from analysis.fourpaths import four_paths
-from analysis.graphs import BipartiteGraph
-from analysis.intake import as_bipartite
+from analysis.graph.intake import as_bipartite
+from analysis.graph.neighbours import SIDES, Side, neighbour_lists
+from analysis.graph.values import BipartiteGraph
 from analysis.opsahl import opsahl, opsahl_quantities
-from analysis.overlaps import SIDES, Side, neighbour_lists
 
 RNG = np.random.default_rng(0)
 COMMON = settings(deadline=None, max_examples=80, derandomize=True)

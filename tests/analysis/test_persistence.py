@@ -7,7 +7,7 @@ from bipartite_examples import bipartite_graphs, complete, from_edges, random_gr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.graphs import BipartiteGraph, LayeredGraph
+from analysis.graph.values import BipartiteGraph, LayeredGraph
 from analysis.persistence import network_persistence, neural_persistence, persistence, spanning_forest_weights
 
 RNG = np.random.default_rng(0)

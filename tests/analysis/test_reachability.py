@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis import describe
-from analysis.graphs import BipartiteGraph, LayeredGraph
-from analysis.quantity import Quantities
+from analysis.base.quantity import Quantities
+from analysis.graph.values import BipartiteGraph, LayeredGraph
 from analysis.reachability import dead_neurons, effective_edges, joined_pairs, log10_path_sum, on_path, reachability
 from analysis.registry import get_measure
 

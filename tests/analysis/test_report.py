@@ -11,8 +11,8 @@ from rich.console import Console
 
 import analysis
 from analysis import AnalysisError, describe
-from analysis.graphs import BipartiteGraph
-from analysis.quantity import defined, undefined
+from analysis.base.quantity import defined, undefined
+from analysis.graph.values import BipartiteGraph
 from analysis.significance import compare_with_replicates, permutation_p
 
 TWO_LAYERS = [random_graph(40, 30, 240, seed=1), random_graph(30, 20, 150, seed=2)]
@@ -69,7 +69,7 @@ def test_what_a_null_fixes_is_not_repeated(report: analysis.TopologyReport) -> N
 
 def test_quantities_declared_fixed_are_fixed(report: analysis.TopologyReport) -> None:
     """Every replicate, measured in full, has the observed value wherever the registry says so."""
-    from analysis.intake import as_layered
+    from analysis.graph.intake import as_layered
     from analysis.nulls import NULL_MODELS
 
     rng = np.random.default_rng(0)

@@ -9,7 +9,7 @@ from bipartite_examples import from_edges, random_graph, weighted
 from matplotlib.figure import Figure
 
 from analysis import AnalysisError, TopologyReport, describe, small_world
-from analysis.graphs import BipartiteGraph
+from analysis.graph.values import BipartiteGraph
 from analysis.html import Block, Heading, Paragraph, Picture, Section, page
 from analysis.network_blocks import control_point, network_blocks, observed_point
 from analysis.null_pictures import OWN_LABEL, REPLICATE_LABEL

@@ -9,8 +9,8 @@ import pytest
 from bipartite_examples import complete, from_edges, random_graph, ring_lattice
 
 from analysis import AnalysisError
-from analysis.graphs import BipartiteGraph
-from analysis.quantity import Quantity
+from analysis.base.quantity import Quantity
+from analysis.graph.values import BipartiteGraph
 from analysis.smallworld import SmallWorld, small_world
 
 

@@ -18,9 +18,11 @@ from bipartite_examples import (
 from hypothesis import given, settings
 from scipy import sparse
 
-from analysis import describe, graphs, singular
-from analysis.graphs import BipartiteGraph, LayeredGraph
-from analysis.singular import largest_singular_values
+from analysis import describe
+from analysis.graph import singular
+from analysis.graph import values as graphs
+from analysis.graph.singular import largest_singular_values
+from analysis.graph.values import BipartiteGraph, LayeredGraph
 from analysis.spectral import normalised_biadjacency, ramanujan_bound, spectral
 
 RNG = np.random.default_rng(0)

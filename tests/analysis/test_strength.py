@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from scipy import sparse
 
 from analysis import AnalysisError, describe
-from analysis.graphs import BipartiteGraph, LayeredGraph
-from analysis.intake import as_bipartite
+from analysis.graph.intake import as_bipartite
+from analysis.graph.values import BipartiteGraph, LayeredGraph
 from analysis.strength import KINDS, layer_strengths, strengths
 
 RNG = np.random.default_rng(0)

@@ -10,10 +10,10 @@ from scipy import stats
 
 from analysis import AnalysisError
 from analysis.alternatives import LAWS
+from analysis.base.quantity import Quantity, defined, undefined
 from analysis.bootstrap import GoodnessOfFit
 from analysis.laws import FittedLaw, Tail
 from analysis.powerlaw import PowerLawFit, fit_power_law
-from analysis.quantity import Quantity, defined, undefined
 from analysis.tails import (
     ALTERNATIVES,
     CATEGORIES,

@@ -9,7 +9,7 @@ import pytest
 from bipartite_examples import complete, from_edges, random_graph, ring_lattice
 
 from analysis import AnalysisError, describe
-from analysis.quantity import Quantity, defined, undefined
+from analysis.base.quantity import Quantity, defined, undefined
 from analysis.replicates import is_settled
 from analysis.report import NullComparison, QuantityReport, SectionReport
 from analysis.scalefree import conclusion, is_worse

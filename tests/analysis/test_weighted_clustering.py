@@ -17,9 +17,9 @@ from hypothesis import given, settings
 
 from analysis import AnalysisError, describe
 from analysis.clustering import clustering
-from analysis.graphs import BipartiteGraph, LayeredGraph
+from analysis.graph.neighbours import SIDES, Side
+from analysis.graph.values import BipartiteGraph, LayeredGraph
 from analysis.opsahl import opsahl
-from analysis.overlaps import SIDES, Side
 from analysis.weighted_clustering import (
     VALUES,
     ruzicka_clustering,

@@ -8,7 +8,7 @@ import pytest
 from bipartite_examples import complete, from_edges, random_graph
 
 from analysis import AnalysisError
-from analysis.graphs import BipartiteGraph
+from analysis.graph.values import BipartiteGraph
 from analysis.wiring import expected_squared_radii, field_sizes_and_radii, wiring_length
 
 

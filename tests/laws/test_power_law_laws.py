@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from analysis.bootstrap import draw_power_law, goodness_of_fit
-from analysis.graphs import BipartiteGraph
+from analysis.graph.values import BipartiteGraph
 from analysis.nulls import edge_bitmap, fixed_degrees, mixing
 from analysis.powerlaw import PowerLawFit, fit_power_law
 from analysis.tails import broido_clauset, likelihood_ratio, tail_evidence

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import analysis
-from analysis.graphs import BipartiteGraph
+from analysis.graph.values import BipartiteGraph
 from analysis.verdicts import PROPERTIES
 from netsci_nn import generators
 

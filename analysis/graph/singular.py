@@ -4,13 +4,11 @@ import inspect
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-from .errors import AnalysisError
-
-FloatArray = npt.NDArray[np.float64]
+from analysis.base.checks import check_count
+from analysis.graph.arrays import FloatArray
 
 DENSE_LIMIT = 300
 """Up to this many neurons on the smaller side, all singular values are computed from a dense matrix."""
@@ -50,8 +48,7 @@ def largest_singular_values(
         AnalysisError: `count` out of range.
     """
     smaller = min(matrix.shape)
-    if isinstance(count, bool) or not isinstance(count, int | np.integer) or not 1 <= count <= smaller:
-        raise AnalysisError(f"count is {count!r}; an integer from 1 to the size {smaller} of the smaller side is needed")
+    count = check_count("count", count, 1, smaller, "(the size of the smaller side)")
     if matrix.nnz == 0:
         return np.zeros(count)
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else sparse.csr_array(matrix.T)

@@ -12,8 +12,8 @@ import torch
 from scipy import sparse
 
 from analysis import AnalysisError
-from analysis.graphs import BipartiteGraph, LayeredGraph
-from analysis.intake import as_bipartite, as_layered
+from analysis.graph.intake import as_bipartite, as_layered
+from analysis.graph.values import BipartiteGraph, LayeredGraph
 from netsci_nn import BipartiteTopology, SparseLinear
 
 SRC, DST, WEIGHTS = [2, 0, 1, 2], [1, 0, 0, 0], [0.5, -1.0, 2.0, 4.0]

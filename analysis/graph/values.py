@@ -4,22 +4,18 @@ Orientation, everywhere in this toolkit: a biadjacency matrix has the shape [n_o
 sources are columns**, as in the weight matrix of a PyTorch linear layer.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
-from .errors import AnalysisError
-from .singular import largest_singular_values
-
-IntArray = npt.NDArray[np.int32]
-LongArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
+from analysis.base.checks import is_whole
+from analysis.base.errors import AnalysisError
+from analysis.graph.arrays import FloatArray, IntArray, LongArray, as_array, first_not_finite
+from analysis.graph.singular import largest_singular_values
 
 MAX_NEURONS = 2**31 - 1
 NO_WEIGHTS = "the graph has no weights"
@@ -227,55 +223,13 @@ def missing_weights(layers: Sequence[BipartiteGraph]) -> str | None:
     return NO_WEIGHTS if len(bare) == len(layers) else f"layer {bare[0]} has no weights"
 
 
-def as_array(values: Any) -> npt.NDArray[Any]:
-    """A numpy array of what a user passed, whatever it is.
-
-    Args:
-        values: anything; a tensor of torch is taken off its autograd graph and its device (and torch is not imported).
-
-    Returns:
-        The array, of any shape. Text, complex numbers and lists of unequal length give an array of objects, which keeps
-        every entry as it is.
-    """
-    if hasattr(values, "detach"):
-        values = values.detach().cpu()
-        # numpy has no bfloat16.
-        values = (values.double() if values.is_floating_point() else values).numpy()
-    try:
-        array = np.asarray(values)
-    except ValueError:
-        return np.fromiter(values, dtype=object)
-    return np.asarray(values, dtype=object) if array.dtype.kind in "USc" else array
-
-
-def first_not_finite(array: npt.NDArray[Any]) -> int | None:
-    """Where a 1-D array holds something else than a finite real number.
-
-    Args:
-        array: as `as_array` returns it, of shape [n].
-
-    Returns:
-        The first such position, or None. Cost O(n).
-    """
-    if array.dtype.kind in "biuf":
-        bad = np.flatnonzero(~np.isfinite(array))
-    else:
-        bad = np.flatnonzero([not _is_finite(value) for value in array.tolist()])
-    return int(bad[0]) if bad.size else None
-
-
-def _is_finite(value: Any) -> bool:
-    is_number = isinstance(value, int | float | np.integer | np.floating)
-    return is_number and bool(abs(value) <= sys.float_info.max)
-
-
 def _frozen(array: Any) -> Any:
     array.flags.writeable = False
     return array
 
 
 def _side_size(name: str, size: int) -> int:
-    if isinstance(size, bool) or not isinstance(size, int | np.integer) or not 1 <= size <= MAX_NEURONS:
+    if not is_whole(size, 1, MAX_NEURONS):
         raise AnalysisError(f"{name} is {size!r}; each side needs at least 1 and at most {MAX_NEURONS} neurons")
     return int(size)
 

@@ -11,9 +11,9 @@ from scipy import sparse
 
 import analysis
 from analysis import AnalysisError, clustering, community, core, lattice, mixing, nestedness, nulls, paths, persistence
-from analysis.graphs import BipartiteGraph
+from analysis.base.quantity import Quantities
+from analysis.graph.values import BipartiteGraph
 from analysis.opsahl import opsahl_quantities
-from analysis.quantity import Quantities
 from analysis.smallworld import small_world
 from analysis.spectral import ramanujan_bound
 from analysis.weighted_clustering import ruzicka_clustering

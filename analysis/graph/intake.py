@@ -3,10 +3,11 @@
 No loop of Python runs over edges: igraph and networkx hand their lists over to numpy inside C iterators.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from itertools import chain
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import igraph
 import networkx
@@ -14,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from .errors import AnalysisError
-from .graphs import BipartiteGraph, FloatArray, LayeredGraph, LongArray, as_array, first_not_finite
+from analysis.base.errors import AnalysisError
+from analysis.graph.arrays import FloatArray, LongArray, as_array, first_not_finite
+from analysis.graph.values import BipartiteGraph, LayeredGraph
 
 
 def as_layered(graph: Any) -> LayeredGraph:
@@ -292,3 +294,26 @@ def _check_edge_layers(values: Sequence[Any], edges: _Edges) -> None:
             f"edge attribute 'layer' of edge {edge} is {stated[edge]}, but its vertices lie in layers "
             f"{groups[edge, 0]} and {groups[edge, 1]}; it must be {actual[edge]}"
         )
+
+
+P = ParamSpec("P")
+
+
+R = TypeVar("R")
+
+
+def takes_any_graph(function: Callable[Concatenate[BipartiteGraph, P], R]) -> Callable[Concatenate[Any, P], R]:
+    """Let the first argument be any single layer that `analysis.graph.intake.as_bipartite` takes: igraph, networkx, scipy, ...
+
+    Args:
+        function: takes a `BipartiteGraph` first.
+
+    Returns:
+        The same function, which converts that argument first; a `BipartiteGraph` is passed on as it is.
+    """
+
+    @wraps(function)
+    def taking(graph: Any, *args: P.args, **kwargs: P.kwargs) -> R:
+        return function(graph if isinstance(graph, BipartiteGraph) else as_bipartite(graph), *args, **kwargs)
+
+    return taking
