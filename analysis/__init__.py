@@ -7,38 +7,20 @@ Matrices have the shape [n_out, n_in]: targets are rows, as in a PyTorch weight.
 registers.
 """
 
-# The order of these imports is the order of the measures in a report.
-from analysis import (  # noqa: F401, I001
-    degree,
-    clustering,
-    community,
-    core,
-    indices,
-    mixing,
-    nestedness,
-    opsahl,
-    paths,
-    persistence,
-    powerlaw,
-    reachability,
-    spectral,
-    strength,
-    tails,
-    weighted_clustering,
-)
 from analysis.base.errors import AnalysisError
 from analysis.base.quantity import Quantity, defined, undefined
-from analysis.bootstrap import goodness_of_fit
-from analysis.community import Modules, modules
 from analysis.comparison import SeedComparison, compare
 from analysis.description import describe
 from analysis.evolution import evolve
 from analysis.graph.intake import as_layered
 from analysis.graph.values import BipartiteGraph, LayeredGraph
-from analysis.registry import Measure, get_measure, measure_names, register_measure
+from analysis.measures.community import Modules, modules
+from analysis.measures.measure import Measure
+from analysis.measures.registry import get_measure, measure_names, register_measure
+from analysis.measures.small_world import SmallWorld, small_world
 from analysis.report import TopologyReport
-from analysis.smallworld import SmallWorld, small_world
-from analysis.tails import broido_clauset, tail_evidence
+from analysis.tails.bootstrap import goodness_of_fit
+from analysis.tails.evidence import broido_clauset, tail_evidence
 from analysis.verdicts import Verdict
 
 __all__ = [

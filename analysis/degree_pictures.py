@@ -8,16 +8,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.alternatives import LAWS
 from analysis.base.checks import as_generator, check_count
 from analysis.base.errors import AnalysisError
 from analysis.graph.arrays import FloatArray, LongArray
 from analysis.graph.intake import as_bipartite
 from analysis.graph.values import BipartiteGraph
-from analysis.laws import FittedLaw, power_law, tail_of
 from analysis.panels import logarithmic, panels, plain
 from analysis.plots import STYLES
-from analysis.powerlaw import NoFit, PowerLawFit, fit_power_law
+from analysis.tails.fit import NoFit, PowerLawFit, fit_power_law
+from analysis.tails.laws import FittedLaw, power_law, tail_of
+from analysis.tails.two_parameter_laws import LAWS
 
 UNDRAWN_ALTERNATIVES = ("poisson",)
 """At the densities of sparse layers it cannot be told from the binomial by eye."""
@@ -52,7 +52,7 @@ def degree_tails(
     Args:
         graph: one layer, of any kind that `as_bipartite` takes.
         rng: seed or generator, for the band.
-        alternatives: which laws to draw beside the power law; see `analysis.tails.ALTERNATIVES`.
+        alternatives: which laws to draw beside the power law; see `analysis.tails.evidence.ALTERNATIVES`.
         replicates: random degree sequences behind the band, at least 40.
         title: over the picture.
 

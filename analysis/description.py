@@ -11,15 +11,16 @@ from analysis.base.errors import AnalysisError
 from analysis.base.quantity import Quantity
 from analysis.graph.intake import as_layered
 from analysis.graph.values import LayeredGraph
-from analysis.indices import INDICES, REFERENCE
-from analysis.indices import MEASURE as SMALL_WORLD
-from analysis.nulls import WEIGHT_NULL
+from analysis.measures.measure import Measure
+from analysis.measures.registry import get_measure, select_measures
+from analysis.measures.small_world import INDICES, REFERENCE
+from analysis.measures.small_world import NAME as SMALL_WORLD
+from analysis.measures.wiring_length import wiring_measure
+from analysis.nulls.models import WEIGHT_NULL
 from analysis.observation import elsewhere, observe, observe_control, with_indices
-from analysis.registry import Measure, get_measure, select_measures
 from analysis.replicates import Key, Progress, Replicates, draw_replicates, section_edges
 from analysis.report import NullComparison, QuantityReport, SectionReport, TopologyReport
 from analysis.significance import adjusted, compare_with_replicates
-from analysis.wiring import wiring_measure
 
 INTERRUPTED = "interrupted before the first replicate"
 
@@ -62,7 +63,7 @@ def describe(
         swaps_per_edge: attempted switches per edge of "fixed_degrees", at least 1.
         request: names of measures whose null distributions are wanted however many edges there are.
         image_shape: (height, width) where the inputs are the pixels of an image, row after row; the first layer is then
-            also measured by `analysis.wiring.wiring_length`.
+            also measured by `analysis.measures.wiring_length.wiring_length`.
         progress: called after every replicate with the number done and the number in all (`nulls` for each null model); or
             None.
 

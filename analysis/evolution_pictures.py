@@ -15,10 +15,10 @@ from analysis.base.errors import AnalysisError
 from analysis.base.quantity import Quantity
 from analysis.evolution import EdgeAges, Evolution, LayerState
 from analysis.graph.arrays import LongArray
+from analysis.measures.small_world import SmallWorld
 from analysis.null_pictures import small_world_plane
 from analysis.panels import panels, plain
 from analysis.plots import STYLES
-from analysis.smallworld import SmallWorld
 from analysis.tables import format_number
 
 MAX_QUANTITIES = 8

@@ -12,7 +12,7 @@ import jinja2
 from matplotlib.figure import Figure
 
 from analysis.base.errors import AnalysisError
-from analysis.nulls import WEIGHT_NULL
+from analysis.nulls.models import WEIGHT_NULL
 from analysis.report import P_VALUE, Q_VALUE, TopologyReport, section_title
 from analysis.tables import NULL_TITLES, WEIGHT_TITLES, report_notes, section_tables, verdict_rows
 from analysis.verdicts import RULES

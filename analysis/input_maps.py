@@ -14,10 +14,10 @@ from analysis.base.errors import AnalysisError
 from analysis.graph.arrays import FloatArray
 from analysis.graph.intake import as_bipartite
 from analysis.graph.values import BipartiteGraph
+from analysis.measures.strength import NO_WEIGHTS, strengths
+from analysis.measures.wiring_length import expected_squared_radii, field_sizes_and_radii
 from analysis.panels import not_empty, panels
 from analysis.plots import input_degree_map
-from analysis.strength import NO_WEIGHTS, strengths
-from analysis.wiring import expected_squared_radii, field_sizes_and_radii
 
 KINDS = {"positive": "positive weights", "negative": "negative weights (magnitude)", "net": "net (positive - negative)"}
 
@@ -122,7 +122,7 @@ def receptive_field_map(layers: Mapping[str, Any], image_shape: tuple[int, int])
         A figure with a panel for every layer; the frame is the image, a point a target, its shade the root mean square
         distance of its pixels from their centroid, on one scale. Title and circles compare the root of the mean squared
         radius (solid, about the mean centroid) with that of random fields of the same sizes (dashed, about the image's
-        centre; `analysis.wiring.expected_squared_radii`). Targets without edges are left out.
+        centre; `analysis.measures.wiring_length.expected_squared_radii`). Targets without edges are left out.
 
     Raises:
         AnalysisError: as `first_layer_maps`.

@@ -9,10 +9,10 @@ from matplotlib.patches import Rectangle
 
 from analysis.base.checks import check_count
 from analysis.base.errors import AnalysisError
-from analysis.community import Modules
 from analysis.graph.arrays import FloatArray, LongArray
 from analysis.graph.intake import as_bipartite
 from analysis.graph.values import BipartiteGraph
+from analysis.measures.community import Modules
 from analysis.panels import halo, panels
 
 CELLS = 250
@@ -30,7 +30,7 @@ def adjacency_matrix(graph: Any, partition: Modules | None = None, *, cells: int
 
     Args:
         graph: one layer, of any kind that `as_bipartite` takes.
-        partition: its modules, as `analysis.community.modules` finds them; without them the first picture stands alone.
+        partition: its modules, as `analysis.modules` finds them; without them the first picture stands alone.
         cells: cells a side at most, at least 1.
         title: over the picture.
 

@@ -7,17 +7,17 @@ from matplotlib.figure import Figure
 
 from analysis.base.checks import as_generator
 from analysis.base.errors import AnalysisError
-from analysis.community import modules
 from analysis.degree_pictures import degree_tails
 from analysis.graph.arrays import FloatArray
 from analysis.graph.intake import as_layered
 from analysis.graph.values import BipartiteGraph
 from analysis.html import Block, Heading, Paragraph, Picture
-from analysis.indices import CONTROL_REPLICATES, REFERENCE
 from analysis.input_maps import first_layer_maps
+from analysis.measures.community import modules
+from analysis.measures.small_world import CONTROL_REPLICATES, REFERENCE
 from analysis.module_pictures import adjacency_matrix, module_matrix
 from analysis.null_pictures import PlanePoint, null_histograms, small_world_plane
-from analysis.nulls import WIRING_NULLS
+from analysis.nulls.models import WIRING_NULLS
 from analysis.report import QuantityReport, SectionReport, TopologyReport, section_title
 from analysis.tables import NULL_TITLES, format_number
 

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 
 from analysis.base.errors import AnalysisError
 from analysis.graph.arrays import FloatArray
+from analysis.measures.small_world import SmallWorld
 from analysis.panels import between, finite_vector, label_points, not_empty, panels, plain
 from analysis.plots import STYLES
 from analysis.significance import permutation_p
-from analysis.smallworld import SmallWorld
 from analysis.tables import NULL_TITLES
 
 LATTICE_LABEL = "ring lattice, same degrees"

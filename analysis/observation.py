@@ -6,11 +6,11 @@ import numpy as np
 
 from analysis.base.quantity import Quantities, Quantity, undefined
 from analysis.graph.values import LayeredGraph
-from analysis.indices import MEASURE as SMALL_WORLD
-from analysis.indices import REFERENCE, control_pairs, index_quantities, without_replicates
-from analysis.registry import Measure
+from analysis.measures.measure import Measure
+from analysis.measures.small_world import NAME as SMALL_WORLD
+from analysis.measures.small_world import REFERENCE, control_pairs, index_quantities, without_replicates
+from analysis.measures.wiring_length import NAME as WIRING
 from analysis.replicates import Key, Replicates, measure_section, section_edges, small_world_pairs
-from analysis.wiring import MEASURE as WIRING
 
 _LATTICE = ("lattice_clustering", "lattice_path_length")
 

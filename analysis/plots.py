@@ -16,8 +16,8 @@ from analysis.base.errors import AnalysisError
 from analysis.graph.arrays import FloatArray, LongArray
 from analysis.graph.intake import as_bipartite
 from analysis.graph.values import BipartiteGraph
-from analysis.powerlaw import NoFit, fit_power_law
-from analysis.tails import power_law_log_likelihoods
+from analysis.tails.fit import NoFit, fit_power_law
+from analysis.tails.laws import power_law_log_pmf
 
 STYLES = tuple(
     zip(
@@ -281,7 +281,7 @@ def _draw_power_law(axes: Axes, degrees: LongArray, line: Any) -> None:
     if isinstance(fit, NoFit):
         return
     values = np.arange(fit.xmin, degrees.max() + 1)
-    below = np.exp(power_law_log_likelihoods(values[:-1].astype(np.float64), fit.alpha, fit.xmin)).cumsum()
+    below = np.exp(power_law_log_pmf(fit.alpha, fit.xmin)(values[:-1].astype(np.float64))).cumsum()
     shares = fit.n_tail / degrees.size * (1 - np.concatenate([[0.0], below]))
     names = ("\\alpha", "x_\\mathrm{min}", "n_\\mathrm{tail}")
     label = ", ".join(

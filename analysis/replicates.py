@@ -11,11 +11,10 @@ import numpy as np
 
 from analysis.base.quantity import Quantities, Quantity
 from analysis.graph.values import LayeredGraph
-from analysis.indices import MEASURE as SMALL_WORLD
-from analysis.indices import REFERENCE, pair_of
-from analysis.nulls import WEIGHT_NULL, WIRING_NULLS, null_models_of, randomise_layers
-from analysis.registry import Measure
-from analysis.smallworld import ClusteringAndLength
+from analysis.measures.measure import Measure
+from analysis.measures.small_world import NAME as SMALL_WORLD
+from analysis.measures.small_world import REFERENCE, ClusteringAndLength, pair_of
+from analysis.nulls.models import WEIGHT_NULL, WIRING_NULLS, null_models_of, randomise_layers
 
 Key = tuple[str, str, str]
 """Section, measure, quantity."""
@@ -135,7 +134,7 @@ def measure_section(network: LayeredGraph, section: str, measure: Measure, rng: 
 def small_world_pairs(
     network: LayeredGraph, found: dict[Key, Quantity], rng: np.random.Generator
 ) -> dict[str, ClusteringAndLength]:
-    """Clustering and path length of every section; see `analysis.indices.pair_of`.
+    """Clustering and path length of every section; see `analysis.measures.small_world.pair_of`.
 
     Args:
         network: the layers.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from analysis.tails import ALTERNATIVES, MIN_TAIL, SIGNIFICANCE, THIN_TAILS
+from analysis.tails.evidence import ALTERNATIVES, MIN_TAIL, SIGNIFICANCE, THIN_TAILS
 
 if TYPE_CHECKING:
     from analysis.report import SectionReport

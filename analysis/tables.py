@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.base.quantity import Quantity
-from analysis.nulls import WEIGHT_NULL
+from analysis.nulls.models import WEIGHT_NULL
 
 if TYPE_CHECKING:
     from analysis.report import NullComparison, QuantityReport, SectionReport, TopologyReport

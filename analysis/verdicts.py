@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from analysis.nulls import WIRING_NULLS
+from analysis.nulls.models import WIRING_NULLS
 from analysis.scalefree import RULE as SCALE_FREE_RULE
 from analysis.scalefree import scale_free_evidence
 

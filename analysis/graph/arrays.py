@@ -9,12 +9,9 @@ import numpy.typing as npt
 from analysis.base.errors import AnalysisError
 
 IntArray = npt.NDArray[np.int32]
-
-
 LongArray = npt.NDArray[np.int64]
-
-
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 
 
 def as_array(values: Any) -> npt.NDArray[Any]:

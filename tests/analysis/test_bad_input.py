@@ -9,17 +9,24 @@ from bipartite_examples import complete, from_edges, weighted
 from scipy import sparse
 
 from analysis import AnalysisError
-from analysis.bootstrap import goodness_of_fit
-from analysis.clustering import latapy_clustering
-from analysis.core import rich_club_curve
-from analysis.degree import binomial_cv, coefficient_of_variation, degree_entropy, degree_quantities, gini, moment_ratio
 from analysis.graph.singular import largest_singular_values
 from analysis.graph.values import BipartiteGraph, LayeredGraph
-from analysis.opsahl import opsahl_quantities
-from analysis.persistence import network_persistence, neural_persistence
-from analysis.powerlaw import NoFit, PowerLawFit, fit_power_law
-from analysis.reachability import joined_pairs, log10_path_sum
-from analysis.registry import get_measure
+from analysis.measures.clustering import latapy_clustering
+from analysis.measures.degree import (
+    binomial_cv,
+    coefficient_of_variation,
+    degree_entropy,
+    degree_quantities,
+    gini,
+    moment_ratio,
+)
+from analysis.measures.opsahl import opsahl_quantities
+from analysis.measures.persistence import network_persistence, neural_persistence
+from analysis.measures.reachability import joined_pairs, log10_path_sum
+from analysis.measures.registry import get_measure
+from analysis.measures.rich_club import rich_club_curve
+from analysis.tails.bootstrap import goodness_of_fit
+from analysis.tails.fit import NoFit, PowerLawFit, fit_power_law
 
 RNG = np.random.default_rng(0)
 LAYER = weighted(complete(3, 2), 1)

@@ -10,15 +10,15 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from analysis import AnalysisError
-from analysis.community import Modules, modules
 from analysis.degree_pictures import BAND_LABEL, DRAWN_ALTERNATIVES, OBSERVED_LABEL, degree_tails, random_degree_band, survival
 from analysis.graph.values import BipartiteGraph
 from analysis.input_maps import field_centroids, first_layer_maps, input_strength_map, receptive_field_map
-from analysis.laws import power_law, tail_of
+from analysis.measures.community import Modules, modules
+from analysis.measures.wiring_length import field_sizes_and_radii
 from analysis.module_pictures import adjacency_matrix, cell_densities, module_edges, module_matrix
-from analysis.nulls import erdos_renyi
-from analysis.powerlaw import PowerLawFit, fit_power_law
-from analysis.wiring import field_sizes_and_radii
+from analysis.nulls.models import erdos_renyi
+from analysis.tails.fit import PowerLawFit, fit_power_law
+from analysis.tails.laws import power_law, tail_of
 
 
 def lines(figure: Figure, panel: int) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def test_what_a_null_fixes_is_not_repeated(report: analysis.TopologyReport) -> N
 def test_quantities_declared_fixed_are_fixed(report: analysis.TopologyReport) -> None:
     """Every replicate, measured in full, has the observed value wherever the registry says so."""
     from analysis.graph.intake import as_layered
-    from analysis.nulls import NULL_MODELS
+    from analysis.nulls.models import NULL_MODELS
 
     rng = np.random.default_rng(0)
     layer = weighted(as_layered(TWO_LAYERS[0]).layers[0], 1)
@@ -233,7 +233,7 @@ def test_unknown_names_in_a_report_list_the_choices(report: analysis.TopologyRep
 
 
 def test_measures_can_be_added_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from analysis import registry
+    from analysis.measures import registry
 
     monkeypatch.setattr(registry, "_MEASURES", dict(registry._MEASURES))
 
@@ -269,11 +269,7 @@ def test_q_values_are_those_of_benjamini_and_hochberg(report: analysis.TopologyR
     assert all(c.q is None for s in report.sections for x in s.quantities for c in x.nulls.values() if c.p is None)
 
 
-def test_tiers() -> None:
-    tiers = {name: analysis.get_measure(name).tier for name in analysis.measure_names()}
-    assert tiers["degree"] == tiers["clustering"] == tiers["small_world"] == "must"
-    assert tiers["community"] == tiers["opsahl"] == tiers["core"] == "second"
-    assert tiers["persistence"] == "third"
+def test_expensive_measures_are_repeated_up_to_a_number_of_edges() -> None:
     limits = {name: analysis.get_measure(name).null_edge_limit for name in analysis.measure_names()}
     assert {name for name, limit in limits.items() if limit is not None} == {"community", "opsahl", "weighted_opsahl"}
 

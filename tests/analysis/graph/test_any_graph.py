@@ -10,14 +10,20 @@ from bipartite_examples import random_graph, to_igraph, to_networkx, weighted
 from scipy import sparse
 
 import analysis
-from analysis import AnalysisError, clustering, community, core, lattice, mixing, nestedness, nulls, paths, persistence
+from analysis import AnalysisError
 from analysis.base.quantity import Quantities
 from analysis.graph.values import BipartiteGraph
-from analysis.opsahl import opsahl_quantities
-from analysis.smallworld import small_world
-from analysis.spectral import ramanujan_bound
-from analysis.weighted_clustering import ruzicka_clustering
-from analysis.wiring import wiring_length
+from analysis.measures import clustering, community, nestedness, paths, persistence
+from analysis.measures.cores import coreness
+from analysis.measures.degree_correlation import degree_correlation
+from analysis.measures.opsahl import opsahl_quantities
+from analysis.measures.small_world import small_world
+from analysis.measures.spectral import ramanujan_bound
+from analysis.measures.weighted_clustering import ruzicka_clustering
+from analysis.measures.wiring_length import wiring_length
+from analysis.nulls.lattice import ring_lattice
+from analysis.nulls.models import erdos_renyi, permuted_weights
+from analysis.nulls.switching import fixed_degrees
 
 GRAPH = weighted(random_graph(12, 9, 50, seed=1), 2)
 
@@ -47,8 +53,8 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "latapy": lambda graph: clustering.latapy_clustering(graph, "source").tolist(),
     "ruzicka": lambda graph: ruzicka_clustering(graph, "target")[0].tolist(),
     "modules": lambda graph: community.modules(graph, 0).source_labels.tolist(),
-    "coreness": lambda graph: core.coreness(graph)[0].tolist(),
-    "degree_correlation": mixing.degree_correlation,
+    "coreness": lambda graph: coreness(graph)[0].tolist(),
+    "degree_correlation": degree_correlation,
     "nodf": nestedness.nodf,
     "spectral_nestedness": nestedness.spectral_nestedness,
     "opsahl": lambda graph: opsahl_quantities(graph, "source", np.random.default_rng(0)),
@@ -58,11 +64,10 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "ramanujan_bound": ramanujan_bound,
     "small_world": lambda graph: small_world(graph, 0, nulls=2).sigma,
     "wiring_length": lambda graph: wiring_length(graph, (3, 4)),
-    "erdos_renyi": lambda graph: nulls.erdos_renyi(graph, 0),
-    "fixed_degrees": lambda graph: nulls.fixed_degrees(graph, 0),
-    "permuted_weights": lambda graph: nulls.permuted_weights(graph, 0),
-    "mixing": lambda graph: nulls.mixing(graph, 0).acceptance,
-    "ring_lattice": lambda graph: lattice.ring_lattice(graph, 0),
+    "erdos_renyi": lambda graph: erdos_renyi(graph, 0),
+    "fixed_degrees": lambda graph: fixed_degrees(graph, 0),
+    "permuted_weights": lambda graph: permuted_weights(graph, 0),
+    "ring_lattice": lambda graph: ring_lattice(graph, 0),
 } | {name: lambda graph, name=name: analysis.get_measure(name).layer(graph, 0) for name in analysis.measure_names()}
 
 

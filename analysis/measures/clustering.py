@@ -1,0 +1,143 @@
+"""Clustering of a bipartite graph. Triangles cannot occur in one, so the closed figure is the 4-cycle."""
+
+import numpy as np
+
+from analysis.base.quantity import Quantities, Quantity, defined, undefined
+from analysis.graph.arrays import FloatArray
+from analysis.graph.intake import takes_any_graph
+from analysis.graph.neighbours import SIDES, Side, check_side
+from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.measures._overlaps import SideOverlaps, side_overlaps
+from analysis.measures.measure import Measure, takes_any_layer
+
+LATAPY_MODES = ("dot", "min", "max")
+"""What the number of common neighbours is divided by: the size of the union, the smaller, or the larger degree."""
+
+
+@takes_any_graph
+def butterflies(graph: BipartiteGraph) -> int:
+    """Number of 4-cycles, sum over pairs i < j of neurons of one side of C(P_ij, 2), with P_ij their common neighbours.
+
+    Sanei-Mehri, Sariyüce and Tirthapura (2018), "Butterfly counting in bipartite networks", KDD.
+
+    Args:
+        graph: the layer.
+
+    Returns:
+        The count, at least 0, exact; counted on the side on which it is cheaper. Cost O(min(sum k_i^2, sum d_j^2))
+        time, O(n_in + n_out + n_edges) memory.
+    """
+    # Sources are joined through targets, so their pairs cost the squared degrees of the targets.
+    through_targets, through_sources = int((graph.in_degrees**2).sum()), int((graph.out_degrees**2).sum())
+    return side_overlaps(graph, "source" if through_targets <= through_sources else "target").butterflies
+
+
+@takes_any_graph
+def three_paths(graph: BipartiteGraph) -> int:
+    """Number of paths of length 3: the sum over edges (i, j) of (k_i - 1)(d_j - 1).
+
+    Robins and Alexander (2004), "Small worlds among interlocking directors", Computational & Mathematical Organization
+    Theory 10, 69-94.
+
+    Args:
+        graph: the layer.
+
+    Returns:
+        The count, at least 0, exact (no path closes into a triangle in a bipartite graph). Cost O(n_edges).
+    """
+    return int(((graph.out_degrees[graph.src] - 1) * (graph.in_degrees[graph.dst] - 1)).sum())
+
+
+@takes_any_graph
+def robins_alexander_clustering(graph: BipartiteGraph) -> Quantity:
+    """Share of 3-paths that close into a 4-cycle: 4 * butterflies / three_paths, in [0, 1].
+
+    Robins and Alexander (2004), "Small worlds among interlocking directors", Computational & Mathematical Organization
+    Theory 10, 69-94. Where the graph has no path of length 3, networkx returns 0; here the value is not defined.
+
+    Args:
+        graph: the layer.
+
+    Returns:
+        The quantity. Cost as `butterflies`.
+    """
+    return _clustering(butterflies(graph), three_paths(graph))
+
+
+@takes_any_graph
+def latapy_clustering(graph: BipartiteGraph, side: Side) -> FloatArray:
+    """Latapy's clustering of every neuron of one side: the mean of c_uv over its second neighbours v, in [0, 1].
+
+    c_uv = |N(u) & N(v)| / |N(u) | N(v)| ("dot"), or / min(k_u, k_v) ("min"), or / max(k_u, k_v) ("max"). Latapy,
+    Magnien and Del Vecchio (2008), "Basic notions for the analysis of large two-mode networks", Social Networks 30,
+    31-48. A neuron without second neighbours has the value 0, as in networkx.
+
+    Args:
+        graph: the layer.
+        side: whose neurons.
+
+    Returns:
+        float64 of shape [n, 3], a column for each of `LATAPY_MODES`. Cost as `side_overlaps`.
+
+    Raises:
+        AnalysisError: `side` is neither "source" nor "target".
+    """
+    check_side(side)
+    return _latapy_values(side_overlaps(graph, side))
+
+
+def _latapy_values(overlaps: SideOverlaps) -> FloatArray:
+    return overlaps.sums / np.maximum(overlaps.partners, 1)[:, None]
+
+
+def _latapy_quantities(side: Side, overlaps: SideOverlaps) -> dict[str, Quantity]:
+    """Averages over all neurons of the side, those without second neighbours counting 0."""
+    names = [f"{side}_latapy_{mode}_clustering" for mode in LATAPY_MODES]
+    if not overlaps.partners.any():
+        return dict.fromkeys(names, undefined(f"no two {side}s share a neighbour"))
+    return {name: defined(value) for name, value in zip(names, _latapy_values(overlaps).mean(axis=0), strict=True)}
+
+
+def _clustering(cycles: int, paths: int) -> Quantity:
+    return undefined("there is no path of length 3") if paths == 0 else defined(4 * cycles / paths)
+
+
+def _network_clustering(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
+    """`clustering` of the folded network; formulas, ranges, sources and cost are those of `clustering`."""
+    return clustering(network.folded, rng)
+
+
+@takes_any_layer
+def clustering(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
+    """Butterflies, 3-paths and their ratio, and Latapy's clustering of both sides in three modes.
+
+    The ratio is 4 * butterflies / three_paths (Robins and Alexander 2004); formulas and sources stand at `butterflies`,
+    `three_paths`, `robins_alexander_clustering` and `latapy_clustering` (Latapy, Magnien and Del Vecchio 2008). A side's
+    Latapy clustering is the average of `latapy_clustering` over all its neurons, where those without second neighbours
+    count as 0: what `networkx.bipartite.average_clustering` gives. Only where no neuron of the side has a second neighbour
+    is it not defined; networkx returns 0 there. Of a whole network, the two sides are the groups of even and of odd number;
+    see `LayeredGraph.folded`.
+
+    Args:
+        graph: the layer.
+        rng: not used.
+
+    Returns:
+        `butterflies` and `three_paths`, counts; `robins_alexander_clustering` and
+        `{source,target}_latapy_{dot,min,max}_clustering` in [0, 1]. Every pair of neurons of a side is looked at once, for
+        butterflies and Latapy together; cost O(sum k_i^2 + sum d_j^2 + pairs that share a neighbour), about 0.6 s on one
+        core for 4096 x 4096 with 10^6 edges.
+    """
+    overlaps = {side: side_overlaps(graph, side) for side in SIDES}
+    cycles, paths = overlaps["source"].butterflies, three_paths(graph)
+    result = {
+        "butterflies": defined(cycles),
+        "three_paths": defined(paths),
+        "robins_alexander_clustering": _clustering(cycles, paths),
+    }
+    for side, pairs in overlaps.items():
+        result |= _latapy_quantities(side, pairs)
+    return result
+
+
+MEASURE = Measure("clustering", clustering, network=_network_clustering)
