@@ -9,19 +9,27 @@ registers.
 
 from analysis.base.errors import AnalysisError
 from analysis.base.quantity import Quantity, defined, undefined
-from analysis.comparison import SeedComparison, compare
-from analysis.description import describe
-from analysis.evolution import evolve
 from analysis.graph.intake import as_layered
 from analysis.graph.values import BipartiteGraph, LayeredGraph
 from analysis.measures.community import Modules, modules
 from analysis.measures.measure import Measure
 from analysis.measures.registry import get_measure, measure_names, register_measure
 from analysis.measures.small_world import SmallWorld, small_world
-from analysis.report import TopologyReport
+from analysis.render.markdown import markdown
+from analysis.render.terminal import table, verdict_table
+from analysis.report.describe import describe
+from analysis.report.evolution import evolve
+from analysis.report.seeds import SeedComparison, compare
+from analysis.report.values import TopologyReport, Verdict
 from analysis.tails.bootstrap import goodness_of_fit
 from analysis.tails.evidence import broido_clauset, tail_evidence
-from analysis.verdicts import Verdict
+
+# Values do not print themselves; their users may still ask them to.
+TopologyReport.to_markdown = markdown
+TopologyReport.to_table = table
+TopologyReport.to_verdict_table = verdict_table
+SeedComparison.to_markdown = markdown
+SeedComparison.to_table = table
 
 __all__ = [
     "AnalysisError",
@@ -42,10 +50,13 @@ __all__ = [
     "evolve",
     "get_measure",
     "goodness_of_fit",
+    "markdown",
     "measure_names",
     "modules",
     "register_measure",
     "small_world",
+    "table",
     "tail_evidence",
     "undefined",
+    "verdict_table",
 ]

@@ -13,13 +13,13 @@ from matplotlib.ticker import MaxNLocator
 from analysis.base.checks import check_count
 from analysis.base.errors import AnalysisError
 from analysis.base.quantity import Quantity
-from analysis.evolution import EdgeAges, Evolution, LayerState
 from analysis.graph.arrays import LongArray
 from analysis.measures.small_world import SmallWorld
 from analysis.null_pictures import small_world_plane
 from analysis.panels import panels, plain
 from analysis.plots import STYLES
-from analysis.tables import format_number
+from analysis.render.cells import format_number
+from analysis.report.evolution import EdgeAges, Evolution, LayerState
 
 MAX_QUANTITIES = 8
 """Panels of `measure_courses` where no names are given."""

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 
 from analysis.base.errors import AnalysisError
 from analysis.nulls.models import WEIGHT_NULL
-from analysis.report import P_VALUE, Q_VALUE, TopologyReport, section_title
-from analysis.tables import NULL_TITLES, WEIGHT_TITLES, report_notes, section_tables, verdict_rows
-from analysis.verdicts import RULES
+from analysis.render.cells import NULL_TITLES, WEIGHT_TITLES, report_notes, section_tables, verdict_rows
+from analysis.report.values import P_VALUE, Q_VALUE, TopologyReport
+from analysis.report.verdicts import RULES
 
 RESOLUTION = 144
 """Dots an inch of embedded pictures."""
@@ -189,7 +189,7 @@ def report_blocks(report: TopologyReport) -> list[Block]:
     blocks.append(Definitions("The rules of the verdicts", list(RULES.items())))
     for section in report.sections:
         blocks += [
-            Heading(section_title(section)),
+            Heading(section.title),
             Table(("property", "verdict", "numbers"), _by_side(verdict_rows(section)), texts=(0, 1, 2)),
             *(Table(header, _narrower(rows)) for header, rows in section_tables(report, section)),
         ]

@@ -18,8 +18,8 @@ from analysis.measures.small_world import CONTROL_REPLICATES, REFERENCE
 from analysis.module_pictures import adjacency_matrix, module_matrix
 from analysis.null_pictures import PlanePoint, null_histograms, small_world_plane
 from analysis.nulls.models import WIRING_NULLS
-from analysis.report import QuantityReport, SectionReport, TopologyReport, section_title
-from analysis.tables import NULL_TITLES, format_number
+from analysis.render.cells import NULL_TITLES, format_number
+from analysis.report.values import QuantityReport, SectionReport, TopologyReport
 
 MAX_SEARCHED_EDGES = 200_000
 """Layers with more edges are shown without modules, whose search would take minutes; pages that compute small worlds leave
@@ -83,12 +83,12 @@ def network_blocks(
     for index, layer in enumerate(network.layers):
         section = report[f"layer {index}"]
         if (section.layer_sizes, section.n_edges) != ((layer.n_in, layer.n_out), layer.n_edges):
-            raise AnalysisError(f"report describes {section_title(section)}; the graph has {layer.n_edges} edges there")
+            raise AnalysisError(f"report describes {section.title}; the graph has {layer.n_edges} edges there")
         start = None if before is None else before.layers[index]
         maps = () if image_shape is None or index > 0 else _map_blocks(layer, start, image_shape)
-        blocks += [Heading(section_title(section)), *_layer_blocks(layer, section, generator), *maps]
+        blocks += [Heading(section.title), *_layer_blocks(layer, section, generator), *maps]
     if len(network.layers) > 1:
-        blocks += [Heading(section_title(report["network"])), *_null_blocks(report["network"])]
+        blocks += [Heading(report["network"].title), *_null_blocks(report["network"])]
     return blocks
 
 

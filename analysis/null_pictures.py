@@ -15,8 +15,8 @@ from analysis.graph.arrays import FloatArray
 from analysis.measures.small_world import SmallWorld
 from analysis.panels import between, finite_vector, label_points, not_empty, panels, plain
 from analysis.plots import STYLES
-from analysis.significance import permutation_p
-from analysis.tables import NULL_TITLES
+from analysis.render.cells import NULL_TITLES
+from analysis.report.permutation import permutation_p
 
 LATTICE_LABEL = "ring lattice, same degrees"
 RANDOM_LABEL = "random, same degrees (mean)"
@@ -48,7 +48,7 @@ def null_histograms(
     Returns:
         A figure with a panel for every pair of quantity and null model, up to four in a row, each on a scale of its own,
         so that a narrow distribution is seen beside a wide one. Bars are shares of the replicates; the heading gives B and
-        the two-sided permutation p = (1 + r) / (1 + B) of `analysis.significance.permutation_p`. A control far outside
+        the two-sided permutation p = (1 + r) / (1 + B) of `analysis.report.permutation.permutation_p`. A control far outside
         the panel is named in the legend alone.
 
     Raises:

@@ -17,7 +17,7 @@ from rich.console import Console
 
 import analysis
 from analysis.plots import topology_card
-from analysis.tables import markdown_table
+from analysis.render.markdown import markdown_table
 from netsci_nn import BipartiteTopology
 from netsci_nn import generators as g
 from netsci_nn.generators import call, takes

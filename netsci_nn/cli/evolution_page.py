@@ -6,9 +6,10 @@ import numpy as np
 
 import analysis
 from analysis import evolution_pictures as pictures
-from analysis.evolution import NOTE, STATE_TITLES, Evolution, LayerState, state_cells, value_cell
 from analysis.html import Block, Heading, Paragraph, Picture, Section, Table, page
 from analysis.network_blocks import MAX_SEARCHED_EDGES, RESOLUTION
+from analysis.render.cells import STATE_TITLES, state_cells, value_cell
+from analysis.report.evolution import NOTE, Evolution, LayerState
 from netsci_nn.experiment.recorded import Recorded
 from netsci_nn.topology import BipartiteTopology
 

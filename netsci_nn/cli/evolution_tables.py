@@ -10,7 +10,7 @@ from netsci_nn.cli.output import STDOUT
 
 if TYPE_CHECKING:
     from analysis.base.quantity import Quantity
-    from analysis.evolution import Evolution, LayerState, Trajectory
+    from analysis.report.evolution import Evolution, LayerState, Trajectory
 
 MAX_ROWS = 20
 """A table with an epoch a row has no more rows than that."""
@@ -20,7 +20,8 @@ MAX_COLUMNS = 6
 
 def print_evolution(followed: "Evolution") -> None:
     """Print a table for every layer, one of the measures, why numbers are missing, and how to read them."""
-    from analysis.evolution import NOTE, ages_sentence
+    from analysis.render.cells import ages_sentence
+    from analysis.report.evolution import NOTE
 
     for index, (states, ages) in enumerate(zip(followed.layers, followed.ages, strict=True)):
         STDOUT.print(layer_table(followed, index, states))
@@ -34,8 +35,8 @@ def print_evolution(followed: "Evolution") -> None:
 
 def layer_table(followed: "Evolution", index: int, states: "Sequence[LayerState]") -> Table:
     """The states of one layer, an epoch a row; of many epochs the first, the last and some between them."""
-    from analysis.evolution import STATE_TITLES, state_cells
-    from analysis.tables import rich_table
+    from analysis.render.cells import STATE_TITLES, state_cells
+    from analysis.render.terminal import rich_table
 
     chosen = spread(len(followed.epochs), MAX_ROWS)
     rows = [[str(followed.epochs[k]), *state_cells(states[k])] for k in chosen]
@@ -45,8 +46,8 @@ def layer_table(followed: "Evolution", index: int, states: "Sequence[LayerState]
 
 def measures_table(followed: "Evolution") -> Table:
     """The measures, a quantity a row, section by section; of many epochs the first, the last and some between them."""
-    from analysis.evolution import value_cell
-    from analysis.tables import rich_table
+    from analysis.render.cells import value_cell
+    from analysis.render.terminal import rich_table
 
     chosen = spread(len(followed.epochs), MAX_COLUMNS)
     blocks, notes = [], list[str]()

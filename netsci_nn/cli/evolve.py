@@ -15,7 +15,7 @@ from netsci_nn.io import write_text
 from netsci_nn.training import progress_display
 
 if TYPE_CHECKING:
-    from analysis.evolution import Evolution
+    from analysis.report.evolution import Evolution
 
 
 def evolve(
@@ -44,7 +44,7 @@ def evolve(
 
 
 def _follow(run: Path, recorded: list[Recorded], measures: list[str] | None) -> "Evolution":
-    from analysis import evolution
+    from analysis.report import evolution
 
     births = recorded_births(run)
     return evolution.evolve(

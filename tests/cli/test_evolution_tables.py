@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from analysis.evolution import Evolution, evolve
+from analysis.report.evolution import Evolution, evolve
 from netsci_nn import BipartiteTopology, generators
 from netsci_nn.cli import evolution_tables
 from netsci_nn.cli.evolution_tables import MAX_COLUMNS, MAX_ROWS, print_evolution, spread

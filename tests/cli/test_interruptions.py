@@ -146,7 +146,7 @@ def test_while_a_run_is_followed(when: str, run: Cli, tmp_path: Path, monkeypatc
     (tmp_path / "here" / "topology").mkdir(parents=True)
     for name in ("epoch-0000", "final"):
         save_network([topology], tmp_path / "here" / "topology" / f"{name}.safetensors")
-    place = {"measures": (analysis.evolution, "evolve"), "tables": (evolution_tables, "layer_table")}
+    place = {"measures": (analysis.report.evolution, "evolve"), "tables": (evolution_tables, "layer_table")}
     monkeypatch.setattr(*place.get(when, (evolution_page, "page")), interrupt)
     outcome = run("evolve", "here", "--json", "r.json", "--html", "r.html", "--nulls", 1)
     missing = "r.json and r.html were" if when == "measures" else "r.html was"

@@ -8,7 +8,7 @@ import pytest
 
 import analysis
 from analysis.graph.values import BipartiteGraph
-from analysis.verdicts import PROPERTIES
+from analysis.report.verdicts import PROPERTIES
 from netsci_nn import generators
 
 pytestmark = pytest.mark.laws

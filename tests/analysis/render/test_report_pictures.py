@@ -13,7 +13,7 @@ from analysis.graph.values import BipartiteGraph
 from analysis.html import Block, Heading, Paragraph, Picture, Section, page
 from analysis.network_blocks import control_point, network_blocks, observed_point
 from analysis.null_pictures import OWN_LABEL, REPLICATE_LABEL
-from analysis.report import QuantityReport
+from analysis.report.values import QuantityReport
 
 B = 19
 

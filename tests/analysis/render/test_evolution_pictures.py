@@ -9,7 +9,6 @@ from bipartite_examples import from_edges, random_graph, ring_lattice
 from matplotlib.figure import Figure
 
 from analysis import AnalysisError, SmallWorld, small_world
-from analysis.evolution import EdgeAges, Evolution, evolve
 from analysis.evolution_pictures import (
     CUT_LABEL,
     HEADLINES,
@@ -22,6 +21,7 @@ from analysis.evolution_pictures import (
     training_plane,
 )
 from analysis.null_pictures import RANDOM_LABEL
+from analysis.report.evolution import EdgeAges, Evolution, evolve
 
 
 @cache

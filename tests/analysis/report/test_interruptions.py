@@ -31,7 +31,7 @@ def test_interruption_gives_the_partial_report() -> None:
 
 
 def test_interruption_before_the_first_replicate(monkeypatch: pytest.MonkeyPatch) -> None:
-    from analysis import replicates
+    from analysis.report import replicates
 
     def stop(*arguments: Any) -> None:
         raise KeyboardInterrupt
@@ -47,7 +47,7 @@ def test_interruption_before_the_first_replicate(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("which", ["graph", "control"])
 def test_interruption_while_graph_or_control_is_measured(monkeypatch: pytest.MonkeyPatch, which: str) -> None:
-    from analysis import observation
+    from analysis.report import observe as observation
 
     calls = {"graph": 3, "control": 10}[which]  # of 9 calls for the graph: 3 measures in 3 sections
     measured = observation.measure_section
@@ -77,7 +77,7 @@ def test_interruption_while_graph_or_control_is_measured(monkeypatch: pytest.Mon
 
 
 def test_interruption_after_the_last_replicate_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    from analysis import description
+    from analysis.report import describe as description
 
     expected, is_first = describe(TWO_LAYERS[0], nulls=5, rng=0, measures=["degree"]), True
     assembled = description._with_q_values

@@ -21,7 +21,7 @@ from analysis.null_pictures import (
     small_world_plane,
 )
 from analysis.panels import label_points, panels
-from analysis.significance import permutation_p
+from analysis.report.permutation import permutation_p
 
 
 def lines(figure: Figure, panel: int) -> dict[str, Any]:

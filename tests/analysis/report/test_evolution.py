@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from analysis import AnalysisError, BipartiteGraph, describe
-from analysis.evolution import evolve
+from analysis.render.cells import ages_sentence
+from analysis.report.evolution import evolve
 
 FIRST = from_edges(3, 2, [(0, 0), (1, 0), (2, 1)])
 SECOND = from_edges(3, 2, [(0, 0), (0, 1), (2, 1)])  # (1, 0) became (0, 1)
@@ -42,7 +43,7 @@ def test_births_give_ages_in_steps() -> None:
     evolution = evolve(RECORDED, measures=(), births=[[0, 40, 17, 50]], step=50)
     assert evolution.ages[0].unit == "steps"
     assert evolution.ages[0].ages.tolist() == [50, 10, 33, 0]
-    assert "in steps: from 0 to 50, half of them at most 21.5" in evolution.to_markdown()
+    assert "in steps: from 0 to 50, half of them at most 21.5" in ages_sentence(evolution.ages[0])
 
 
 def test_trajectories_are_those_of_describe() -> None:
@@ -67,7 +68,7 @@ def test_one_topology_and_one_without_edges() -> None:
     state = evolution.layers[0][1]
     assert state.exploration == 0
     assert all(q.value is None for q in (state.new, state.jaccard, state.survival, state.mean_age))
-    assert "The last topology has no edges." in evolution.to_markdown()
+    assert "The last topology has no edges." in ages_sentence(evolution.ages[0])
 
 
 @settings(max_examples=40)
@@ -105,15 +106,12 @@ def test_a_fixed_topology_is_all_survival() -> None:
     assert state.source_rank_correlation.value == pytest.approx(1)
 
 
-def test_dictionary_and_markdown() -> None:
+def test_dictionary_is_plain() -> None:
     evolution = evolve(RECORDED, measures=("degree",))
     table = json.loads(json.dumps(evolution.to_dict(), allow_nan=False))
     assert table["epochs"] == [0, 2, 5]
     assert table["layers"][0][2]["exploration"] == 5 / 6
-    text = evolution.to_markdown()
-    assert "| epoch | edges |" in text
-    assert "layer 0: source degree max" in text
-    assert "between two of them is not counted" in text
+    assert "between two of them is not counted" in table["note"]
 
 
 @pytest.mark.parametrize(

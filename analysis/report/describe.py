@@ -17,10 +17,11 @@ from analysis.measures.small_world import INDICES, REFERENCE
 from analysis.measures.small_world import NAME as SMALL_WORLD
 from analysis.measures.wiring_length import wiring_measure
 from analysis.nulls.models import WEIGHT_NULL
-from analysis.observation import elsewhere, observe, observe_control, with_indices
-from analysis.replicates import Key, Progress, Replicates, draw_replicates, section_edges
-from analysis.report import NullComparison, QuantityReport, SectionReport, TopologyReport
-from analysis.significance import adjusted, compare_with_replicates
+from analysis.report.observe import elsewhere, observe, observe_control, with_indices
+from analysis.report.permutation import adjusted, compare_with_replicates
+from analysis.report.replicates import Key, Progress, Replicates, draw_replicates, section_edges
+from analysis.report.values import NullComparison, QuantityReport, SectionReport, TopologyReport
+from analysis.report.verdicts import section_verdicts
 
 INTERRUPTED = "interrupted before the first replicate"
 
@@ -42,12 +43,12 @@ def describe(
     Every null model randomises each layer by itself: "erdos_renyi" keeps the sides and the number of edges,
     "fixed_degrees" keeps every neuron's degree. The whole network is then measured on the same replicate. Quantities into
     which weights enter are instead compared with the same edges under "permuted_weights", where every layer has weights.
-    The p-value is that of a two-sided permutation test; see `analysis.report.P_VALUE`. It is exact as long as the quantity
-    is defined in every replicate. The report's verdicts are explained in `analysis.verdicts`.
+    The p-value is that of a two-sided permutation test (`analysis.report.values.P_VALUE`). It is exact as long as the
+    quantity is defined in every replicate. The report's verdicts are explained in `analysis.report.verdicts`.
 
     Three measures are expensive, "community", "opsahl" and "weighted_opsahl": on more than 2,000 edges (of the layer, or of
     the network for its section) they are measured on the graph alone unless `request` names them. The first two are
-    repeated on fewer replicates where it is clear that nothing is to be found (`analysis.replicates.is_settled`).
+    repeated on fewer replicates where it is clear that nothing is to be found (`analysis.report.replicates.is_settled`).
 
     Ctrl-C ends the run: the report then holds the measures and the replicates so far (B says how many) and is marked as
     interrupted. Only before the first measure is there nothing to report, and the KeyboardInterrupt goes on.
@@ -196,7 +197,7 @@ def _comparison(
 
 
 def _with_q_values(reports: dict[Key, QuantityReport]) -> dict[Key, QuantityReport]:
-    """The reports with Benjamini and Hochberg's q beside every p; see `analysis.report.Q_VALUE`."""
+    """The reports with Benjamini and Hochberg's q beside every p; see `analysis.report.values.Q_VALUE`."""
     places = [(key, null, c.p) for key, report in reports.items() for null, c in report.nulls.items() if c.p is not None]
     for (key, null, _), q in zip(places, adjusted([p for _, _, p in places]), strict=True):
         report = reports[key]
@@ -210,7 +211,8 @@ def _sections(network: LayeredGraph, reports: dict[Key, QuantityReport]) -> tupl
     ]
     if len(network.layers) > 1:
         shapes.append(("network", network.layer_sizes, network.n_edges))
-    return tuple(
+    sections = [
         SectionReport(name, sizes, n_edges, tuple(report for key, report in reports.items() if key[0] == name))
         for name, sizes, n_edges in shapes
-    )
+    ]
+    return tuple(replace(section, verdicts=section_verdicts(section)) for section in sections)

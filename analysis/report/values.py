@@ -1,29 +1,18 @@
-"""What was measured, against which null, with which uncertainty: values that print as a table, as markdown and as
-JSON."""
+"""The values of a report: quantities beside their control and null models, verdicts, sections, and the whole.
+
+They are plain: `describe` fills them, the verdicts as its last step, and `analysis.render` prints them.
+"""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from functools import cached_property
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from rich.table import Table
+import numpy as np
+import numpy.typing as npt
 
 from analysis.base.errors import AnalysisError
 from analysis.base.quantity import Quantity
-from analysis.graph.arrays import FloatArray
-from analysis.tables import (
-    markdown_table,
-    report_notes,
-    rich_table,
-    section_tables,
-    terminal_blocks,
-    terminal_header,
-    undefined_notes,
-    verdict_lines,
-    verdict_rows,
-)
-from analysis.verdicts import RULES, Verdict, section_verdicts
 
 Status = Literal["compared", "fixed", "not computed", "not defined"]
 
@@ -68,14 +57,10 @@ class NullComparison:
     p_greater: float | None = None
     p_less: float | None = None
     q: float | None = None
-    replicate_values: FloatArray | None = field(default=None, repr=False, compare=False)
+    replicate_values: npt.NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the replicates.
-
-        Returns:
-            A new dictionary of str, int, float and None.
-        """
+        """Everything but the replicates, as str, int, float and None."""
         return {name.name: getattr(self, name.name) for name in fields(self) if name.compare}
 
 
@@ -105,6 +90,42 @@ class QuantityReport:
         """The observed value, or None where it is not defined."""
         return self.observed.value
 
+    def to_dict(self) -> dict[str, Any]:
+        """The quantity as plain dict, str, int, float and None."""
+        return {
+            "measure": self.measure,
+            "name": self.name,
+            "observed": asdict(self.observed),
+            "control": None if self.control is None else asdict(self.control),
+            "nulls": {name: comparison.to_dict() for name, comparison in self.nulls.items()},
+        }
+
+
+Conclusion = Literal["supported", "compatible", "indistinguishable from the control", "contradicted", "not defined"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the numbers say of one property; `analysis.report.verdicts` has the rules.
+
+    Attributes:
+        property: one of `analysis.report.verdicts.PROPERTIES`, such as "small-world".
+        conclusion: what the rule concludes.
+        rule: the rule in words.
+        numbers: what the rule was applied to, by name; perhaps empty where the verdict is not defined.
+        reason: why the verdict is not defined; None where it is.
+    """
+
+    property: str
+    conclusion: Conclusion
+    rule: str
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    reason: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The verdict as plain dict, str, float and None."""
+        return asdict(self)
+
 
 @dataclass(frozen=True)
 class SectionReport:
@@ -115,50 +136,48 @@ class SectionReport:
         layer_sizes: neurons of every group in it, inputs first.
         n_edges: its number of edges.
         quantities: in the order of the registry.
+        verdicts: what the numbers say of the wiring, by property; `describe` fills them.
     """
 
     name: str
     layer_sizes: tuple[int, ...]
     n_edges: int
     quantities: tuple[QuantityReport, ...]
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """A heading, for example "layer 0: 784 x 300, 23520 edges"."""
+        return f"{self.name}: {' x '.join(map(str, self.layer_sizes))}, {self.n_edges} edges"
 
     def __getitem__(self, name: str) -> QuantityReport:
-        """The quantity of this name.
-
-        Args:
-            name: name of a quantity.
-
-        Returns:
-            Its report.
-
-        Raises:
-            AnalysisError: there is none; the sentence lists the choices.
-        """
-        for quantity in self.quantities:
-            if quantity.name == name:
-                return quantity
-        raise AnalysisError(f"quantity {name!r} is unknown; choose from {', '.join(q.name for q in self.quantities)}")
+        """The quantity of this name; an AnalysisError for an unknown one lists the choices."""
+        found = self.get(name)
+        if found is None:
+            raise AnalysisError(f"quantity {name!r} is unknown; choose from {', '.join(q.name for q in self.quantities)}")
+        return found
 
     def get(self, name: str) -> QuantityReport | None:
-        """The quantity of this name, or None where it was not measured.
-
-        Args:
-            name: name of a quantity.
-
-        Returns:
-            Its report, or None.
-        """
+        """The quantity of this name, or None where it was not measured."""
         return next((quantity for quantity in self.quantities if quantity.name == name), None)
 
-    @cached_property
-    def verdicts(self) -> Mapping[str, Verdict]:
-        """What this section's numbers say of its wiring, by property; see `analysis.verdicts`."""
-        return section_verdicts(self)
+    def to_dict(self) -> dict[str, Any]:
+        """The section as plain dict, list, str, int, float and None."""
+        return {
+            "name": self.name,
+            "layer_sizes": list(self.layer_sizes),
+            "n_edges": self.n_edges,
+            "quantities": [quantity.to_dict() for quantity in self.quantities],
+            "verdicts": [verdict.to_dict() for verdict in self.verdicts.values()],
+        }
 
 
 @dataclass(frozen=True)
 class TopologyReport:
     """The measured topology of a graph, layer by layer and as a whole.
+
+    `to_markdown`, `to_table` and `to_verdict_table` are `analysis.markdown`, `analysis.table` and
+    `analysis.verdict_table`; the package binds them, since values do not print themselves.
 
     Attributes:
         sections: one for every layer, then one named "network" where there are several layers.
@@ -167,6 +186,10 @@ class TopologyReport:
         interrupted: whether the user stopped the run, so that there are fewer replicates than were asked for.
         replicates_requested: number of replicates that were asked for.
     """
+
+    to_markdown: ClassVar[Callable[["TopologyReport"], str]]
+    to_table: ClassVar[Callable[["TopologyReport"], Any]]
+    to_verdict_table: ClassVar[Callable[["TopologyReport"], Any]]
 
     sections: tuple[SectionReport, ...]
     replicates: int
@@ -180,28 +203,15 @@ class TopologyReport:
         return {section.name: section.verdicts for section in self.sections}
 
     def __getitem__(self, name: str) -> SectionReport:
-        """The section of this name.
-
-        Args:
-            name: "layer 0", ..., or "network".
-
-        Returns:
-            The section.
-
-        Raises:
-            AnalysisError: there is none; the sentence lists the choices.
-        """
+        """The section "layer 0", ..., or "network"; an AnalysisError for an unknown one lists the choices."""
         for section in self.sections:
             if section.name == name:
                 return section
         raise AnalysisError(f"section {name!r} is unknown; choose from {', '.join(s.name for s in self.sections)}")
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain dict, list, str, int, float, bool and None.
-
-        Returns:
-            A new dictionary; `json.dumps(..., allow_nan=False)` accepts it.
-        """
+        """The report as plain dict, list, str, int, float, bool and None; `json.dumps(..., allow_nan=False)` takes it."""
+        rules = {verdict.property: verdict.rule for section in self.sections for verdict in section.verdicts.values()}
         return {
             "replicates": self.replicates,
             "swaps_per_edge": self.swaps_per_edge,
@@ -209,85 +219,10 @@ class TopologyReport:
             "interrupted": self.interrupted,
             "p_value": P_VALUE,
             "q_value": Q_VALUE,
-            "verdict_rules": dict(RULES),
-            "sections": [_section_dict(section) for section in self.sections],
+            "verdict_rules": rules,
+            "sections": [section.to_dict() for section in self.sections],
         }
 
     def to_json(self, indent: int | None = 2) -> str:
-        """The report as JSON.
-
-        Args:
-            indent: spaces a level; None for one line.
-
-        Returns:
-            The text.
-        """
+        """The report as JSON, `indent` spaces per level or, for None, on one line."""
         return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
-
-    def to_markdown(self) -> str:
-        """The report as a markdown table and a list of verdicts for every section, with lines that say how to read it.
-
-        Returns:
-            The text.
-        """
-        parts = []
-        for section in self.sections:
-            tables = [markdown_table(header, rows) for header, rows in section_tables(self, section)]
-            verdicts = "\n".join(f"- {line}" for line in verdict_lines(section))
-            parts += [f"### {section_title(section)}", *tables, "Verdicts:", verdicts]
-        reading = [f"p: {P_VALUE}; B = {self.replicates}.", f"q: {Q_VALUE}."] if self.replicates else []
-        return "\n\n".join([*parts, *report_notes(self), *reading]) + "\n"
-
-    def to_table(self) -> Table:
-        """The measures as one rich table, with a block for the wiring of every section and one for its weights.
-
-        Returns:
-            The table; print it with `rich.console.Console().print`.
-        """
-        notes = [*undefined_notes(self), *report_notes(self)]
-        if self.replicates:
-            notes.append(f"B = {self.replicates} replicates of every null model, unless a cell says otherwise.")
-        return rich_table(terminal_header(self), terminal_blocks(self), caption="\n".join(notes) or None)
-
-    def to_verdict_table(self) -> Table:
-        """The verdicts as a rich table: property, conclusion, and the numbers that led to it, a block for every section.
-
-        Returns:
-            The table.
-        """
-        rows = [(section_title(section), verdict_rows(section)) for section in self.sections]
-        table = rich_table(("property", "verdict", "numbers"), rows, texts=3)
-        table.title, table.title_justify = "Verdicts", "left"
-        return table
-
-
-def section_title(section: SectionReport) -> str:
-    """A heading for a section.
-
-    Args:
-        section: the section.
-
-    Returns:
-        For example "layer 0: 784 x 300, 23520 edges".
-    """
-    return f"{section.name}: {' x '.join(map(str, section.layer_sizes))}, {section.n_edges} edges"
-
-
-def _section_dict(section: SectionReport) -> dict[str, Any]:
-    return {
-        "name": section.name,
-        "layer_sizes": list(section.layer_sizes),
-        "n_edges": section.n_edges,
-        "quantities": [_quantity_dict(quantity) for quantity in section.quantities],
-        "verdicts": [verdict.to_dict() for verdict in section.verdicts.values()],
-    }
-
-
-def _quantity_dict(quantity: QuantityReport) -> dict[str, Any]:
-    return {
-        "measure": quantity.measure,
-        "name": quantity.name,
-        "observed": asdict(quantity.observed),
-        "control": None if quantity.control is None else asdict(quantity.control),
-        "nulls": {name: comparison.to_dict() for name, comparison in quantity.nulls.items()},
-    }

@@ -1,13 +1,9 @@
 """Is a degree sequence scale-free? The rule of the verdict, applied to the quantities of a report."""
 
-from __future__ import annotations
+from typing import Literal
 
-from typing import TYPE_CHECKING, Literal
-
+from analysis.report.values import SectionReport
 from analysis.tails.evidence import ALTERNATIVES, MIN_TAIL, SIGNIFICANCE, THIN_TAILS
-
-if TYPE_CHECKING:
-    from analysis.report import SectionReport
 
 LEVEL = 0.05
 """Below this p an alternative fits significantly better or worse. (The bootstrap's own threshold stays at 0.1.)"""

@@ -23,22 +23,14 @@ or has not grown beyond chance. For scale-free, which has no such quantity, the 
 rule. Sparse is not compared with the control.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
 
 from analysis.nulls.models import WIRING_NULLS
-from analysis.scalefree import RULE as SCALE_FREE_RULE
-from analysis.scalefree import scale_free_evidence
-
-if TYPE_CHECKING:
-    from analysis.report import NullComparison, QuantityReport, SectionReport
-
-Conclusion = Literal["supported", "compatible", "indistinguishable from the control", "contradicted", "not defined"]
+from analysis.report.scale_free import RULE as SCALE_FREE_RULE
+from analysis.report.scale_free import scale_free_evidence
+from analysis.report.values import Conclusion, NullComparison, QuantityReport, SectionReport, Verdict
 
 LEVEL = 0.05
 CHANGE = 1.645
@@ -63,39 +55,6 @@ RULES: Mapping[str, str] = MappingProxyType(
     }
 )
 PROPERTIES = tuple(RULES)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the numbers say of one property.
-
-    Attributes:
-        property: one of `PROPERTIES`.
-        conclusion: see the module.
-        rule: the rule in words.
-        numbers: what the rule was applied to, by name; perhaps empty where the verdict is not defined.
-        reason: why the verdict is not defined; None where it is.
-    """
-
-    property: str
-    conclusion: Conclusion
-    rule: str
-    numbers: Mapping[str, float] = field(default_factory=dict)
-    reason: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The verdict as plain dict, str, float and None.
-
-        Returns:
-            A new dictionary.
-        """
-        return {
-            "property": self.property,
-            "conclusion": self.conclusion,
-            "rule": self.rule,
-            "numbers": dict(self.numbers),
-            "reason": self.reason,
-        }
 
 
 class _Missing(Exception):

@@ -10,7 +10,7 @@ from analysis.measures.measure import Measure
 from analysis.measures.small_world import NAME as SMALL_WORLD
 from analysis.measures.small_world import REFERENCE, control_pairs, index_quantities, without_replicates
 from analysis.measures.wiring_length import NAME as WIRING
-from analysis.replicates import Key, Replicates, measure_section, section_edges, small_world_pairs
+from analysis.report.replicates import Key, Replicates, measure_section, section_edges, small_world_pairs
 
 _LATTICE = ("lattice_clustering", "lattice_path_length")
 

@@ -7,7 +7,7 @@ from scipy import stats
 
 from analysis.base.quantity import Quantity
 from analysis.graph.arrays import FloatArray
-from analysis.report import NullComparison
+from analysis.report.values import NullComparison
 
 _TIE = 1e-12
 

@@ -13,7 +13,7 @@ import analysis
 from analysis import AnalysisError, describe
 from analysis.base.quantity import defined, undefined
 from analysis.graph.values import BipartiteGraph
-from analysis.significance import compare_with_replicates, permutation_p
+from analysis.report.permutation import compare_with_replicates, permutation_p
 
 TWO_LAYERS = [random_graph(40, 30, 240, seed=1), random_graph(30, 20, 150, seed=2)]
 

@@ -12,25 +12,14 @@ from scipy import stats
 from analysis.base.checks import check_count
 from analysis.base.errors import AnalysisError
 from analysis.base.quantity import Quantity, defined, undefined
-from analysis.description import describe
 from analysis.graph.arrays import LongArray
 from analysis.graph.intake import as_layered
 from analysis.graph.values import BipartiteGraph, LayeredGraph
-from analysis.tables import format_number, markdown_table
+from analysis.report.describe import describe
 
 MEASURES = ("degree", "clustering")
 """What is followed where nothing else is asked for."""
 
-STATE_TITLES = {
-    "n_edges": "edges",
-    "new": "new edges",
-    "jaccard": "Jaccard",
-    "survival": "first edges left",
-    "exploration": "R_s",
-    "mean_age": "mean age",
-    "source_rank_correlation": "source degrees",
-    "target_rank_correlation": "target degrees",
-}
 NOTE = (
     "New edges: share of the edges that the topology before does not have; Jaccard: edges of both over edges of either. "
     "First edges left: share of the first topology's edges that are in every one since. R_s: share of all pairs that have "
@@ -145,19 +134,6 @@ class Evolution:
             "ages": [ages.to_dict() for ages in self.ages],
         }
 
-    def to_markdown(self) -> str:
-        """A table for every layer, one of the measures with an epoch a column, and how to read them."""
-        parts = []
-        for index, (states, ages) in enumerate(zip(self.layers, self.ages, strict=True)):
-            rows = [[str(epoch), *state_cells(state)] for epoch, state in zip(self.epochs, states, strict=True)]
-            parts.append(f"### layer {index}\n\n{markdown_table(['epoch', *STATE_TITLES.values()], rows)}")
-            parts.append(ages_sentence(ages))
-        if self.trajectories:
-            rows = [[f"{t.section}: {t.name.replace('_', ' ')}", *map(value_cell, t.values)] for t in self.trajectories]
-            header = ["quantity", *(f"epoch {epoch}" for epoch in self.epochs)]
-            parts.append(f"### measures\n\n{markdown_table(header, rows)}")
-        return "\n\n".join([*parts, NOTE]) + "\n"
-
 
 def evolve(
     recorded: Sequence[tuple[int, Any]],
@@ -268,7 +244,7 @@ def _rank_correlation(first: LongArray, degrees: LongArray) -> Quantity:
     """Spearman's rank correlation, with mean ranks for ties."""
     if (first == first[0]).all() or (degrees == degrees[0]).all():
         return undefined("all degrees are equal")
-    return defined(float(np.corrcoef(stats.rankdata(first), stats.rankdata(degrees))[0, 1]))
+    return defined(float(stats.spearmanr(first, degrees).statistic))
 
 
 def _ages_from_births(network: LayeredGraph, births: Sequence[npt.ArrayLike], step: int | None) -> tuple[EdgeAges, ...]:
@@ -301,47 +277,4 @@ def _trajectories(networks: Sequence[LayeredGraph], measures: tuple[str, ...], r
         )
         for section in reports[0].sections
         for quantity in section.quantities
-    )
-
-
-def value_cell(value: Quantity | float) -> str:
-    """A number as text, or a dash where it is not defined.
-
-    Args:
-        value: a quantity or a number.
-
-    Returns:
-        The text.
-    """
-    number = value.value if isinstance(value, Quantity) else value
-    return "-" if number is None else format_number(number)
-
-
-def state_cells(state: LayerState) -> list[str]:
-    """The cells of a state.
-
-    Args:
-        state: of a layer at one epoch.
-
-    Returns:
-        One for each of `STATE_TITLES`.
-    """
-    return [value_cell(getattr(state, name)) for name in STATE_TITLES]
-
-
-def ages_sentence(ages: EdgeAges) -> str:
-    """How old edges are.
-
-    Args:
-        ages: of a layer of the last topology.
-
-    Returns:
-        A sentence with the youngest, the median and the oldest.
-    """
-    if not ages.ages.size:
-        return "The last topology has no edges."
-    youngest, median, oldest = np.quantile(ages.ages, (0, 0.5, 1))
-    return (
-        f"Ages of the last topology's edges in {ages.unit}: from {format_number(youngest)} to {format_number(oldest)}, "
-        f"half of them at most {format_number(median)}."
     )

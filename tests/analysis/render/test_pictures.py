@@ -15,9 +15,9 @@ from scipy import stats
 from analysis import AnalysisError, TopologyReport, describe
 from analysis.html import Definitions, Heading, Notice, Paragraph, Picture, Section, Table, page, report_blocks
 from analysis.plots import NULL_LABEL, degree_distribution, input_degree_map, learning_curves
-from analysis.report import P_VALUE, Q_VALUE
-from analysis.tables import report_notes
-from analysis.verdicts import RULES
+from analysis.render.cells import report_notes
+from analysis.report.values import P_VALUE, Q_VALUE
+from analysis.report.verdicts import RULES
 
 
 class Tags(HTMLParser):

@@ -3,24 +3,42 @@
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from rich.table import Table
+from scipy import stats
 
 from analysis.base.checks import as_generator
 from analysis.base.errors import AnalysisError
 from analysis.graph.arrays import FloatArray
-from analysis.paired import PairedTest, all_signs, bootstrap_interval, paired_test, rank_among_replicates
-from analysis.report import TopologyReport
-from analysis.tables import format_number, markdown_table, rich_table
+from analysis.report.values import NullComparison, TopologyReport
+
+RESAMPLES = 9999
+"""Of the bootstrap. As many sign flips are drawn at random where 2^n is larger, that is from 14 seeds on."""
 
 SEED_NOTE = (
     "mean and 95 % percentile bootstrap interval over seeds; with few seeds such an interval is too short. p: two-sided "
     "sign-flip permutation test of the paired differences (same degrees: of where the network ranks among its replicates); "
     "with n seeds it is at least 2 / 2^n"
 )
-HEADER = ("quantity", "seeds", "mean", "95 % interval", "- untrained", "p", "- same degrees", "p")
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """Paired differences between the networks and their controls, seed by seed.
+
+    Attributes:
+        pairs: number n of seeds with both values.
+        mean_difference: of network - control.
+        p: two-sided sign-flip permutation p-value, in [`smallest_p`, 1]; all flips are counted up to 13 seeds.
+        smallest_p: the smallest p that n pairs can give: 2 / 2^n, so with 5 seeds 2 / 32 = 0.0625 and nothing is
+            significant at 0.05 there; at least 2 / 10,000, as more than 13 seeds have random flips.
+    """
+
+    pairs: int
+    mean_difference: float
+    p: float
+    smallest_p: float
 
 
 @dataclass(frozen=True)
@@ -67,22 +85,23 @@ class VerdictShares:
 class SeedComparison:
     """What holds over seeds.
 
+    `to_markdown` and `to_table` are `analysis.markdown` and `analysis.table`; the package binds them.
+
     Attributes:
         seeds: number of reports.
         quantities: in the order of the reports.
         verdicts: in the order of sections and properties.
     """
 
+    to_markdown: ClassVar[Callable[["SeedComparison"], str]]
+    to_table: ClassVar[Callable[["SeedComparison"], Any]]
+
     seeds: int
     quantities: tuple[QuantityComparison, ...]
     verdicts: tuple[VerdictShares, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The comparison as plain dict, list, str, int, float and None.
-
-        Returns:
-            A new dictionary; `json.dumps(..., allow_nan=False)` accepts it.
-        """
+        """The comparison as plain dict, list, str, int, float and None; `json.dumps(..., allow_nan=False)` takes it."""
         return {
             "seeds": self.seeds,
             "reading": SEED_NOTE,
@@ -91,51 +110,8 @@ class SeedComparison:
         }
 
     def to_json(self, indent: int | None = 2) -> str:
-        """The comparison as JSON.
-
-        Args:
-            indent: spaces a level; None for one line.
-
-        Returns:
-            The text.
-        """
+        """The comparison as JSON, `indent` spaces per level or, for None, on one line."""
         return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
-
-    def to_markdown(self) -> str:
-        """A markdown table and a list of verdicts for every section, with a line that says how to read them.
-
-        Returns:
-            The text.
-        """
-        parts = []
-        for section in self._sections():
-            verdicts = "\n".join(f"- {verdict.property}: {_shares(verdict)}" for verdict in self._verdicts(section))
-            parts.append(f"### {section}\n\n{markdown_table(HEADER, self._rows(section))}\n\nVerdicts:\n\n{verdicts}")
-        return "\n\n".join([*parts, f"{self.seeds} seeds; {SEED_NOTE}."]) + "\n"
-
-    def to_table(self) -> Table:
-        """One rich table, sections divided by lines.
-
-        Returns:
-            The table; print it with `rich.console.Console().print`.
-        """
-        blocks = []
-        for section in self._sections():
-            verdicts = [
-                [f"verdict: {verdict.property}", "", _shares(verdict), *[""] * (len(HEADER) - 3)]
-                for verdict in self._verdicts(section)
-            ]
-            blocks.append((section, [*self._rows(section), *verdicts]))
-        return rich_table(HEADER, blocks, caption=f"{self.seeds} seeds; {SEED_NOTE}.")
-
-    def _sections(self) -> list[str]:
-        return list(dict.fromkeys(quantity.section for quantity in self.quantities))
-
-    def _verdicts(self, section: str) -> list[VerdictShares]:
-        return [verdict for verdict in self.verdicts if verdict.section == section]
-
-    def _rows(self, section: str) -> list[list[str]]:
-        return [_row(quantity) for quantity in self.quantities if quantity.section == section]
 
 
 def compare(
@@ -176,8 +152,8 @@ def compare(
         for index, report in enumerate(group):
             for what in (_layer_sizes, _keys):
                 _check_alike(f"{name}[{index}]", report, runs[0], what)
-    seeds, flips = int(generator.integers(2**63)), all_signs(len(runs), generator)
-    quantities = tuple(_compared(key, runs, before, kept, seeds, flips) for key in _keys(runs[0]))
+    seed = int(generator.integers(2**63))
+    quantities = tuple(_compared(key, runs, before, kept, seed) for key in _keys(runs[0]))
     return SeedComparison(len(runs), quantities, _verdict_shares(runs))
 
 
@@ -238,7 +214,6 @@ def _compared(
     before: Sequence[TopologyReport] | None,
     kept: Sequence[TopologyReport] | None,
     seed: int,
-    flips: FloatArray,
 ) -> QuantityComparison:
     section, name = key
     found = [report[section][name] for report in runs]
@@ -250,15 +225,57 @@ def _compared(
     if kept is None:
         comparisons = [quantity.nulls["fixed_degrees"] for quantity in found]
         differences = values - _array([comparison.mean for comparison in comparisons])
-        shuffled = paired_test(differences, _array([rank_among_replicates(comparison) for comparison in comparisons]), flips)
+        shuffled = paired_test(differences, _array([rank_among_replicates(comparison) for comparison in comparisons]), seed)
     else:
         differences = values - _array([report[section][name].value for report in kept])
-        shuffled = paired_test(differences, differences, flips)
+        shuffled = paired_test(differences, differences, seed)
     known = values[~np.isnan(values)]
-    low, high = (None, None) if known.size < 2 else bootstrap_interval(known, np.random.default_rng(seed))
+    low, high = (None, None) if known.size < 2 else bootstrap_interval(known, seed)
     mean = float(known.mean()) if known.size else None
-    untrained = paired_test(values - starts, values - starts, flips)
+    untrained = paired_test(values - starts, values - starts, seed)
     return QuantityComparison(section, name, int(known.size), mean, low, high, untrained, shuffled)
+
+
+def bootstrap_interval(known: FloatArray, seed: int) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of the mean of at least two values."""
+    generator = np.random.default_rng(seed)
+    found = stats.bootstrap((known,), np.mean, n_resamples=RESAMPLES, method="percentile", random_state=generator)
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+def paired_test(differences: FloatArray, tested: FloatArray, seed: int) -> PairedTest | None:
+    """The mean of paired differences, and a two-sided sign-flip test (Fisher 1935, "The Design of Experiments", section 21).
+
+    Args:
+        differences: network - control, shape [n], nan where one is missing.
+        tested: what is symmetric about 0 under the hypothesis: the differences themselves, or ranks; likewise.
+        seed: of the flips that are drawn where they are too many to be counted.
+
+    Returns:
+        The test; None where no pair is complete.
+    """
+    is_known = ~np.isnan(differences) & ~np.isnan(tested)
+    n = int(np.count_nonzero(is_known))
+    if n == 0:
+        return None
+    p = 1.0
+    if n > 1:
+        flipped = stats.permutation_test(
+            (tested[is_known],), np.mean, permutation_type="samples", n_resamples=RESAMPLES,
+            random_state=np.random.default_rng(seed),
+        )  # fmt: skip
+        p = float(flipped.pvalue)
+    return PairedTest(n, float(differences[is_known].mean()), p, 2.0 / min(2.0**n, 1.0 + RESAMPLES))
+
+
+def rank_among_replicates(comparison: NullComparison) -> float | None:
+    """p_less - p_greater, from -1 (below all replicates) to 1 (above all), ties in the middle; None where there is no p.
+
+    Symmetric about 0 where the network is a draw from the null model.
+    """
+    if comparison.p_less is None or comparison.p_greater is None:
+        return None
+    return comparison.p_less - comparison.p_greater
 
 
 def _array(values: Sequence[float | None]) -> FloatArray:
@@ -275,19 +292,3 @@ def _verdict_shares(runs: Sequence[TopologyReport]) -> tuple[VerdictShares, ...]
             shares = {one: conclusions.count(one) / len(runs) for one in dict.fromkeys(conclusions)}
             result.append(VerdictShares(section, name, {str(one): share for one, share in shares.items()}))
     return tuple(result)
-
-
-def _shares(verdict: VerdictShares) -> str:
-    return ", ".join(f"{conclusion} {100 * share:.0f} %" for conclusion, share in verdict.shares.items())
-
-
-def _row(quantity: QuantityComparison) -> list[str]:
-    mean = "not defined" if quantity.mean is None else format_number(quantity.mean)
-    has_interval = quantity.low is not None and quantity.high is not None
-    interval = f"{format_number(quantity.low or 0.0)} to {format_number(quantity.high or 0.0)}" if has_interval else ""
-    tests = [cell for test in (quantity.untrained, quantity.shuffled) for cell in _test_cells(test)]
-    return [quantity.name.replace("_", " "), str(quantity.seeds), mean, interval, *tests]
-
-
-def _test_cells(test: PairedTest | None) -> list[str]:
-    return ["", ""] if test is None else [format_number(test.mean_difference), f"{test.p:.3g}"]

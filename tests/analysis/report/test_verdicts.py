@@ -11,12 +11,12 @@ from bipartite_examples import complete, from_edges, random_graph, ring_lattice
 from analysis import AnalysisError, describe
 from analysis.base.quantity import Quantity, defined, undefined
 from analysis.measures.power_law import evidence_quantities
-from analysis.replicates import is_settled
-from analysis.report import NullComparison, QuantityReport, SectionReport
-from analysis.scalefree import conclusion, is_worse
+from analysis.report.replicates import is_settled
+from analysis.report.scale_free import conclusion, is_worse
+from analysis.report.values import NullComparison, QuantityReport, SectionReport, Verdict
+from analysis.report.verdicts import PROPERTIES, RULES, section_verdicts
 from analysis.tails.evidence import extremes_p
 from analysis.tails.fit import fit_power_law
-from analysis.verdicts import PROPERTIES, RULES, Verdict, section_verdicts
 
 BOTH = ("erdos_renyi", "fixed_degrees")
 JUDGED = ("degree", "clustering", "paths", "small_world", "core", "power_law", "power_law_ratios")
