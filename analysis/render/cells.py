@@ -153,6 +153,11 @@ def shares_cell(verdict: VerdictShares) -> str:
     return ", ".join(f"{conclusion} {100 * share:.0f} %" for conclusion, share in verdict.shares.items())
 
 
+def evenly_spread(n: int, most: int) -> list[int]:
+    """Of 0, ..., n - 1 at most `most` numbers, evenly spread, with both ends."""
+    return np.linspace(0, n - 1, min(n, most)).round().astype(int).tolist()
+
+
 def state_cells(state: LayerState) -> list[str]:
     """The cells of a layer at one epoch, one per title of `STATE_TITLES`."""
     return [value_cell(getattr(state, name)) for name in STATE_TITLES]

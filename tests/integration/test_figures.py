@@ -19,7 +19,7 @@ from PIL import Image
 from scipy import stats
 
 from analysis import AnalysisError
-from analysis.plots import NULL_LABEL, draw_degree_histogram, draw_degree_tails
+from analysis.render.pictures.degrees import NULL_LABEL, draw_degree_histogram, draw_degree_tails
 from analysis.tails.fit import PowerLawFit, fit_power_law
 from netsci_nn import ConfigError, generators
 from netsci_nn.data import Dataset, load_dataset

@@ -9,7 +9,7 @@ from bipartite_examples import from_edges, random_graph, ring_lattice
 from matplotlib.figure import Figure
 
 from analysis import AnalysisError, SmallWorld, small_world
-from analysis.evolution_pictures import (
+from analysis.render.pictures.evolution import (
     CUT_LABEL,
     HEADLINES,
     MAX_QUANTITIES,
@@ -20,7 +20,7 @@ from analysis.evolution_pictures import (
     measure_courses,
     training_plane,
 )
-from analysis.null_pictures import RANDOM_LABEL
+from analysis.render.pictures.small_world_plane import RANDOM_LABEL
 from analysis.report.evolution import EdgeAges, Evolution, evolve
 
 

@@ -10,13 +10,20 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from analysis import AnalysisError
-from analysis.degree_pictures import BAND_LABEL, DRAWN_ALTERNATIVES, OBSERVED_LABEL, degree_tails, random_degree_band, survival
 from analysis.graph.values import BipartiteGraph
-from analysis.input_maps import field_centroids, first_layer_maps, input_strength_map, receptive_field_map
 from analysis.measures.community import Modules, modules
 from analysis.measures.wiring_length import field_sizes_and_radii
-from analysis.module_pictures import adjacency_matrix, cell_densities, module_edges, module_matrix
 from analysis.nulls.models import erdos_renyi
+from analysis.render.pictures.degrees import (
+    BAND_LABEL,
+    DRAWN_ALTERNATIVES,
+    OBSERVED_LABEL,
+    degree_tails,
+    random_degree_band,
+    survival,
+)
+from analysis.render.pictures.inputs import field_centroids, first_layer_maps, input_strength_map, receptive_field_map
+from analysis.render.pictures.modules import adjacency_matrix, cell_densities, module_edges, module_matrix
 from analysis.tails.fit import PowerLawFit, fit_power_law
 from analysis.tails.laws import power_law, tail_of
 

@@ -10,17 +10,17 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from analysis import AnalysisError, SmallWorld, small_world
-from analysis.null_pictures import (
+from analysis.render.pictures.nulls import null_histograms
+from analysis.render.pictures.small_world_plane import (
     LATTICE_LABEL,
     OWN_LABEL,
     RANDOM_LABEL,
     REPLICATE_LABEL,
     PlanePoint,
-    null_histograms,
     plane_point,
     small_world_plane,
 )
-from analysis.panels import label_points, panels
+from analysis.render.pictures.style import label_points, panels
 from analysis.report.permutation import permutation_p
 
 

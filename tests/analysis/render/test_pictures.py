@@ -13,9 +13,12 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from analysis import AnalysisError, TopologyReport, describe
-from analysis.html import Definitions, Heading, Notice, Paragraph, Picture, Section, Table, page, report_blocks
-from analysis.plots import NULL_LABEL, degree_distribution, input_degree_map, learning_curves
 from analysis.render.cells import report_notes
+from analysis.render.page import Definitions, Heading, Notice, Paragraph, Picture, Section, Table, page
+from analysis.render.pictures.curves import learning_curves
+from analysis.render.pictures.degrees import NULL_LABEL, degree_distribution
+from analysis.render.pictures.inputs import input_degree_map
+from analysis.render.report_page import report_blocks
 from analysis.report.values import P_VALUE, Q_VALUE
 from analysis.report.verdicts import RULES
 

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from analysis import AnalysisError, TopologyReport, describe, small_world
 from analysis.graph.values import BipartiteGraph
-from analysis.html import Block, Heading, Paragraph, Picture, Section, page
-from analysis.network_blocks import control_point, network_blocks, observed_point
-from analysis.null_pictures import OWN_LABEL, REPLICATE_LABEL
+from analysis.render.page import Block, Heading, Paragraph, Picture, Section, page
+from analysis.render.pictures.small_world_plane import OWN_LABEL, REPLICATE_LABEL
+from analysis.render.report_page import control_point, network_blocks, observed_point
 from analysis.report.values import QuantityReport
 
 B = 19

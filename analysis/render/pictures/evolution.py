@@ -15,10 +15,9 @@ from analysis.base.errors import AnalysisError
 from analysis.base.quantity import Quantity
 from analysis.graph.arrays import LongArray
 from analysis.measures.small_world import SmallWorld
-from analysis.null_pictures import small_world_plane
-from analysis.panels import panels, plain
-from analysis.plots import STYLES
 from analysis.render.cells import format_number
+from analysis.render.pictures.small_world_plane import small_world_plane
+from analysis.render.pictures.style import STYLES, panels, plain
 from analysis.report.evolution import EdgeAges, Evolution, LayerState
 
 MAX_QUANTITIES = 8

@@ -1,5 +1,6 @@
 """The pictures of a described network, layer by layer and as a whole, as blocks for a page."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -7,19 +8,21 @@ from matplotlib.figure import Figure
 
 from analysis.base.checks import as_generator
 from analysis.base.errors import AnalysisError
-from analysis.degree_pictures import degree_tails
 from analysis.graph.arrays import FloatArray
 from analysis.graph.intake import as_layered
 from analysis.graph.values import BipartiteGraph
-from analysis.html import Block, Heading, Paragraph, Picture
-from analysis.input_maps import first_layer_maps
 from analysis.measures.community import modules
 from analysis.measures.small_world import CONTROL_REPLICATES, REFERENCE
-from analysis.module_pictures import adjacency_matrix, module_matrix
-from analysis.null_pictures import PlanePoint, null_histograms, small_world_plane
-from analysis.nulls.models import WIRING_NULLS
-from analysis.render.cells import NULL_TITLES, format_number
-from analysis.report.values import QuantityReport, SectionReport, TopologyReport
+from analysis.nulls.models import WEIGHT_NULL, WIRING_NULLS
+from analysis.render.cells import NULL_TITLES, WEIGHT_TITLES, format_number, report_notes, section_tables, verdict_rows
+from analysis.render.page import Block, Definitions, Heading, Notice, Paragraph, Picture, Table
+from analysis.render.pictures.degrees import degree_tails
+from analysis.render.pictures.inputs import first_layer_maps
+from analysis.render.pictures.modules import adjacency_matrix, module_matrix
+from analysis.render.pictures.nulls import null_histograms
+from analysis.render.pictures.small_world_plane import PlanePoint, small_world_plane
+from analysis.report.values import P_VALUE, Q_VALUE, QuantityReport, SectionReport, TopologyReport
+from analysis.report.verdicts import RULES
 
 MAX_SEARCHED_EDGES = 200_000
 """Layers with more edges are shown without modules, whose search would take minutes; pages that compute small worlds leave
@@ -291,3 +294,88 @@ def _sentence(quantity: QuantityReport) -> str:
 
 def _picture(figure: Figure, caption: str, alt: str = "") -> Picture:
     return Picture(figure, caption.strip(), alt, RESOLUTION)
+
+
+_NARROWER = {"fixed by the null": "fixed", " B=": "\nB=", " (s.e.": "\n(s.e."}
+"""What makes cells of numbers narrow enough for eleven columns."""
+
+
+def report_blocks(report: TopologyReport) -> list[Block]:
+    """A report as blocks for a page: how to read it, then for every layer and for the network its verdicts and tables.
+
+    Args:
+        report: the report.
+
+    Returns:
+        The blocks; those of a report that was interrupted begin with a notice that says so.
+    """
+    blocks = [*_notes(report), Definitions("How to read the tables", _terms(report), is_open=True)]
+    blocks.append(Definitions("The rules of the verdicts", list(RULES.items())))
+    for section in report.sections:
+        blocks += [
+            Heading(section.title),
+            Table(("property", "verdict", "numbers"), _by_side(verdict_rows(section)), texts=(0, 1, 2)),
+            *(Table(header, _narrower(rows)) for header, rows in section_tables(report, section)),
+        ]
+    return blocks
+
+
+def _notes(report: TopologyReport) -> list[Block]:
+    """What is missing in the report."""
+    notes = report_notes(report)
+    blocks: list[Block] = []
+    if report.interrupted:
+        partial = "This report is partial: the run was interrupted, and what had not been computed by then is missing."
+        blocks.append(Notice(" ".join([partial, *notes])))
+    else:
+        blocks += map(Paragraph, notes)
+    if report.replicates == 0:
+        text = "No replicates of null models were drawn: there are no p-values, and verdicts that need them are not defined."
+        blocks.append(Paragraph(text))
+    return blocks
+
+
+def _terms(report: TopologyReport) -> list[tuple[str, str]]:
+    """The words of the report's tables."""
+    quantities = [quantity for section in report.sections for quantity in section.quantities]
+    terms = [("value", "of the graph; s.e. is its standard error where it is estimated.")]
+    if any(quantity.control is not None for quantity in quantities):
+        terms.append(("control", "the value of the graph that was given to compare with: for a run, the untrained network."))
+    if report.replicates == 0:
+        return terms
+    each = "mean ± standard deviation over the B replicates of the null model:"
+    same_degrees = f"in which every neuron keeps its degree, after {report.swaps_per_edge} attempted switches per edge"
+    terms += [
+        ("B", f"number of replicates: {report.replicates} of every null model, unless a cell says otherwise."),
+        (NULL_TITLES["erdos_renyi"], f"{each} random graphs with as many neurons and edges in each layer (erdos renyi)."),
+        (NULL_TITLES["fixed_degrees"], f"{each} random graphs {same_degrees} (fixed degrees)."),
+    ]
+    if any(WEIGHT_NULL in quantity.nulls for quantity in quantities):
+        terms.append((WEIGHT_TITLES[WEIGHT_NULL], f"{each} the same edges with the weights of each layer in random order."))
+    return [
+        *terms,
+        ("z", "(value - mean) / standard deviation."),
+        ("p", f"{P_VALUE}."),
+        ("q", f"{Q_VALUE}."),
+        ("fixed", "by the construction of the null model, all its graphs have the value of the observed one."),
+        (
+            "not computed",
+            "no replicate was measured: it would cost too much, as a note above then says, or weights enter, which random "
+            "wirings do not have, or the quantity is itself a comparison with null models.",
+        ),
+    ]
+
+
+def _by_side(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Rows of verdicts, with the numbers of the targets in a line below those of the sources."""
+    return [[*first, numbers.replace(", target ", "\ntarget ", 1)] for *first, numbers in rows]
+
+
+def _narrower(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    return [[_narrow(cell) for cell in row] for row in rows]
+
+
+def _narrow(cell: str) -> str:
+    for words, shorter in _NARROWER.items():
+        cell = cell.replace(words, shorter)
+    return cell

@@ -1,12 +1,10 @@
-"""Maps of a first layer whose sources are the pixels of an image: what the network looks at.
-
-The map of the degrees is `analysis.plots.input_degree_map`; here are those of the strengths and of the receptive fields.
-"""
+"""Maps of a first layer whose sources are the pixels of an image: degrees, strengths, receptive fields."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
@@ -16,8 +14,7 @@ from analysis.graph.intake import as_bipartite
 from analysis.graph.values import BipartiteGraph
 from analysis.measures.strength import NO_WEIGHTS, strengths
 from analysis.measures.wiring_length import expected_squared_radii, field_sizes_and_radii
-from analysis.panels import not_empty, panels
-from analysis.plots import input_degree_map
+from analysis.render.pictures.style import not_empty, panels
 
 KINDS = {"positive": "positive weights", "negative": "negative weights (magnitude)", "net": "net (positive - negative)"}
 
@@ -30,8 +27,8 @@ def first_layer_maps(layers: Mapping[str, Any], image_shape: tuple[int, int]) ->
         image_shape: (height, width) of the image.
 
     Returns:
-        "degree" (`analysis.plots.input_degree_map`), "strength" where all layers have weights (`input_strength_map`), and
-        "field" (`receptive_field_map`).
+        "degree" (`input_degree_map`), "strength" if all layers have weights (`input_strength_map`), and "field"
+        (`receptive_field_map`).
 
     Raises:
         AnalysisError: no layers, a layer that cannot be taken in or has no edge, or one with another number of sources
@@ -147,4 +144,33 @@ def receptive_field_map(layers: Mapping[str, Any], image_shape: tuple[int, int])
             panel.add_patch(Circle(centre, length, fill=False, linestyle=line, edgecolor="0.35", linewidth=1.3, zorder=0))
         panel.set_title(f"{name}\nradius {radius:.2f}, random {expected:.2f}", fontsize=9)
     figure.colorbar(points, ax=axes, label="radius of the field (pixels)", shrink=0.8)
+    return figure
+
+
+def input_degree_map(degrees: Mapping[str, npt.ArrayLike], image_shape: tuple[int, int]) -> Figure:
+    """The degree of every input neuron, laid out as the image that the inputs are; all panels share one scale.
+
+    Args:
+        degrees: for every name the degrees of the inputs, shape [height * width], row by row.
+        image_shape: (height, width) of the image.
+
+    Returns:
+        A figure with a panel for every name and one colour bar.
+
+    Raises:
+        AnalysisError: no degrees, or a number of them that is not height * width.
+    """
+    height, width = image_shape
+    arrays = {name: np.asarray(values, dtype=float) for name, values in not_empty("degrees", degrees).items()}
+    for name, values in arrays.items():
+        if values.ndim != 1 or values.size != height * width:
+            raise AnalysisError(
+                f"degrees[{name!r}] has shape {values.shape}; image_shape {image_shape} needs a vector of {height * width}"
+            )
+    figure, axes = panels(len(arrays), 4, (2.3, 2.5), (0.9, 0.3))
+    highest = max(1.0, *(float(values.max()) for values in arrays.values()))
+    for panel, (name, values) in zip(axes, arrays.items(), strict=True):
+        picture = panel.imshow(values.reshape(height, width), cmap="viridis", vmin=0.0, vmax=highest)
+        panel.set(title=name, xticks=[], yticks=[])
+    figure.colorbar(picture, ax=axes, label="degree of the input neuron", shrink=0.85)
     return figure

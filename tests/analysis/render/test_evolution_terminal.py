@@ -1,4 +1,4 @@
-"""What `netsci-nn evolve` prints: tables that fit a terminal of 100 columns, and every reason once."""
+"""Tables of an evolution: they fit a terminal of 100 columns, and give every reason once."""
 
 import io
 
@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from analysis.render.cells import evenly_spread
+from analysis.render.evolution_terminal import MAX_COLUMNS, MAX_ROWS, evolution_tables
 from analysis.report.evolution import Evolution, evolve
 from netsci_nn import BipartiteTopology, generators
-from netsci_nn.cli import evolution_tables
-from netsci_nn.cli.evolution_tables import MAX_COLUMNS, MAX_ROWS, print_evolution, spread
 
 WIDTH = 100
 
@@ -23,17 +23,18 @@ def followed(n_epochs: int, step: int = 1, n_edges: int = 50) -> Evolution:
     return evolve(recorded, measures=["degree", "mixing"])
 
 
-def printed(evolution: Evolution, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def printed(evolution: Evolution) -> list[str]:
     out = io.StringIO()
-    monkeypatch.setattr(evolution_tables, "STDOUT", Console(file=out, width=WIDTH))
-    print_evolution(evolution)
+    console = Console(file=out, width=WIDTH)
+    for part in evolution_tables(evolution, "--json and --html have them all"):
+        console.print(part)
     return out.getvalue().splitlines()
 
 
 @pytest.mark.parametrize(("n_epochs", "step"), [(1, 1), (4, 1), (60, 1), (30, 1000)])
-def test_every_line_fits_and_no_word_is_broken(n_epochs: int, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_line_fits_and_no_word_is_broken(n_epochs: int, step: int) -> None:
     evolution = followed(n_epochs, step)
-    lines = printed(evolution, monkeypatch)
+    lines = printed(evolution)
     assert max(map(len, lines)) <= WIDTH
     assert not any("|" in line or line.startswith("#") for line in lines)
     words = {word for line in lines for word in line.split()}
@@ -41,8 +42,8 @@ def test_every_line_fits_and_no_word_is_broken(n_epochs: int, step: int, monkeyp
     assert names | {"Jaccard", "degrees"} <= words
 
 
-def test_layers_have_an_epoch_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = printed(followed(4), monkeypatch)
+def test_layers_have_an_epoch_a_row() -> None:
+    lines = printed(followed(4))
     first = lines.index(next(line for line in lines if line.startswith(" layer 0")))
     assert [line.split()[:4] for line in lines[first + 1 : first + 3]] == [["0", "50", "-", "-"], ["1", "50", "0.52", "0.3158"]]
     assert sum("no topology was recorded before: new edges, Jaccard." in line for line in lines) == 2  # once a layer
@@ -50,8 +51,8 @@ def test_layers_have_an_epoch_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not any("--json" in line for line in lines)
 
 
-def test_of_many_epochs_some_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = printed(followed(60), monkeypatch)
+def test_of_many_epochs_some_are_shown() -> None:
+    lines = printed(followed(60))
     rows = [line.split() for line in lines if len(line.split()) == 9 and line.split()[0].isdecimal()]
     shown = [int(row[0]) for row in rows[:MAX_ROWS]]
     assert (shown[0], shown[-1], len(rows)) == (0, 59, 2 * MAX_ROWS)
@@ -61,9 +62,9 @@ def test_of_many_epochs_some_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Not all of the 60 recorded epochs are shown; --json and --html have them all." in lines
 
 
-def test_undefined_quantities_have_their_reason_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_undefined_quantities_have_their_reason_once() -> None:
     empty = BipartiteTopology.from_edges([], 3, 2)
-    lines = printed(evolve([(0, empty), (1, empty)], measures=["degree"]), monkeypatch)
+    lines = printed(evolve([(0, empty), (1, empty)], measures=["degree"]))
     assert "The last topology has no edges." in lines
     text = " ".join(line.strip() for line in lines)
     assert "Not defined (-) at epoch 0, 1, as the graph has no edges: mean age." in text
@@ -74,8 +75,8 @@ def test_undefined_quantities_have_their_reason_once(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("most", [1, 2, 7])
 def test_spread_has_both_ends(most: int) -> None:
-    assert spread(3, 10) == [0, 1, 2]
-    chosen = spread(100, most)
+    assert evenly_spread(3, 10) == [0, 1, 2]
+    chosen = evenly_spread(100, most)
     assert len(chosen) == most
     assert chosen[0] == 0
     assert most == 1 or (chosen[-1] == 99 and np.ptp(np.diff(chosen)) <= 1)

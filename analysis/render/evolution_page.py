@@ -1,20 +1,22 @@
-"""The page of `netsci-nn evolve`: for every layer tables and pictures of what training has done to its wiring."""
+"""The page of an evolution: tables and pictures of what training has done to the wiring of every layer."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-import analysis
-from analysis import evolution_pictures as pictures
-from analysis.html import Block, Heading, Paragraph, Picture, Section, Table, page
-from analysis.network_blocks import MAX_SEARCHED_EDGES, RESOLUTION
-from analysis.render.cells import STATE_TITLES, state_cells, value_cell
+from analysis.base.errors import AnalysisError
+from analysis.graph.intake import as_layered
+from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.measures.small_world import SmallWorld, small_world
+from analysis.render.cells import STATE_TITLES, evenly_spread, state_cells, value_cell
+from analysis.render.page import Block, Heading, Paragraph, Picture, Section, Table, page
+from analysis.render.pictures import evolution as pictures
+from analysis.render.report_page import MAX_SEARCHED_EDGES, RESOLUTION
 from analysis.report.evolution import NOTE, Evolution, LayerState
-from netsci_nn.experiment.recorded import Recorded
-from netsci_nn.topology import BipartiteTopology
 
 MAX_PLANE_EPOCHS = 12
-"""Small worlds are computed at most at so many epochs of a layer."""
+"""Upper limit of epochs per layer at which small worlds are computed."""
 
 CHANGES_CAPTION = (
     "What is new: edges that the topology before does not have. What stays: edges of the first topology that are in every "
@@ -57,24 +59,25 @@ Progress = Callable[[int, int], None]
 
 
 def evolution_page(
-    title: str, recorded: Sequence[Recorded], followed: Evolution, *, nulls: int, seed: int, progress: Progress
+    title: str, recorded: Sequence[tuple[int, Any]], followed: Evolution, *, nulls: int, seed: int, progress: Progress
 ) -> str:
-    """Return the page: how to read it, a section for every layer, and one of the whole network's measures.
+    """A page that says how to read it, with a section per layer and one of the whole network's measures.
 
     Args:
         title: title of the page.
-        recorded: the recorded topologies.
-        followed: what was found in them.
+        recorded: (epoch, graph) pairs, as `evolve` took them.
+        followed: what `evolve` found in them.
         nulls: random graphs of each null model behind every point of the small-world planes, at least 1.
         seed: seed of these.
         progress: called with the number of points that are done and of those to do.
 
     Returns:
-        A complete HTML document. Cost: mostly that of `small_world` at up to `MAX_PLANE_EPOCHS` epochs of every layer.
+        A complete HTML document. Cost: mostly that of `small_world` at up to `MAX_PLANE_EPOCHS` epochs per layer.
     """
-    worlds = _small_worlds(recorded, followed, nulls, seed, progress)
+    networks = [as_layered(graph) for _, graph in recorded]
+    worlds = _small_worlds(networks, followed, nulls, seed, progress)
     sections = [Section("How to read it", [Paragraph(_what_was_recorded(followed)), Paragraph(NOTE)])]
-    for index, (layer, points) in enumerate(zip(recorded[0].layers, worlds, strict=True)):
+    for index, (layer, points) in enumerate(zip(networks[0].layers, worlds, strict=True)):
         blocks = [
             *_change_blocks(followed, index),
             *_plane_blocks(followed, index, points, nulls),
@@ -92,13 +95,8 @@ def plane_epochs(followed: Evolution) -> list[int]:
     """
     n = len(followed.epochs)
     if any(map(_is_cut, followed.layers)):
-        return [*_spread(n - 1, MAX_PLANE_EPOCHS - 1), n - 1]
-    return _spread(n, MAX_PLANE_EPOCHS)
-
-
-def _spread(n: int, most: int) -> list[int]:
-    """Of 0, ..., n - 1 at most `most` numbers, evenly spread, with both ends."""
-    return np.linspace(0, n - 1, min(n, most)).round().astype(int).tolist()
+        return [*evenly_spread(n - 1, MAX_PLANE_EPOCHS - 1), n - 1]
+    return evenly_spread(n, MAX_PLANE_EPOCHS)
 
 
 def _is_cut(states: Sequence[LayerState]) -> bool:
@@ -107,22 +105,21 @@ def _is_cut(states: Sequence[LayerState]) -> bool:
 
 
 def _small_worlds(
-    recorded: Sequence[Recorded], followed: Evolution, nulls: int, seed: int, progress: Progress
-) -> list[dict[int, analysis.SmallWorld]]:
-    """For every layer its small worlds by epoch; none where it is too large."""
+    networks: Sequence[LayeredGraph], followed: Evolution, nulls: int, seed: int, progress: Progress
+) -> list[dict[int, SmallWorld]]:
+    """For every layer its small worlds by epoch; none if it is too large."""
     chosen = plane_epochs(followed)
-    layers = [[recorded[k].layers[index] for k in chosen] for index in range(len(followed.layers))]
     searched = [max(state.n_edges for state in states) <= MAX_SEARCHED_EDGES for states in followed.layers]
     total, done = len(chosen) * sum(searched), 0
-    result: list[dict[int, analysis.SmallWorld]] = [{} for _ in layers]
+    result: list[dict[int, SmallWorld]] = [{} for _ in followed.layers]
     for index in np.flatnonzero(searched).tolist():
-        found: dict[BipartiteTopology, analysis.SmallWorld] = {}
-        for k, topology in zip(chosen, layers[index], strict=True):
-            # A topology that has not changed keeps its point, which other random graphs would move.
-            if topology not in found:
-                (layer,) = analysis.as_layered(topology).layers
-                found[topology] = analysis.small_world(layer, np.random.default_rng((seed, index, k)), nulls)
-            result[index][followed.epochs[k]] = found[topology]
+        found: dict[BipartiteGraph, SmallWorld] = {}
+        for k in chosen:
+            # A layer that has not changed keeps its point, which other random graphs would move.
+            layer = networks[k].layers[index]
+            if layer not in found:
+                found[layer] = small_world(layer, np.random.default_rng((seed, index, k)), nulls)
+            result[index][followed.epochs[k]] = found[layer]
             progress(done := done + 1, total)
     return result
 
@@ -150,14 +147,14 @@ def _change_blocks(followed: Evolution, index: int) -> list[Block]:
     return [*blocks, Picture(pictures.age_histogram(ages), text, f"Ages of the edges of layer {index}", RESOLUTION)]
 
 
-def _plane_blocks(followed: Evolution, index: int, points: Mapping[int, analysis.SmallWorld], nulls: int) -> list[Block]:
+def _plane_blocks(followed: Evolution, index: int, points: Mapping[int, SmallWorld], nulls: int) -> list[Block]:
     """The small-world plane of one layer with its numbers, or why there is none."""
     if not points:
         return [Paragraph(f"The small-world plane is left out above {MAX_SEARCHED_EDGES} edges.")]
     cut = _is_cut(followed.layers[index])
     try:
         plane = pictures.training_plane(points, f"layer {index}", is_cut=cut)
-    except analysis.AnalysisError as error:
+    except AnalysisError as error:
         return [Paragraph(f"The small-world plane is not drawn: {error}.")]
     listed = ", ".join(map(str, points))
     is_thinned = len(points) < len(followed.epochs)
@@ -172,7 +169,7 @@ def _plane_blocks(followed: Evolution, index: int, points: Mapping[int, analysis
     ]
 
 
-def _point_cells(point: analysis.SmallWorld) -> list[str]:
+def _point_cells(point: SmallWorld) -> list[str]:
     random = point.fixed_degrees
     clustering = (point.clustering, random.clustering, point.clustering_lattice)
     length = (point.path_length, random.path_length, point.path_length_lattice)

@@ -94,21 +94,22 @@ def plain(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def logarithmic(axes: Axes, x: tuple[float, float], y: tuple[float, float]) -> None:
-    """Both axes logarithmic, the horizontal one with plain numbers.
-
-    Args:
-        axes: the panel.
-        x: limits of the horizontal axis, above 0.
-        y: limits of the vertical axis, above 0.
-    """
-    axes.set(xscale="log", yscale="log", xlim=x, ylim=y)
-    is_wide = x[1] / x[0] >= _MANY_TICKS
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if is_wide else MaxNLocator(6, integer=True))
+def log_log(axes: Axes) -> None:
+    """Both axes logarithmic, the horizontal one with plain numbers."""
+    axes.set(xscale="log", yscale="log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    if not is_wide:
+
+
+def limited(axes: Axes, x: tuple[float, float], y: tuple[float, float]) -> None:
+    """Plain logarithmic axes with these limits, all above 0."""
+    log_log(axes)
+    axes.set(xlim=x, ylim=y)
+    if x[1] / x[0] < _MANY_TICKS:
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.xaxis.set_minor_locator(NullLocator())
+    plain(axes)
 
 
 def halo(width: float = 2.5) -> list[AbstractPathEffect]:
@@ -162,3 +163,14 @@ def label_points(axes: Axes, labels: Sequence[tuple[str, float, float, str]], ob
         leader = {"arrowstyle": "-", "color": colour, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2}
         axes.annotate(text, (x, y), (best - here) / pixels, textcoords="offset points", ha="center", va="center", zorder=6,
                       fontsize=_LABEL_SIZE, color=colour, path_effects=halo(), arrowprops=leader)  # fmt: skip
+
+
+STYLES = tuple(
+    zip(
+        ("#1b4f9c", "#c0392b", "#1e8449", "#7d3c98", "#b9770e", "#34495e", "#117a8b", "#6e2c00"),
+        ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (6, 2, 1, 2))),
+        ("o", "s", "^", "D", "v", "P", "X", "*"),
+        strict=True,
+    )
+)
+"""Colour, line style and marker; each alone tells the curves apart."""

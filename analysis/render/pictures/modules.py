@@ -13,7 +13,7 @@ from analysis.graph.arrays import FloatArray, LongArray
 from analysis.graph.intake import as_bipartite
 from analysis.graph.values import BipartiteGraph
 from analysis.measures.community import Modules
-from analysis.panels import halo, panels
+from analysis.render.pictures.style import halo, panels
 
 CELLS = 250
 """Cells a side of an adjacency picture at most; where there are more neurons, a cell shows the share of joined pairs."""
