@@ -61,7 +61,9 @@ def as_layered(graph: Any) -> LayeredGraph:
     if sparse.issparse(graph):
         return LayeredGraph((_from_scipy(graph),))
     if all(hasattr(graph, name) for name in ("n_in", "n_out", "src", "dst")):
-        return LayeredGraph((_from_topology(graph),))
+        if not isinstance(graph, BipartiteGraph):
+            graph = BipartiteGraph(graph.n_in, graph.n_out, graph.src, graph.dst, _weights_of(graph))
+        return LayeredGraph((graph,))
     raise AnalysisError(
         f"graph is a {type(graph).__name__}; an igraph or networkx graph, a scipy sparse biadjacency [n_out, n_in], "
         "an object with n_in, n_out, src and dst, or a list of these is needed"
@@ -84,12 +86,6 @@ def as_bipartite(graph: Any) -> BipartiteGraph:
     if len(network.layers) != 1:
         raise AnalysisError(f"graph has {len(network.layers)} layers; exactly one is needed here")
     return network.layers[0]
-
-
-def _from_topology(topology: Any) -> BipartiteGraph:
-    if isinstance(topology, BipartiteGraph):
-        return topology
-    return BipartiteGraph(topology.n_in, topology.n_out, topology.src, topology.dst, _weights_of(topology))
 
 
 def _weights_of(topology: Any) -> npt.NDArray[Any] | None:

@@ -6,9 +6,9 @@ from analysis.base.quantity import Quantities, Quantity, defined, undefined
 from analysis.graph.arrays import FloatArray
 from analysis.graph.intake import takes_any_graph
 from analysis.graph.neighbours import SIDES, Side, check_side
-from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.graph.values import BipartiteGraph
 from analysis.measures._overlaps import SideOverlaps, side_overlaps
-from analysis.measures.measure import Measure, takes_any_layer
+from analysis.measures.measure import Measure, on_folded, takes_any_layer
 
 LATAPY_MODES = ("dot", "min", "max")
 """What the number of common neighbours is divided by: the size of the union, the smaller, or the larger degree."""
@@ -90,21 +90,8 @@ def _latapy_values(overlaps: SideOverlaps) -> FloatArray:
     return overlaps.sums / np.maximum(overlaps.partners, 1)[:, None]
 
 
-def _latapy_quantities(side: Side, overlaps: SideOverlaps) -> dict[str, Quantity]:
-    """Averages over all neurons of the side, those without second neighbours counting 0."""
-    names = [f"{side}_latapy_{mode}_clustering" for mode in LATAPY_MODES]
-    if not overlaps.partners.any():
-        return dict.fromkeys(names, undefined(f"no two {side}s share a neighbour"))
-    return {name: defined(value) for name, value in zip(names, _latapy_values(overlaps).mean(axis=0), strict=True)}
-
-
 def _clustering(cycles: int, paths: int) -> Quantity:
     return undefined("there is no path of length 3") if paths == 0 else defined(4 * cycles / paths)
-
-
-def _network_clustering(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
-    """`clustering` of the folded network; formulas, ranges, sources and cost are those of `clustering`."""
-    return clustering(network.folded, rng)
 
 
 @takes_any_layer
@@ -136,8 +123,12 @@ def clustering(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
         "robins_alexander_clustering": _clustering(cycles, paths),
     }
     for side, pairs in overlaps.items():
-        result |= _latapy_quantities(side, pairs)
+        # Over all neurons of the side, those without second neighbours counting 0.
+        names = [f"{side}_latapy_{mode}_clustering" for mode in LATAPY_MODES]
+        values = map(defined, _latapy_values(pairs).mean(axis=0))
+        missing = undefined(f"no two {side}s share a neighbour")
+        result |= dict(zip(names, values, strict=True)) if pairs.partners.any() else dict.fromkeys(names, missing)
     return result
 
 
-MEASURE = Measure("clustering", clustering, network=_network_clustering)
+MEASURE = Measure("clustering", clustering, network=on_folded(clustering))

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from scipy import stats
 
 from analysis.base.checks import check_count
 from analysis.base.errors import AnalysisError
@@ -110,12 +111,10 @@ def degree_entropy(degrees: LongArray) -> Quantity:
         AnalysisError: as `checked_degrees`.
     """
     degrees = checked_degrees(degrees, at_least=1)
-    values, counts = np.unique(degrees[degrees > 0], return_counts=True)
-    if values.size == 0:
+    if not degrees.any():
         return undefined("every degree is 0")
-    shares = values / degrees.sum()
-    # Adding 0 turns the -0.0 of a single neuron into 0.
-    return defined(-(counts * shares * np.log(shares)).sum() + 0.0)
+    # Sorted, so that the labels do not influence the rounding; adding 0 turns the -0.0 of a single neuron into 0.
+    return defined(stats.entropy(np.sort(degrees)) + 0.0)
 
 
 def _heterogeneity(prefix: str, degrees: LongArray) -> dict[str, Quantity]:

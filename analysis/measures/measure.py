@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from analysis.base.checks import as_generator
-from analysis.base.quantity import Quantities
+from analysis.base.quantity import Quantities, undefined
 from analysis.graph.intake import as_bipartite
-from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.graph.values import BipartiteGraph, LayeredGraph, missing_weights
 from analysis.nulls.models import WEIGHT_NULL
 
 LayerFunction = Callable[[BipartiteGraph, np.random.Generator], Quantities]
@@ -26,6 +26,19 @@ def takes_any_layer(function: LayerFunction) -> AnyLayerFunction:
     @wraps(function)
     def measure(graph: Any, rng: int | np.random.Generator) -> Quantities:
         return function(as_bipartite(graph), as_generator(rng))
+
+    return measure
+
+
+def on_folded(layer: AnyLayerFunction, *, needs_weights: bool = False) -> NetworkFunction:
+    """The same measure of a whole network as one bipartite graph (`LayeredGraph.folded`).
+
+    If it needs weights and a layer has none, the reason names that layer.
+    """
+
+    def measure(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
+        quantities, reason = layer(network.folded, rng), missing_weights(network.layers)
+        return quantities if reason is None or not needs_weights else dict.fromkeys(quantities, undefined(reason))
 
     return measure
 

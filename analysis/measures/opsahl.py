@@ -9,9 +9,9 @@ from analysis.base.quantity import Quantities, Quantity, defined, undefined
 from analysis.graph.arrays import FloatArray, LongArray
 from analysis.graph.intake import takes_any_graph
 from analysis.graph.neighbours import SIDES, NeighbourLists, Side, check_side, edge_magnitudes, neighbour_lists
-from analysis.graph.values import NO_WEIGHTS, BipartiteGraph, LayeredGraph, missing_weights
+from analysis.graph.values import NO_WEIGHTS, BipartiteGraph
 from analysis.measures._four_paths import EXACT_WORK, FourPaths, all_walks, are_closed, draw_walks, four_paths
-from analysis.measures.measure import EVERYTHING, Measure, takes_any_layer
+from analysis.measures.measure import EVERYTHING, Measure, on_folded, takes_any_layer
 
 SAMPLED_PATHS = 65_536
 """Paths in a sample; a standard error is then at most 0.002."""
@@ -74,11 +74,6 @@ def _share(closed: npt.NDArray[np.bool_]) -> tuple[float, float]:
     return x / n, math.sqrt(centre * (1 - centre) / (n + 4))
 
 
-def _network_opsahl(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
-    """`opsahl` of the folded network; formulas, ranges, source and cost are those of `opsahl`."""
-    return opsahl(network.folded, rng)
-
-
 @takes_any_layer
 def opsahl(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
     """Opsahl's C* of both sides: closed 4-paths / 4-paths, in [0, 1].
@@ -106,7 +101,7 @@ def opsahl(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
 MEASURE = Measure(
     "opsahl",
     opsahl,
-    network=_network_opsahl,
+    network=on_folded(opsahl),
     null_edge_limit=2000,
     governed_by=frozenset({"source_opsahl_clustering", "target_opsahl_clustering"}),
 )
@@ -179,12 +174,6 @@ def _weighted_share(values: FloatArray, closed: np.ndarray, is_exact: bool) -> Q
     return defined(share, float(np.sqrt((residuals**2).sum()) / values.sum()))
 
 
-def _network_weighted_opsahl(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
-    """`weighted_opsahl` of the whole network as one bipartite graph; see `LayeredGraph.folded`."""
-    quantities, reason = weighted_opsahl(network.folded, rng), missing_weights(network.layers)
-    return quantities if reason is None else dict.fromkeys(quantities, undefined(reason))
-
-
 @takes_any_layer
 def weighted_opsahl(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
     """Opsahl's weighted C* of both sides: the value of the closed 4-paths divided by that of all, in [0, 1].
@@ -207,5 +196,9 @@ def weighted_opsahl(graph: BipartiteGraph, rng: np.random.Generator) -> Quantiti
 
 
 WEIGHTED = Measure(
-    "weighted_opsahl", weighted_opsahl, network=_network_weighted_opsahl, weighted=EVERYTHING, null_edge_limit=2000
+    "weighted_opsahl",
+    weighted_opsahl,
+    network=on_folded(weighted_opsahl, needs_weights=True),
+    weighted=EVERYTHING,
+    null_edge_limit=2000,
 )

@@ -274,27 +274,20 @@ def _path_quantities(graph: BipartiteGraph, layer_sizes: Sequence[int], rng: np.
     sums, n_joined = _sums(graph, rng, EXACT_LIMIT, SAMPLED_BATCHES)
     length, efficiency = _mean_distance(sums, n_joined), _efficiency(sums, n_joined, n)
     shortest, most = path_bounds(layer_sizes)
+    assert efficiency.value is not None
+    # Rounding may put a complete graph a little beyond its own bounds.
+    excess = length if length.value is None else defined(max(0.0, length.value - shortest), length.standard_error)
+    ratio_error = None if efficiency.standard_error is None else efficiency.standard_error / most
     return {
         "average_path_length": length,
         "path_length_minimum": defined(shortest),
-        "path_length_excess": _excess(length, shortest) if component.size == 1 else undefined("the graph is not connected"),
+        "path_length_excess": excess if component.size == 1 else undefined("the graph is not connected"),
         "global_efficiency": efficiency,
         "efficiency_maximum": defined(most),
-        "efficiency_ratio": _scaled(efficiency, most),
+        "efficiency_ratio": defined(min(1.0, efficiency.value / most), ratio_error),
         "reachable_pair_fraction": defined(int((component * (component - 1)).sum()) / (n * (n - 1))),
         "giant_component_size": defined(component.max()),
     }
-
-
-def _excess(length: Quantity, shortest: float) -> Quantity:
-    # Rounding may put a complete graph a little below its own bound.
-    return length if length.value is None else defined(max(0.0, length.value - shortest), length.standard_error)
-
-
-def _scaled(efficiency: Quantity, most: float) -> Quantity:
-    assert efficiency.value is not None
-    error = None if efficiency.standard_error is None else efficiency.standard_error / most
-    return defined(min(1.0, efficiency.value / most), error)
 
 
 MEASURE = Measure("paths", paths, network=_network_paths, fixed_by={"erdos_renyi": _BOUNDS, "fixed_degrees": _BOUNDS})

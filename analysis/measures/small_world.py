@@ -19,8 +19,8 @@ from analysis.measures.clustering import robins_alexander_clustering
 from analysis.measures.measure import Measure, takes_any_layer
 from analysis.measures.paths import average_path_length, component_sizes
 from analysis.nulls.lattice import ring_lattice
-from analysis.nulls.models import erdos_renyi, randomise_layers
-from analysis.nulls.switching import SWAPS_PER_EDGE, fixed_degrees
+from analysis.nulls.models import WIRING_NULLS, randomise_layers
+from analysis.nulls.switching import SWAPS_PER_EDGE
 
 ClusteringAndLength = tuple[Quantity, Quantity]
 
@@ -128,8 +128,10 @@ def small_world(
     generator = as_generator(rng)
     observed = clustering_and_path_length(graph, generator)
     ordered = clustering_and_path_length(ring_lattice(graph, generator, swaps_per_edge), generator)
-    kept = [clustering_and_path_length(fixed_degrees(graph, generator, swaps_per_edge), generator) for _ in range(nulls)]
-    random = [clustering_and_path_length(erdos_renyi(graph, generator), generator) for _ in range(nulls)]
+    kept, random = (
+        reference_pairs(LayeredGraph((graph,)), null, nulls, generator, swaps_per_edge)["layer 0"]
+        for null in WIRING_NULLS[::-1]
+    )
     return SmallWorld(
         *observed, *ordered, small_world_reference(observed, ordered, kept), small_world_reference(observed, ordered, random)
     )
@@ -292,20 +294,13 @@ CONTROL_REPLICATES = 20
 """Replicates behind the indices of a control, which has no other use for them."""
 
 
-def control_pairs(network: LayeredGraph, rng: np.random.Generator, nulls: int) -> dict[str, list[ClusteringAndLength]]:
-    """Clustering and path length of a few random networks with the degrees of a control.
-
-    Args:
-        network: the control.
-        rng: the generator.
-        nulls: replicates of the report; no more than these are drawn, nor more than `CONTROL_REPLICATES`.
-
-    Returns:
-        (C, L) of every replicate by section, "layer 0", ..., and "network" where there are several layers.
-    """
+def reference_pairs(
+    network: LayeredGraph, null: str, replicates: int, rng: np.random.Generator, swaps_per_edge: int = SWAPS_PER_EDGE
+) -> dict[str, list[ClusteringAndLength]]:
+    """(C, L) of every replicate of a null model by section: "layer 0", ..., and "network" if there are several layers."""
     result: dict[str, list[ClusteringAndLength]] = {}
-    for _ in range(min(nulls, CONTROL_REPLICATES)):
-        drawn = randomise_layers(network, REFERENCE, rng)
+    for _ in range(replicates):
+        drawn = randomise_layers(network, null, rng, swaps_per_edge)
         graphs = {f"layer {index}": layer for index, layer in enumerate(drawn.layers)}
         if len(drawn.layers) > 1:
             graphs["network"] = drawn.folded

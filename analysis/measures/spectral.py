@@ -6,11 +6,10 @@ import numpy as np
 from scipy import sparse
 
 from analysis.base.quantity import Quantities, Quantity, defined, undefined
-from analysis.graph.arrays import FloatArray
 from analysis.graph.intake import takes_any_graph
 from analysis.graph.singular import largest_singular_values
-from analysis.graph.values import BipartiteGraph, LayeredGraph
-from analysis.measures.measure import Measure, takes_any_layer
+from analysis.graph.values import BipartiteGraph
+from analysis.measures.measure import Measure, on_folded, takes_any_layer
 
 
 @takes_any_graph
@@ -30,12 +29,6 @@ def normalised_biadjacency(graph: BipartiteGraph) -> sparse.csr_array:
     data = 1.0 / np.sqrt(graph.in_degrees[graph.dst].astype(np.float64) * graph.out_degrees[graph.src])
     ends = (place_in_rows[graph.dst], place_in_columns[graph.src])
     return sparse.csr_array((data, ends), shape=(int(rows.sum()), int(columns.sum())))
-
-
-def _leading_vector(graph: BipartiteGraph) -> FloatArray:
-    """The singular vector of the 1, sqrt(degrees), on the smaller side of the normalised biadjacency."""
-    rows, columns = graph.in_degrees[graph.in_degrees > 0], graph.out_degrees[graph.out_degrees > 0]
-    return np.sqrt(rows if rows.size <= columns.size else columns)
 
 
 @takes_any_graph
@@ -71,8 +64,11 @@ def _normalised_second(graph: BipartiteGraph, rng: np.random.Generator) -> Quant
     matrix = normalised_biadjacency(graph)
     if min(matrix.shape) < 2:
         return undefined("a side has fewer than 2 neurons with edges")
+    # The singular vector of the 1 is sqrt(degrees), on the smaller side.
+    rows, columns = graph.in_degrees[graph.in_degrees > 0], graph.out_degrees[graph.out_degrees > 0]
+    leading = np.sqrt(rows if rows.size <= columns.size else columns)
     # Rounding may put the 1 of a second component a little above 1.
-    return defined(min(1.0, largest_singular_values(matrix, 2, rng, _leading_vector(graph))[1]))
+    return defined(min(1.0, largest_singular_values(matrix, 2, rng, leading)[1]))
 
 
 def _gap(first: Quantity, second: Quantity) -> Quantity:
@@ -85,11 +81,6 @@ def _ratio(numerator: Quantity, divisor: Quantity, reason: str) -> Quantity:
     if numerator.value is None or divisor.value is None:
         return numerator if numerator.value is None else divisor
     return undefined(reason) if divisor.value == 0 else defined(numerator.value / divisor.value)
-
-
-def _network_spectral(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
-    """`spectral` of the folded network; formulas, ranges, sources and cost are those of `spectral`."""
-    return spectral(network.folded, rng)
 
 
 _BOUND = frozenset({"ramanujan_bound"})
@@ -128,4 +119,4 @@ def spectral(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
     }
 
 
-MEASURE = Measure("spectral", spectral, network=_network_spectral, fixed_by={"erdos_renyi": _BOUND, "fixed_degrees": _BOUND})
+MEASURE = Measure("spectral", spectral, network=on_folded(spectral), fixed_by={"erdos_renyi": _BOUND, "fixed_degrees": _BOUND})

@@ -11,8 +11,8 @@ from analysis.base.quantity import Quantities, Quantity, defined, undefined
 from analysis.graph.arrays import FloatArray
 from analysis.graph.intake import takes_any_graph
 from analysis.graph.neighbours import SIDES, NeighbourLists, Side, check_side, edge_magnitudes, neighbour_lists
-from analysis.graph.values import NO_WEIGHTS, BipartiteGraph, LayeredGraph, missing_weights
-from analysis.measures.measure import EVERYTHING, Measure, takes_any_layer
+from analysis.graph.values import NO_WEIGHTS, BipartiteGraph
+from analysis.measures.measure import EVERYTHING, Measure, on_folded, takes_any_layer
 
 
 @numba.njit(cache=True, nogil=True)
@@ -78,12 +78,6 @@ def ruzicka_clustering(graph: BipartiteGraph, side: Side) -> tuple[FloatArray, b
     return means, bool(is_any)
 
 
-def _network_ruzicka(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
-    """`weighted_clustering` of the whole network as one bipartite graph; see `LayeredGraph.folded`."""
-    quantities, reason = weighted_clustering(network.folded, rng), missing_weights(network.layers)
-    return quantities if reason is None else dict.fromkeys(quantities, undefined(reason))
-
-
 @takes_any_layer
 def weighted_clustering(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
     """Weighted Latapy clustering of both sides: the means of `ruzicka_clustering` over all neurons of a side.
@@ -106,4 +100,6 @@ def weighted_clustering(graph: BipartiteGraph, rng: np.random.Generator) -> Quan
     return result
 
 
-MEASURE = Measure("weighted_clustering", weighted_clustering, network=_network_ruzicka, weighted=EVERYTHING)
+MEASURE = Measure(
+    "weighted_clustering", weighted_clustering, network=on_folded(weighted_clustering, needs_weights=True), weighted=EVERYTHING
+)

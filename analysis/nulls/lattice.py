@@ -99,7 +99,9 @@ def ring_lattice(graph: BipartiteGraph, rng: int | np.random.Generator, swaps_pe
     source_angles, target_angles = _angles(graph.out_degrees), _angles(graph.in_degrees)
     reach = (graph.out_degrees, graph.in_degrees)
     made: list[int] = []
-    while len(made) < MAX_SWEEPS and not _has_stalled(made, start.n_edges):
+    while len(made) < MAX_SWEEPS:
+        if len(made) >= _PATIENCE and sum(made[-_PATIENCE:]) < _STALLED * start.n_edges:
+            break
         made.append(_sweep(src, dst, graph.n_in, source_angles, target_angles, reach, bitmap, generator))
         # Switches keep the mean of the signed arcs (but for those that cross the far side), so it is rotated away.
         arcs = target_angles[dst] - source_angles[src]
@@ -110,7 +112,3 @@ def ring_lattice(graph: BipartiteGraph, rng: int | np.random.Generator, swaps_pe
 def _angles(degrees: LongArray) -> FloatArray:
     """The middle of each neuron's share of the edges, shape [n], in [0, 1]."""
     return np.asarray((np.cumsum(degrees) - 0.5 * degrees) / degrees.sum())
-
-
-def _has_stalled(made: list[int], n_edges: int) -> bool:
-    return len(made) >= _PATIENCE and sum(made[-_PATIENCE:]) < _STALLED * n_edges

@@ -7,8 +7,8 @@ import numpy as np
 from analysis.base.quantity import Quantities, Quantity, undefined
 from analysis.graph.values import LayeredGraph
 from analysis.measures.measure import Measure
+from analysis.measures.small_world import CONTROL_REPLICATES, REFERENCE, index_quantities, reference_pairs, without_replicates
 from analysis.measures.small_world import NAME as SMALL_WORLD
-from analysis.measures.small_world import REFERENCE, control_pairs, index_quantities, without_replicates
 from analysis.measures.wiring_length import NAME as WIRING
 from analysis.report.replicates import Key, Replicates, measure_section, section_edges, small_world_pairs
 
@@ -66,7 +66,7 @@ def observe_control(
     observe(start, measures, rng, nulls, found)
     if nulls and _has_indices(measures):
         pairs = small_world_pairs(start, found, rng)
-        for section, replicates in control_pairs(start, rng, nulls).items():
+        for section, replicates in reference_pairs(start, REFERENCE, min(nulls, CONTROL_REPLICATES), rng).items():
             found |= _named(section, index_quantities(pairs[section], _lattice(found, section), replicates))
 
 
