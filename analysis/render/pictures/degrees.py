@@ -46,9 +46,10 @@ def degree_tails(
 ) -> Figure:
     """P(degree >= k) of each side, with the fitted power law, its alternatives, and what a random layer would show.
 
-    The laws are fitted to the tail that the power law's own fit chooses (degrees of at least xmin), and scaled by the
-    share of the neurons in it. The grey band holds, at each degree by itself, the middle 95 % of uniformly random layers
-    with the same sides and number of edges; see `random_degree_band`.
+    The laws are fitted to the tail that the power law's own fit chooses (degrees of at least xmin), and scaled by the share
+    of the neurons in it. They are this package's, not those of `powerlaw`, which has no finite likelihoods for steep tails
+    and knows no binomial; `fit_power_law(degrees).to_powerlaw()` gives its pictures. The grey band holds, at each degree by
+    itself, the middle 95 % of uniformly random layers with the same sides and number of edges; see `random_degree_band`.
 
     Args:
         graph: one layer, of any kind that `as_bipartite` takes.
@@ -59,8 +60,8 @@ def degree_tails(
 
     Returns:
         A figure on logarithmic axes with a column for sources and one for targets: above all degrees with the power law,
-        below the tail with all laws. Where no power law can be fitted, the heading says why, and the lower panel is blank,
-        or left out where that is so on both sides. Cost about 0.5 s for the fits of a side.
+        below the tail with all laws. If no power law can be fitted, the heading says why, and the lower panel is blank, or
+        left out if that is so on both sides. Cost about 0.5 s for the fits of a side.
 
     Raises:
         AnalysisError: the graph has no edge or cannot be taken in, an alternative is unknown, or too few replicates.
