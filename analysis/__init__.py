@@ -1,10 +1,12 @@
-"""Network science of sparse layers: measures of bipartite graphs, beside the null models that give them a meaning.
+"""Network science of sparse layers: measures of bipartite graphs, beside null models and with verdicts.
 
     report = analysis.describe(graph, nulls=200, rng=0)
-    report.to_markdown()
+    print(report.to_markdown())
 
-Matrices have the shape [n_out, n_in]: targets are rows, as in a PyTorch weight. Importing this package only defines and
-registers.
+Matrices have the shape [n_out, n_in]: targets are rows, as in a PyTorch weight. The rooms, each of which imports only those
+before it: `base` (errors, quantities), `graph` (layers and networks, and what becomes one), `nulls` (null models) and `tails`
+(power-law statistics), `measures` (one per file), `report` (describe, compare, evolve), `render` (Markdown, tables, pages,
+pictures).
 """
 
 from analysis.base.errors import AnalysisError

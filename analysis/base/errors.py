@@ -2,5 +2,4 @@
 
 
 class AnalysisError(ValueError):
-    """A graph or an argument that cannot be analysed; the sentence names the argument, its value and what is
-    allowed."""
+    """A graph or an argument that cannot be analysed; the sentence names the argument, its value and what is allowed."""

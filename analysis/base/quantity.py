@@ -10,9 +10,9 @@ class Quantity:
     """A finite number, or "not defined" with a reason; never a nan that somebody has to guess about.
 
     Attributes:
-        value: the number, or None where it is not defined.
+        value: the number, or None if it is not defined.
         standard_error: of an estimate from a sample; None for an exact value.
-        reason: why the value is not defined; None where it is.
+        reason: why the value is not defined; None if it is.
     """
 
     value: float | None
@@ -28,14 +28,10 @@ Quantities = Mapping[str, Quantity]
 
 
 def defined(value: float, standard_error: float | None = None) -> Quantity:
-    """A quantity that has a value; a value that is not finite becomes "not defined" instead.
+    """A quantity with this value; "not defined" if it is not finite.
 
-    Args:
-        value: the number.
-        standard_error: its standard error where it is an estimate.
-
-    Returns:
-        The quantity.
+    >>> defined(0.5)
+    Quantity(value=0.5, standard_error=None, reason=None)
     """
     number = float(value)
     if not math.isfinite(number):
@@ -44,12 +40,5 @@ def defined(value: float, standard_error: float | None = None) -> Quantity:
 
 
 def undefined(reason: str) -> Quantity:
-    """A quantity without a value.
-
-    Args:
-        reason: why, as a clause that can follow "not defined: ".
-
-    Returns:
-        The quantity.
-    """
+    """A quantity without a value; the reason is a clause that can follow "not defined"."""
     return Quantity(None, reason=reason)

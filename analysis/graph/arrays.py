@@ -15,14 +15,10 @@ BoolArray = npt.NDArray[np.bool_]
 
 
 def as_array(values: Any) -> npt.NDArray[Any]:
-    """A numpy array of what a user passed, whatever it is.
+    """A numpy array of what a user passed, of any shape and kind.
 
-    Args:
-        values: anything; a tensor of torch is taken off its autograd graph and its device (and torch is not imported).
-
-    Returns:
-        The array, of any shape. Text, complex numbers and lists of unequal length give an array of objects, which keeps
-        every entry as it is.
+    A tensor is taken off its autograd graph and its device (torch is not imported). Text, complex numbers and lists of unequal
+    length give an array of objects, which keeps every entry as it is.
     """
     if hasattr(values, "detach"):
         values = values.detach().cpu()
@@ -36,14 +32,7 @@ def as_array(values: Any) -> npt.NDArray[Any]:
 
 
 def first_not_finite(array: npt.NDArray[Any]) -> int | None:
-    """Where a 1-D array holds something else than a finite real number.
-
-    Args:
-        array: as `as_array` returns it, of shape [n].
-
-    Returns:
-        The first such position, or None. Cost O(n).
-    """
+    """Position of the first entry of a 1-D array that is no finite real number, or None."""
     if array.dtype.kind in "biuf":
         bad = np.flatnonzero(~np.isfinite(array))
     else:
@@ -57,17 +46,9 @@ def _is_finite(value: Any) -> bool:
 
 
 def checked_degrees(degrees: Any, at_least: int = 0) -> npt.NDArray[Any]:
-    """Degrees as a user passed them, known to be degrees.
+    """The degrees as an array of whole numbers of at least 0, at least so many; an AnalysisError if they are not.
 
-    Args:
-        degrees: whole numbers of at least 0, of shape [n]; floats are taken where they are whole.
-        at_least: how many there must be.
-
-    Returns:
-        int64 of shape [n], float64 where they were given as something that int64 does not hold. Cost O(n).
-
-    Raises:
-        AnalysisError: something else than a whole number of at least 0, another shape, or too few.
+    int64 of shape [n], or float64 if they were given as a type that int64 does not hold; floats are taken if they are whole.
     """
     array = as_array(degrees)
     if array.ndim != 1 or array.dtype.kind not in "iuf":

@@ -1,4 +1,4 @@
-"""Whatever a user holds (igraph, networkx, scipy, a topology) becomes a `LayeredGraph`, or an error of one sentence.
+"""Whatever a user holds (igraph, networkx, scipy, a topology, a sparse layer) becomes a `LayeredGraph`, or an error.
 
 No loop of Python runs over edges: igraph and networkx hand their lists over to numpy inside C iterators.
 """
@@ -27,7 +27,7 @@ def as_layered(graph: Any) -> LayeredGraph:
         graph: one of
 
             - an igraph graph whose vertices carry the boolean attribute `type` (False = source, True = target), or the
-              integer attribute `layer` (0..L; edge attribute `layer`, if present, is that of the edge's lower end);
+              integer attribute `layer` (0..L; the edge attribute `layer`, if present, is that of the edge's lower end);
             - a networkx graph whose nodes carry `bipartite` (0 = source, 1 = target), or `layer`;
             - a scipy sparse biadjacency of shape [n_out, n_in]: **targets are rows, sources are columns**, as in a
               PyTorch weight. Every stored entry is an edge, a stored zero too; entries that are not boolean become the
@@ -36,19 +36,23 @@ def as_layered(graph: Any) -> LayeredGraph:
               topology, or a sparse layer of torch. One number per edge keeps its sign; a kernel per edge
               ([n_edges, ...]) counts with the layer's `strength()`, or, without such a method, with its L2 norm. An edge
               that the mask `active` (bool of shape [n_edges]) switches off has the weight 0;
-            - a list or tuple of these, one a layer.
+            - a list or tuple of these, one per layer.
 
-            Within a group neurons keep the order that their vertices have, and groups are numbered without gaps. The edge
-            attribute `weight` is taken over where present. In a directed graph every edge must point from a source to a
-            target, or from layer l to layer l + 1; an undirected one says nothing about direction.
+            Within a group neurons keep the order of their vertices, and groups are numbered without gaps. The edge attribute
+            `weight` is taken over if present. In a directed graph every edge must point from a source to a target, or from
+            layer l to layer l + 1; an undirected one says nothing about direction.
 
     Returns:
         The layers, one or more.
 
     Raises:
-        AnalysisError: a side is empty, an edge does not join two consecutive groups, an edge is repeated or points
-            backward, an attribute is missing or malformed, a weight is not a finite real number, or the kind of object is
-            not known.
+        AnalysisError: a side is empty, an edge does not join two consecutive groups, an edge is repeated or points backward,
+            an attribute is missing or malformed, a weight is not a finite real number, or the kind of object is not known.
+
+    >>> import scipy.sparse
+    >>> network = as_layered(scipy.sparse.csr_array([[0.5, 0.0, -1.0], [0.0, 2.0, 0.0]]))
+    >>> network.layer_sizes, network.layers[0].weights.tolist()
+    ((3, 2), [0.5, -1.0, 2.0])
     """
     if isinstance(graph, LayeredGraph):
         return graph
@@ -71,16 +75,11 @@ def as_layered(graph: Any) -> LayeredGraph:
 
 
 def as_bipartite(graph: Any) -> BipartiteGraph:
-    """Take in a graph that must be a single layer.
+    """Take in a graph that must be a single layer; otherwise as `as_layered`.
 
-    Args:
-        graph: as for `as_layered`.
-
-    Returns:
-        The layer.
-
-    Raises:
-        AnalysisError: as for `as_layered`, or the graph has several layers.
+    >>> import networkx
+    >>> as_bipartite(networkx.complete_bipartite_graph(3, 2)).n_edges
+    6
     """
     network = as_layered(graph)
     if len(network.layers) != 1:
@@ -124,15 +123,7 @@ def _from_scipy(matrix: Any) -> BipartiteGraph:
 
 
 class _Edges(NamedTuple):
-    """The edges of a graph as they came, between vertices that are numbered 0, 1, ...
-
-    Attributes:
-        ends: the two vertices of every edge, int64 of shape [n_edges, 2].
-        is_directed: whether edges point from the first to the second.
-        groups: group of every vertex, int64 of shape [n_vertices].
-        attribute: the vertex attribute that gave the groups.
-        labels: what the user calls every vertex.
-    """
+    """Edges as they came, between vertices that are numbered 0, 1, ..., with the groups and the names of the vertices."""
 
     ends: LongArray
     is_directed: bool
@@ -299,14 +290,7 @@ R = TypeVar("R")
 
 
 def takes_any_graph(function: Callable[Concatenate[BipartiteGraph, P], R]) -> Callable[Concatenate[Any, P], R]:
-    """Let the first argument be any single layer that `analysis.graph.intake.as_bipartite` takes: igraph, networkx, scipy, ...
-
-    Args:
-        function: takes a `BipartiteGraph` first.
-
-    Returns:
-        The same function, which converts that argument first; a `BipartiteGraph` is passed on as it is.
-    """
+    """Let the first argument of a function be any single layer that `as_bipartite` takes."""
 
     @wraps(function)
     def taking(graph: Any, *args: P.args, **kwargs: P.kwargs) -> R:

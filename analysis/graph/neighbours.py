@@ -16,8 +16,7 @@ SIDES: tuple[Side, ...] = ("source", "target")
 
 
 class NeighbourLists(NamedTuple):
-    """Neighbours in both directions, each list ascending: of the neurons of one side (own), and of the other side's. A
-    named tuple, because compiled code takes it.
+    """Neighbours in both directions, each list ascending: of the neurons of one side (own), and of the other side's.
 
     Attributes:
         own_starts: where the list of every neuron of the side begins in `own`, int64 of shape [n + 1].
@@ -33,15 +32,7 @@ class NeighbourLists(NamedTuple):
 
 
 def neighbour_lists(graph: BipartiteGraph, side: Side) -> NeighbourLists:
-    """Neighbour lists seen from one side.
-
-    Args:
-        graph: the layer.
-        side: the side whose neurons are "own".
-
-    Returns:
-        The lists. Cost O(n_edges).
-    """
+    """Neighbour lists in which the neurons of this side are "own"."""
     by_target = graph.biadjacency
     by_source = sparse.csr_array(by_target.T)
     own, other = (by_source, by_target) if side == "source" else (by_target, by_source)
@@ -50,14 +41,9 @@ def neighbour_lists(graph: BipartiteGraph, side: Side) -> NeighbourLists:
 
 
 def edge_magnitudes(graph: BipartiteGraph, side: Side) -> tuple[FloatArray, FloatArray]:
-    """|w| beside the entries of `neighbour_lists`, divided by the largest, so that products neither overflow nor vanish.
+    """|w| beside the entries of `own` and of `other` in `neighbour_lists`; the graph needs weights.
 
-    Args:
-        graph: the layer; it needs weights.
-        side: the side whose neurons are "own".
-
-    Returns:
-        Of `own` and of `other`, float64 of shape [n_edges] in [0, 1]. Cost O(n_edges log n_edges).
+    Divided by the largest, so that products neither overflow nor vanish.
     """
     assert graph.weights is not None
     by_target = np.abs(graph.weights)
@@ -67,13 +53,6 @@ def edge_magnitudes(graph: BipartiteGraph, side: Side) -> tuple[FloatArray, Floa
 
 
 def check_side(side: Side) -> None:
-    """Refuse what is no side.
-
-    Args:
-        side: "source" or "target".
-
-    Raises:
-        AnalysisError: it is something else.
-    """
+    """Refuse what is neither "source" nor "target"."""
     if side not in SIDES:
         raise AnalysisError(f"side is {side!r}; it must be 'source' or 'target'")

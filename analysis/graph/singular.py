@@ -1,4 +1,4 @@
-"""The largest singular values of a sparse matrix, also where several are equal."""
+"""The largest singular values of a sparse matrix, also if several are equal."""
 
 import inspect
 from typing import Any
@@ -26,23 +26,23 @@ def largest_singular_values(
 ) -> FloatArray:
     """The largest singular values, in descending order.
 
-    Where the smaller side has at most `DENSE_LIMIT` neurons: from the eigenvalues of the dense M M^T, or, where one of
-    the wanted values is below 1e-3 of the largest and squaring would cost digits, from a dense decomposition. Above it
-    by ARPACK (Lehoucq, Sorensen and Yang 1998, "ARPACK users' guide", SIAM) on M M^T from a random start vector. A Krylov
-    space of one vector can miss all but one copy of a repeated value, which lattices have, so the found vectors are taken
-    out and the search goes on until nothing larger is left.
+    If the smaller side has at most `DENSE_LIMIT` neurons: from the eigenvalues of the dense M M^T, or, if one of the wanted
+    values is below 1e-3 of the largest and squaring would cost digits, from a dense decomposition. Above it by ARPACK
+    (Lehoucq, Sorensen and Yang 1998, "ARPACK users' guide", SIAM) on M M^T from a random start vector. A Krylov space of one
+    vector can miss all but one copy of a repeated value, which lattices have, so the found vectors are taken out and the
+    search is repeated until nothing larger is left.
 
     Args:
         matrix: M, float64.
         count: how many, at least 1 and at most the smaller side.
-        rng: draws start vectors; not used where the matrix is dense.
-        first: a singular vector of the largest value where one is known, on the smaller side (that of the rows if they
-            are equal), float64 of shape [min(matrix.shape)]; it saves time.
+        rng: draws start vectors; not used if the matrix is dense.
+        first: a singular vector of the largest value if one is known, on the smaller side (that of the rows if they are
+            equal), float64 of shape [min(matrix.shape)]; it saves time.
 
     Returns:
-        float64 of shape [count], each with an absolute error of about 1e-12 of the first (1e-8 where the sparse solver
-        meets values that are that close to each other); what is smaller than 1e-12 of it is 0. Cost O(a^3) for a neurons
-        on the smaller side in the dense case, else O(n_edges) for each of some 200 iterations.
+        float64 of shape [count], each with an absolute error of about 1e-12 of the first (1e-8 if the sparse solver meets
+        values that are that close to each other); what is smaller than 1e-12 of it is 0. Cost O(a^3) for a neurons on the
+        smaller side in the dense case, else O(n_edges) for each of some 200 iterations.
 
     Raises:
         AnalysisError: `count` out of range.

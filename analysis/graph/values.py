@@ -1,7 +1,7 @@
-"""The values that everything here measures: one bipartite layer, and a stack of layers that share neurons.
+"""One bipartite layer, and a stack of layers that share neurons.
 
-Orientation, everywhere in this toolkit: a biadjacency matrix has the shape [n_out, n_in]. **Targets are rows and
-sources are columns**, as in the weight matrix of a PyTorch linear layer.
+A biadjacency matrix has the shape [n_out, n_in] everywhere in this package: **targets are rows and sources are columns**, as
+in the weight matrix of a PyTorch linear layer.
 """
 
 from collections.abc import Sequence
@@ -32,12 +32,16 @@ class BipartiteGraph:
         dst: target of every edge, int32 of shape [n_edges], in 0..n_out-1. Edges are unique, sorted by (dst, src),
             read-only.
         weights: weight of every edge, float64 of shape [n_edges] and finite, or None. Like `src` and `dst` it may be given
-            as anything that numpy makes an array of, or as a tensor of torch.
+            as anything that numpy makes an array of, or as a tensor.
         n_pairs: number of pairs that an edge could join; n_in * n_out unless the graph is a folded network.
 
     Raises:
         AnalysisError: an empty side, an index out of range, an edge given twice, or a weight that is not a finite real
             number.
+
+    >>> graph = BipartiteGraph(3, 2, [2, 0, 1], [1, 0, 0])
+    >>> graph.out_degrees.tolist(), graph.in_degrees.tolist(), graph.density
+    ([1, 1, 1], [2, 1], 0.5)
     """
 
     n_in: int
@@ -208,15 +212,7 @@ def _folded_ends(layer: BipartiteGraph, index: int, even_starts: list[int], odd_
 
 
 def missing_weights(layers: Sequence[BipartiteGraph]) -> str | None:
-    """Why a network has no weights of its own.
-
-    Args:
-        layers: its layers.
-
-    Returns:
-        A reason that names the first layer without weights where another has some; None where every layer has weights.
-        Cost O(layers).
-    """
+    """Why a network has no weights of its own, naming the first layer without if others have some; None if all do."""
     bare = [index for index, layer in enumerate(layers) if layer.weights is None]
     if not bare:
         return None

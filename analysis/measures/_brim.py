@@ -30,14 +30,7 @@ class Sides(NamedTuple):
 
 
 def connected_sides(graph: BipartiteGraph) -> Sides:
-    """Sources and targets without the isolated ones.
-
-    Args:
-        graph: the layer.
-
-    Returns:
-        The sides; the neurons that remain keep their order.
-    """
+    """Sources and targets without the isolated ones; the neurons that remain keep their order."""
     source_positions, target_positions = np.cumsum(graph.out_degrees > 0) - 1, np.cumsum(graph.in_degrees > 0) - 1
     by_source = np.argsort(graph.src, kind="stable")
     sources = _side(graph.out_degrees, target_positions[graph.dst[by_source]])
@@ -50,15 +43,9 @@ def _side(degrees: LongArray, neighbours: LongArray) -> tuple[LongArray, IntArra
 
 
 def best_labels(sides: Sides, rng: np.random.Generator, restarts: int) -> LongArray:
-    """The best partition of `restarts` climbs and of `KICKS_PER_RESTART` times as many climbs from disturbed partitions.
+    """The best partition of `restarts` climbs and of `KICKS_PER_RESTART` times as many from disturbed partitions.
 
-    Args:
-        sides: the connected neurons.
-        rng: draws the starting partitions and the disturbances.
-        restarts: number of starting partitions, at least 1.
-
-    Returns:
-        Module of every neuron of the first side, then of the second: 0, 1, ... from the largest module to the smallest.
+    Module of every neuron of the first side, then of the second: 0, 1, ... from the largest module to the smallest.
     """
     sizes = (sides.degrees.size, sides.other_degrees.size)
     n_starting = min(MAX_STARTING_MODULES, *sizes)

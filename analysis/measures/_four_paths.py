@@ -1,4 +1,9 @@
-"""Paths of length 4 through three different neurons of one side, and how many of them close: exact counts and samples."""
+"""Paths of length 4 through three different neurons of one side: how many there are, how many close, and samples of them.
+
+A single 4-path i - p - j - q - k is written as four positions (a, b, c, d): `own[a]` = p and `own[b]` = q in the list of the
+centre j, `other[c]` = i in the list of p and `other[d]` = k in the list of q. So whatever belongs to an edge can be looked up
+for all four.
+"""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -182,19 +187,14 @@ def four_paths(lists: NeighbourLists, exact_work: int = EXACT_WORK) -> FourPaths
     """Count 4-paths and closed 4-paths by centre, without walking along any.
 
     With P_ij the common neighbours of i and j, T those of i, j and k together: P_ij P_jk - T paths lead from i over j to
-    k. They are all closed where P_ik >= 3; where P_ik = 2 all but the T (T - 1) whose p and q are the two; where P_ik = 1
-    all whose p and q both differ from the one, P_ij P_jk - T (P_ij + P_jk - 1); where P_ik = 0 none. Summed over pairs
-    (i, k) the products are a quadratic form in row j of P, taken over the pairs that share a neighbour or over those
-    that do not, whichever are fewer; the rest are sums over the neighbours p of j.
+    k. They are all closed if P_ik >= 3; if P_ik = 2 all but the T (T - 1) whose p and q are the two; if P_ik = 1 all whose p
+    and q both differ from the one, P_ij P_jk - T (P_ij + P_jk - 1); if P_ik = 0 none. Summed over pairs (i, k) the products
+    are a quadratic form in row j of P, taken over the pairs that share a neighbour or over those that do not, whichever are
+    fewer; the rest are sums over the neighbours p of j.
 
-    Args:
-        lists: neighbours, seen from the side whose 4-paths are counted.
-        exact_work: `closed` is None where it would take more elementary steps than this.
-
-    Returns:
-        The counts. Cost O(sum d_p^2) for `all`; for `closed` in addition O(sum_j S_j min(S_j, n - S_j)), S_j second
-        neighbours of j, and the degrees of pairs with two common neighbours; as much memory as the lists of the shorter
-        kind take.
+    `closed` is None if it would take more than `exact_work` elementary steps. Cost O(sum d_p^2) for `all`; for `closed` in
+    addition O(sum_j S_j min(S_j, n - S_j)), S_j second neighbours of j, and the degrees of pairs with two common neighbours;
+    as much memory as the lists of the shorter kind take.
     """
     n = lists.own_starts.size - 1
     paths, partners, twos = _survey(lists)
@@ -231,33 +231,17 @@ def _walk_all(lists: NeighbourLists, walks: LongArray) -> None:
 
 
 def all_walks(lists: NeighbourLists, n_walks: int) -> LongArray:
-    """Every 4-path once.
-
-    Args:
-        lists: neighbours, seen from the side whose 4-paths are meant.
-        n_walks: their number, as `fourpaths.four_paths` counts them.
-
-    Returns:
-        Positions, int64 of shape [4, n_walks]. Cost O(n_walks), and the paths of length 4 that meet a neuron twice.
-    """
+    """Every 4-path once: positions, int64 of shape [4, n_walks], where `n_walks` is what `four_paths` counts."""
     walks = np.empty((4, n_walks), dtype=np.int64)
     _walk_all(lists, walks)
     return walks
 
 
 def draw_walks(lists: NeighbourLists, centres: LongArray, rng: np.random.Generator) -> LongArray:
-    """Draw one 4-path for each given centre, uniform among those with this centre.
+    """Draw one 4-path for each given centre, uniform among those with this centre; int64 of shape [4, len(centres)].
 
-    Both ends are drawn with the neuron on the way to them, uniformly among all two steps that lead away from the centre;
-    a pair of them that is no path (p = q or i = k) is drawn again.
-
-    Args:
-        lists: neighbours, seen from the side whose 4-paths are meant.
-        centres: neurons of the side, int64 of any length; each must be the centre of at least one 4-path.
-        rng: draws the paths.
-
-    Returns:
-        Positions, int64 of shape [4, len(centres)]. Cost O(n_edges + paths * log n_edges).
+    Both ends are drawn with the neuron on the way to them, uniformly among all two steps that lead away from the centre; a
+    pair of them that is no path (p = q or i = k) is drawn again. Each centre must be that of at least one 4-path.
     """
     by_other = np.argsort(lists.own, kind="stable")
     place = np.empty(lists.own.size, dtype=np.int64)
@@ -292,13 +276,5 @@ def _are_closed(lists: NeighbourLists, walks: LongArray) -> npt.NDArray[np.bool_
 
 
 def are_closed(lists: NeighbourLists, walks: LongArray) -> npt.NDArray[np.bool_]:
-    """Whether the ends of each 4-path have a common neighbour besides the two that it passes.
-
-    Args:
-        lists: neighbours, seen from the side whose 4-paths are meant.
-        walks: positions, int64 of shape [4, n].
-
-    Returns:
-        bool of shape [n]. Cost O(degrees of the two ends) a path.
-    """
+    """Whether the ends of each 4-path have a common neighbour besides the two that it passes, bool of shape [n]."""
     return _are_closed(lists, walks)

@@ -92,12 +92,6 @@ class SideOverlaps:
 def side_overlaps(graph: BipartiteGraph, side: Side) -> SideOverlaps:
     """Compare the neighbourhoods of all pairs of neurons of one side.
 
-    Args:
-        graph: the layer.
-        side: whose pairs.
-
-    Returns:
-        The sums. Cost O(sum over the opposite side of d_j^2 + pairs that share a neighbour) time, O(n_in + n_out +
-        n_edges) memory: no more than one row of P exists at a time.
+    Cost O(sum over the opposite side of d_j^2 + pairs that share a neighbour) time, O(n_in + n_out + n_edges) memory.
     """
     return SideOverlaps(*_overlap_sums(neighbour_lists(graph, side)))

@@ -1,7 +1,7 @@
 """Modules: groups of sources and targets that are joined more densely than the degrees explain, and each neuron's role.
 
 Newman's modularity expects edges between neurons of one side, where a bipartite graph cannot have any; Barber's does not,
-and a partition that maximises the one need not maximise the other. So Barber's own is what is maximised here.
+and a partition that maximises the one need not maximise the other. So Barber's own is maximised here.
 """
 
 from dataclasses import dataclass
@@ -51,20 +51,24 @@ class Modules:
 def barber_modularity(graph: BipartiteGraph, source_labels: npt.ArrayLike, target_labels: npt.ArrayLike) -> Quantity:
     """Q_B = 1/m sum_ij (A_ij - k_i d_j / m) delta(g_i, h_j), in [-1/2, 1); 0 for a single module.
 
-    Barber (2007), "Modularity and community detection in bipartite networks", Physical Review E 76, 066102.
-    Computed in integers and divided once, so it is exact to the last bit.
+    Barber (2007), "Modularity and community detection in bipartite networks", Physical Review E 76, 066102. Computed in
+    integers and divided once, so it is exact to the last bit.
 
     Args:
-        graph: the layer.
-        source_labels: module g of every source, integers of shape [n_in]; a source and a target are in the same module
-            where their numbers are equal.
+        graph: one layer.
+        source_labels: module g of every source, integers of shape [n_in]; a source and a target are in the same module if
+            their numbers are equal.
         target_labels: module h of every target, integers of shape [n_out].
 
     Returns:
-        The quantity; not defined without edges. Cost O(n_edges + (n_in + n_out) log(n_in + n_out)).
+        The quantity; not defined without edges.
 
     Raises:
         AnalysisError: labels of a wrong shape or kind.
+
+    >>> import scipy.sparse
+    >>> barber_modularity(scipy.sparse.csr_array([[1, 0], [0, 1]]), [0, 1], [0, 1]).value
+    0.5
     """
     if graph.n_edges == 0:
         return undefined("the graph has no edge")
@@ -100,28 +104,31 @@ def _checked_labels(
 def modules(graph: BipartiteGraph, rng: int | np.random.Generator, restarts: int = RESTARTS) -> Modules:
     """A partition of high Barber modularity.
 
-    BRIM (Barber 2007) gives every neuron of one side the module that is best while the other side stays, and
-    takes the sides in turn until nothing changes; here it starts from many modules, on the smaller side one a neuron (at
-    most `MAX_STARTING_MODULES`), as in LPAb+ (Liu and Murata 2010, "An efficient algorithm for optimizing bipartite
-    modularity in bipartite networks", JACIII 14, 408-415). Between its runs the pairs of modules that gain most are
-    merged, as long as one loses nothing, so the number of modules needs no guess. The best of `restarts` such climbs is
-    then improved by iterated local search: `KICKED_SHARE` of the neurons get random modules, and the climb is repeated.
-    Maximising modularity is NP-hard: the result is a lower bound. On small graphs, whose best partition an exhaustive search
-    finds, it was up to 2.5 % too low; on random graphs within 1 or 2 % of what ten times the effort finds; mostly exact
-    where modules are distinct.
+    BRIM (Barber 2007) gives every neuron of one side the module that is best while the other side stays, and takes the sides
+    in turn until nothing changes; here it starts from many modules, on the smaller side one per neuron (at most
+    `MAX_STARTING_MODULES`), as in LPAb+ (Liu and Murata 2010, "An efficient algorithm for optimizing bipartite modularity in
+    bipartite networks", JACIII 14, 408-415). Between its runs the pairs of modules that gain most are merged, as long as one
+    loses nothing, so the number of modules needs no guess. The best of `restarts` such climbs is then improved by iterated
+    local search: `KICKED_SHARE` of the neurons get random modules, and the climb is repeated. Maximising modularity is
+    NP-hard: the result is a lower bound. On small graphs, whose best partition an exhaustive search finds, it was up to 2.5 %
+    too low; on random graphs within 1 or 2 % of what ten times the effort finds; mostly exact if modules are distinct.
 
     Args:
-        graph: the layer; it needs an edge.
+        graph: one layer with at least one edge.
         rng: seed or generator, of which one number is drawn; the same seed gives the same partition.
         restarts: number of starting partitions, at least 1.
 
     Returns:
-        The partition; modules that can be merged without loss are. Cost O(n_edges + (n_in + n_out) * modules) a sweep,
-        with tens of sweeps a climb and 1 + `KICKS_PER_RESTART` climbs a restart: about 0.2 s for 784 x 300 with 23,520
-        edges, 10 s for 4096 x 4096 with 10^6.
+        The partition; modules that can be merged without loss are. About 0.2 s for 784 x 300 with 23,520 edges, 10 s for
+        4096 x 4096 with 10^6.
 
     Raises:
         AnalysisError: no edge, or `restarts` below 1.
+
+    >>> import scipy.sparse
+    >>> found = modules(scipy.sparse.block_diag([[[1, 1], [1, 1]], [[1, 1]]]), rng=0)
+    >>> found.source_labels.tolist(), found.target_labels.tolist(), round(found.modularity, 3)
+    ([0, 0, 1, 1], [0, 0, 1], 0.444)
     """
     if graph.n_edges == 0:
         raise AnalysisError("graph has no edge; modules need at least 1")
@@ -148,13 +155,13 @@ def participation(
     Guimerà and Amaral (2005), "Functional cartography of complex metabolic networks", Nature 433, 895-900, Methods.
 
     Args:
-        graph: the layer.
+        graph: one layer.
         source_labels: module of every source, integers of shape [n_in].
         target_labels: module of every target, integers of shape [n_out].
 
     Returns:
-        P of every source and of every target, shapes [n_in] and [n_out], in [0, 1 - 1 / number of modules]; 0 where all
-        edges go into one module, and for a neuron without edges. Cost O(n_edges log n_edges).
+        P of every source and of every target, shapes [n_in] and [n_out], in [0, 1 - 1 / number of modules]; 0 if all edges
+        go into one module, and for a neuron without edges.
 
     Raises:
         AnalysisError: labels of a wrong shape or kind.
@@ -178,19 +185,11 @@ def within_module_z(
     """How many edges a neuron has into its own module, against its peers: z_i = (k_i - mean(k)) / sd(k).
 
     The mean and the population standard deviation are over the neurons of the same module and the same side. Guimerà and
-    Amaral (2005), Methods; the restriction to one side is ours, as the sides of a layer have different degrees.
-
-    Args:
-        graph: the layer.
-        source_labels: module of every source, integers of shape [n_in].
-        target_labels: module of every target, integers of shape [n_out].
+    Amaral (2005), Methods; the restriction to one side is ours, as the sides of a layer have different degrees. Arguments and
+    errors as `participation`.
 
     Returns:
-        z of every source and of every target, shapes [n_in] and [n_out]; 0 where all peers are alike. Cost O(n_edges +
-        (n_in + n_out) log(n_in + n_out)).
-
-    Raises:
-        AnalysisError: labels of a wrong shape or kind.
+        z of every source and of every target, shapes [n_in] and [n_out]; 0 if all peers are alike.
     """
     g, h = _checked_labels(graph, source_labels, target_labels)
     inside = g[graph.src] == h[graph.dst]
@@ -230,18 +229,10 @@ def _partition_quantities(graph: BipartiteGraph, best: Modules) -> dict[str, Qua
 
 
 def network_community(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
-    """`community` of the whole network as one bipartite graph (`LayeredGraph.folded`), with the roles of all neurons.
+    """`community` of the folded network, with the roles of all neurons together.
 
     Barber's expectation then also counts pairs in groups that no layer joins, so even a random network of many layers has
-    modules, its layers; judge it by null models, which randomise every layer by itself. Formulas and sources are those that
-    `community` names.
-
-    Args:
-        network: the layers.
-        rng: draws the starting partitions.
-
-    Returns:
-        As `community`, in the same ranges, without the distinction of sides. Cost as `modules` of the folded network.
+    modules, its layers; judge it by null models, which randomise every layer by itself.
     """
     graph = network.folded
     if graph.n_edges == 0:
@@ -259,16 +250,12 @@ def community(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
 
     The ratio divides Q_B by its largest value for modules of these degrees, 1 - sum_s K_s D_s / m^2 (all edges inside).
     Modularity is high in sparse random graphs too, so it says nothing without its null models. Formulas and sources stand at
-    `barber_modularity` (Barber 2007), `participation` and `within_module_z` (Guimerà and Amaral 2005).
-
-    Args:
-        graph: the layer.
-        rng: draws the starting partitions.
+    `barber_modularity`, `participation` and `within_module_z`.
 
     Returns:
         `barber_modularity` and `barber_modularity_ratio`, at most 1; `modules` (their number, at least 1); and for each
         side, over its neurons with edges, `participation_mean` in [0, 1), `within_module_z_max`, at least 0, and
-        `module_hub_fraction` in [0, 1] (share with z above `HUB_Z`). Cost as `modules`.
+        `module_hub_fraction` in [0, 1] (share with z above `HUB_Z`).
     """
     if graph.n_edges == 0:
         names = [f"{side}_{name}" for side in ("source", "target") for name in _ROLES]

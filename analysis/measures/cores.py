@@ -1,4 +1,4 @@
-"""Cores: neurons that hold on to each other when the weakly connected are taken away, and hubs that join hubs."""
+"""k-cores, and the division of a layer into core and periphery."""
 
 import math
 from dataclasses import dataclass
@@ -18,15 +18,16 @@ from analysis.measures.rich_club import RICH_CLUB, Club, club_between, is_rich, 
 def coreness(graph: BipartiteGraph) -> tuple[LongArray, LongArray]:
     """The largest k for which a neuron is in the k-core, the largest subgraph in which every degree is at least k.
 
-    Seidman (1983), "Network structure and minimum degree", Social Networks 5, 269-287; computed by taking away the
-    neurons in the order of their remaining degrees (Batagelj and Zaversnik 2003, arXiv:cs/0310049).
-
-    Args:
-        graph: the layer.
+    Seidman (1983), "Network structure and minimum degree", Social Networks 5, 269-287; computed by removing the neurons in
+    the order of their remaining degrees (Batagelj and Zaversnik 2003, arXiv:cs/0310049).
 
     Returns:
         The coreness of every source and of every target, int64 of shapes [n_in] and [n_out], in 0..degree. Cost
         O(n_in + n_out + n_edges).
+
+    >>> import networkx
+    >>> [side.tolist() for side in coreness(networkx.complete_bipartite_graph(2, 3))]
+    [[2, 2], [2, 2, 2]]
     """
     adjacency = graph.adjacency
     degrees = np.concatenate([graph.out_degrees, graph.in_degrees])
@@ -87,17 +88,13 @@ def core_periphery(graph: BipartiteGraph) -> CorePeriphery | None:
     The ideal pattern has an edge between every core source and every core target, and no other. The fit is Pearson's
     correlation of the pattern with the biadjacency over all N = n_in n_out pairs: with s pairs and e edges in the core,
     (N e - m s) / sqrt(m (N - m) s (N - s)). Borgatti and Everett (1999), "Models of core/periphery structures", Social
-    Networks 21, 375-395, the discrete model, with the edges between core and periphery absent and two sides in place of
-    one. They search over all subsets; here a core is closed under degree (whoever has the degree of a core neuron is in
-    it), so that the result is exact, does not depend on labels, and takes one table of the edges by both degrees.
-
-    Args:
-        graph: the layer.
+    Networks 21, 375-395, the discrete model, with the edges between core and periphery absent and two sides in place of one.
+    They search over all subsets; here a core is closed under degree (any neuron with the degree of a core neuron is in it),
+    so that the result is exact, does not depend on labels, and takes one table of the edges by both degrees.
 
     Returns:
-        The core of the highest correlation, of equals the one with the fewest pairs; None where there is no edge, where
-        all pairs are joined, or where no such core exists but the whole layer. Cost O(n_edges + (n_in + n_out) log(n_in +
-        n_out)).
+        The core of the highest correlation, of equals the one with the fewest pairs; None if there is no edge, if all pairs
+        are joined, or if no such core exists but the whole layer. Cost O(n_edges + (n_in + n_out) log(n_in + n_out)).
     """
     source_degrees, source_class, source_counts = _degree_classes(graph.out_degrees)
     target_degrees, target_class, target_counts = _degree_classes(graph.in_degrees)
@@ -142,19 +139,7 @@ _CORE_PERIPHERY = ("core_periphery", "source_core_fraction", "target_core_fracti
 
 
 def network_core(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
-    """Coreness and rich club of a whole network, with degrees counted over all layers.
-
-    The rich club takes the top 10 % of every group of neurons by itself; its pairs are those in consecutive groups.
-    Formulas and sources stand at `coreness` and `rich_club_curve`.
-
-    Args:
-        network: the layers.
-        rng: not used.
-
-    Returns:
-        `max_coreness`, `max_coreness_ratio`, `innermost_core_fraction`, `rich_club_density`, `rich_club_ratio`, in the
-        ranges of `core`. Cost O(n_edges log n_edges + n log n) for n neurons.
-    """
+    """Coreness over all layers, and the rich club of the top 10 % of every group; pairs are those in consecutive groups."""
     graph = network.folded
     if graph.n_edges == 0:
         return dict.fromkeys((*_CORENESS, "innermost_core_fraction", *RICH_CLUB), undefined("the graph has no edge"))
@@ -171,20 +156,14 @@ def network_core(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
 def core(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
     """Innermost k-core, rich club of the top 10 % of both sides, and the fit of a core-periphery pattern.
 
-    Formulas and sources stand at `coreness` (Seidman 1983), `rich_club_curve` (Zhou and Mondragón 2004) and
-    `core_periphery` (Borgatti and Everett 1999).
-
-    Args:
-        graph: the layer.
-        rng: not used.
+    Formulas and sources stand at `coreness`, `rich_club_curve` and `core_periphery`.
 
     Returns:
         `max_coreness` (at least 1) and `max_coreness_ratio` (divided by its largest value for this size, min(n_in, n_out,
         floor(sqrt(n_edges))), in (0, 1]); the share of each side in the innermost core, `source_innermost_core_fraction`
         and `target_innermost_core_fraction`; `rich_club_density` in [0, 1] and `rich_club_ratio` (divided by the density
-        of the layer, at least 0, 1 where all degrees are equal); `core_periphery` in [-1, 1] with the shares of the sides
-        in that core, `source_core_fraction` and `target_core_fraction`. All are not defined without edges. Cost O(n_edges
-        + (n_in + n_out) log(n_in + n_out)).
+        of the layer, at least 0, 1 if all degrees are equal); `core_periphery` in [-1, 1] with the shares of the sides in
+        that core, `source_core_fraction` and `target_core_fraction`. All are not defined without edges.
     """
     if graph.n_edges == 0:
         fractions = ("source_innermost_core_fraction", "target_innermost_core_fraction")

@@ -1,4 +1,4 @@
-"""Degrees of both sides, density, and how much more unequal the degrees are than chance makes them."""
+"""Degrees of both sides, density, and how unequal the degrees are."""
 
 import math
 
@@ -18,14 +18,10 @@ SIZE_ONLY = frozenset({"edges", "density", "source_degree_mean", "target_degree_
 def coefficient_of_variation(degrees: LongArray) -> Quantity:
     """CV = sd(k) / mean(k), with the population standard deviation; in [0, sqrt(n - 1)], 0 for equal degrees.
 
-    Args:
-        degrees: int64 of shape [n], n >= 1.
+    Not defined if every degree is 0; an AnalysisError for what is no degree.
 
-    Returns:
-        The quantity; not defined where every degree is 0. Cost O(n).
-
-    Raises:
-        AnalysisError: as `checked_degrees`.
+    >>> coefficient_of_variation([2, 4]).value
+    0.333...
     """
     degrees = checked_degrees(degrees, at_least=1)
     mean = degrees.mean()
@@ -35,15 +31,7 @@ def coefficient_of_variation(degrees: LongArray) -> Quantity:
 def binomial_cv(n_opposite: int, density: float) -> Quantity:
     """CV of a degree that is Binomial(n_opposite, density): sqrt((1 - density) / (n_opposite * density)).
 
-    Args:
-        n_opposite: number of neurons on the other side, at least 1.
-        density: edges / (n_in * n_out), in [0, 1].
-
-    Returns:
-        The quantity, at least 0; not defined at density 0. Cost O(1).
-
-    Raises:
-        AnalysisError: an argument out of range.
+    Not defined at density 0; an AnalysisError if `n_opposite` is below 1 or the density outside of [0, 1].
     """
     check_count("n_opposite", n_opposite)
     if not 0 <= density <= 1:
@@ -56,17 +44,8 @@ def binomial_cv(n_opposite: int, density: float) -> Quantity:
 def moment_ratio(degrees: LongArray) -> Quantity:
     """kappa = <k^2> / <k>, the mean degree of the neuron at the end of a random edge; in [<k>, max k].
 
-    Cohen, Erez, ben-Avraham and Havlin (2000), "Resilience of the Internet to random breakdowns", Physical Review
-    Letters 85, 4626.
-
-    Args:
-        degrees: int64 of shape [n], n >= 1.
-
-    Returns:
-        The quantity; not defined where every degree is 0. Cost O(n).
-
-    Raises:
-        AnalysisError: as `checked_degrees`.
+    Cohen, Erez, ben-Avraham and Havlin (2000), "Resilience of the Internet to random breakdowns", Physical Review Letters 85,
+    4626. Not defined if every degree is 0.
     """
     degrees = checked_degrees(degrees, at_least=1)
     total = int(degrees.sum())
@@ -76,16 +55,11 @@ def moment_ratio(degrees: LongArray) -> Quantity:
 def gini(degrees: LongArray) -> Quantity:
     """Gini coefficient, sum_ij |k_i - k_j| / (2 n^2 <k>); in [0, 1 - 1/n], 0 for equal degrees.
 
-    Gini (1912), "Variabilita e mutabilita"; computed as sum_i (2i - n - 1) k_(i) / (n sum k) over ascending degrees.
+    Gini (1912), "Variabilita e mutabilita"; computed as sum_i (2i - n - 1) k_(i) / (n sum k) over ascending degrees. Not
+    defined if every degree is 0.
 
-    Args:
-        degrees: int64 of shape [n], n >= 1.
-
-    Returns:
-        The quantity; not defined where every degree is 0. Cost O(n log n).
-
-    Raises:
-        AnalysisError: as `checked_degrees`.
+    >>> gini([0, 0, 4]).value
+    0.666...
     """
     degrees = checked_degrees(degrees, at_least=1)
     n, total = degrees.size, int(degrees.sum())
@@ -95,20 +69,10 @@ def gini(degrees: LongArray) -> Quantity:
 
 
 def degree_entropy(degrees: LongArray) -> Quantity:
-    """Entropy of the degree sequence, -sum_i s_i ln s_i with s_i = k_i / sum k, in nats; in [0, ln n], ln n for equal
-    degrees.
+    """Entropy of the degree sequence, -sum_i s_i ln s_i with s_i = k_i / sum k, in nats; in [0, ln n], ln n for equal degrees.
 
-    Wu, Tan, Deng and Zhu, "A new measure of heterogeneity of complex networks based on degree sequence", InterJournal
-    of Complex Systems. It is not the entropy of the degree distribution.
-
-    Args:
-        degrees: int64 of shape [n], n >= 1.
-
-    Returns:
-        The quantity; not defined where every degree is 0. Cost O(n log n).
-
-    Raises:
-        AnalysisError: as `checked_degrees`.
+    Wu, Tan, Deng and Zhu, "A new measure of heterogeneity of complex networks based on degree sequence", InterJournal of
+    Complex Systems. It is not the entropy of the degree distribution. Not defined if every degree is 0.
     """
     degrees = checked_degrees(degrees, at_least=1)
     if not degrees.any():
@@ -135,19 +99,11 @@ def _heterogeneity(prefix: str, degrees: LongArray) -> dict[str, Quantity]:
 
 
 def degree_quantities(prefix: str, degrees: LongArray) -> dict[str, Quantity]:
-    """Mean, maximum, CV, fraction of zeros, and further numbers on how uneven one set of degrees is.
+    """How uneven one set of degrees is: mean, maximum, CV, fraction of zeros, and what `_heterogeneity` adds.
 
-    Args:
-        prefix: what the names of the quantities start with.
-        degrees: int64 of shape [n], n >= 1.
-
-    Returns:
-        `{prefix}_mean`, `{prefix}_max`, `{prefix}_cv`, `{prefix}_zero_fraction` (in [0, 1]), `{prefix}_max_to_mean` (at
-        least 1), `{prefix}_kappa`, `{prefix}_gini`, `{prefix}_entropy` (nats) and `{prefix}_entropy_normalised`
-        (in [0, 1], 1 for equal degrees). Cost O(n log n).
-
-    Raises:
-        AnalysisError: as `checked_degrees`.
+    `{prefix}_mean`, `{prefix}_max`, `{prefix}_cv`, `{prefix}_zero_fraction` (in [0, 1]), `{prefix}_max_to_mean` (at least 1),
+    `{prefix}_kappa`, `{prefix}_gini`, `{prefix}_entropy` (nats) and `{prefix}_entropy_normalised` (in [0, 1], 1 for equal
+    degrees).
     """
     degrees = checked_degrees(degrees, at_least=1)
     return {
@@ -166,19 +122,7 @@ def _cv_excess(cv: Quantity, expected: Quantity) -> Quantity:
 
 
 def network_degrees(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
-    """Degrees (incoming plus outgoing edges) of all neurons of a network together; no binomial reference, as groups
-    differ.
-
-    Formulas, ranges and sources of the numbers stand at `degree_quantities` and the functions that it calls.
-
-    Args:
-        network: the layers.
-        rng: not used.
-
-    Returns:
-        `edges`, `density` (edges divided by the pairs in consecutive groups, in [0, 1]) and the numbers of
-        `degree_quantities`. Cost O(n_edges + n log n) for n neurons.
-    """
+    """`edges`, `density`, and the degrees of all neurons together; no binomial reference, as groups differ."""
     density = network.n_edges / sum(layer.n_pairs for layer in network.layers)
     counts = {"edges": defined(network.n_edges), "density": defined(density)}
     return counts | degree_quantities("degree", network.degrees)
@@ -190,15 +134,7 @@ def layer_degrees(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities
 
     The CV excess of a side is its CV minus that of Binomial(n_opposite, density): about 0 for a uniformly random layer,
     below 0 for a more regular one, above 0 for a more heterogeneous one. The density is n_edges / (n_in n_out), in [0, 1].
-    Formulas, ranges and sources of the other numbers stand at the functions that `degree_quantities` calls: Cohen et al.
-    (2000) for kappa, Gini (1912), Wu et al. for the entropy.
-
-    Args:
-        graph: the layer.
-        rng: not used.
-
-    Returns:
-        The quantities, prefixed `source_degree` and `target_degree`. Cost O(n_edges + n log n) for n neurons.
+    The quantities are prefixed `source_degree` and `target_degree`.
     """
     result = {"edges": defined(graph.n_edges), "density": defined(graph.density)}
     sides = (("source_degree", graph.out_degrees, graph.n_out), ("target_degree", graph.in_degrees, graph.n_in))

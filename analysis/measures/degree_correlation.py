@@ -1,4 +1,4 @@
-"""Do sources with many edges go to targets with many edges?"""
+"""Degree correlation across the sides: whether sources with many edges go to targets with many edges."""
 
 import math
 
@@ -17,16 +17,13 @@ BIREGULAR = "on both sides all neurons with edges have the same degree"
 def degree_correlation(graph: BipartiteGraph) -> Quantity:
     """Across-side degree correlation r_b: Pearson's r over edges (i, j) of the pairs (k_i, d_j); in [-1, 1].
 
-    The directed coefficient "out-in" of Foster, Foster, Grassberger and Paczuski (2010), "Edge direction and the
-    structure of networks", PNAS 107, 10815-10820, with edges from sources to targets. Each side has its own mean; the
-    undirected coefficient, which pools both ends of every edge, would also measure how the two sides' means differ.
-
-    Args:
-        graph: the layer.
+    The directed coefficient "out-in" of Foster, Foster, Grassberger and Paczuski (2010), "Edge direction and the structure
+    of networks", PNAS 107, 10815-10820, with edges from sources to targets. Each side has its own mean; the undirected
+    coefficient, which pools both ends of every edge, would also measure how the two sides' means differ. The sums are exact
+    integers.
 
     Returns:
-        The quantity; not defined where there is no edge, or where all neurons of a side that have edges have equally
-        many. The sums are exact integers. Cost O(n_edges + n log n) for n neurons.
+        The quantity; not defined if there is no edge, or if all neurons of a side that have edges have equally many.
     """
     if graph.n_edges == 0:
         return undefined("the graph has no edge")
@@ -51,19 +48,10 @@ def _power_sum(degrees: LongArray, power: int) -> int:
 
 @takes_any_layer
 def mixing(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
-    """Across-side degree correlation of a layer: Pearson's r over edges of the degrees of their two ends.
+    """`degree_correlation` of a layer.
 
-    Formula and source stand at `degree_correlation` (Foster et al. 2010, PNAS 107, 10815-10820, the coefficient "out-in").
     A network of several layers has none of its own: over all its edges the correlation would mostly say that layers differ
     in their mean degrees.
-
-    Args:
-        graph: the layer.
-        rng: not used.
-
-    Returns:
-        `degree_correlation`, in [-1, 1]; not defined without edges or where a side is regular. Cost O(n_edges + n log n)
-        for n neurons.
     """
     return {"degree_correlation": degree_correlation(graph)}
 

@@ -17,14 +17,6 @@ def paired_overlap(ends: IntArray, other_ends: IntArray, degrees: LongArray) -> 
     The overlaps are not formed: their sum over all i is the number of edges that end at a neighbour of j and belong to a
     neuron of higher degree, so it suffices to sort the edges of every neuron of the other side by the degree of their
     end on this one. Counts are collected by k_j before the division, so the labels do not influence the rounding.
-
-    Args:
-        ends: the neuron at this side's end of every edge, int32 of shape [n_edges].
-        other_ends: the neuron at the other end.
-        degrees: of the neurons of this side, int64 of shape [n].
-
-    Returns:
-        The sum, at least 0 and at most the number of pairs. Cost O(n_edges log n_edges).
     """
     base = int(degrees.max()) + 1
     ordered = np.sort(other_ends.astype(np.int64) * base + degrees[ends])
@@ -43,17 +35,18 @@ def paired_overlap(ends: IntArray, other_ends: IntArray, degrees: LongArray) -> 
 def nodf(graph: BipartiteGraph) -> dict[str, Quantity]:
     """Nestedness by overlap and decreasing fill, NODF = 100 / pairs * sum over pairs with k_i > k_j of |N(i) & N(j)| / k_j.
 
-    Almeida-Neto, Guimarães, Guimarães, Loyola and Ulrich (2008), "A consistent metric for nestedness analysis in
-    ecological systems", Oikos 117, 1227-1239. Pairs are those of sources and those of targets, n_in (n_in - 1) / 2 +
-    n_out (n_out - 1) / 2 in all; neurons of equal degree contribute 0, so a biregular graph has NODF 0, and so does a
-    complete one. NODF follows from the degrees to a large part: compare it with graphs of the same degrees.
-
-    Args:
-        graph: the layer.
+    Almeida-Neto, Guimarães, Guimarães, Loyola and Ulrich (2008), "A consistent metric for nestedness analysis in ecological
+    systems", Oikos 117, 1227-1239. Pairs are those of sources and those of targets, n_in (n_in - 1) / 2 + n_out (n_out - 1) / 2
+    in all; neurons of equal degree contribute 0, so a biregular graph has NODF 0, and so does a complete one. NODF follows from
+    the degrees to a large part: compare it with graphs of the same degrees.
 
     Returns:
         `nodf` and the same over the pairs of one side alone, `source_nodf` and `target_nodf`; in [0, 100]. Not defined
-        without edges, or where there is no pair. Cost O(n_edges log n_edges).
+        without edges, or if there is no pair.
+
+    >>> import scipy.sparse
+    >>> nodf(scipy.sparse.csr_array([[1, 1, 1], [1, 1, 0], [1, 0, 0]]))["nodf"].value
+    100.0
     """
     names = ("nodf", "source_nodf", "target_nodf")
     if graph.n_edges == 0:
@@ -77,17 +70,11 @@ _KINDS = {"nodf": "neuron", "source_nodf": "source", "target_nodf": "target"}
 def spectral_nestedness(graph: BipartiteGraph) -> Quantity:
     """Spectral radius of the undirected adjacency, which is the largest singular value of the biadjacency.
 
-    Staniczenko, Kopp and Allesina (2013), "The ghost of nestedness in ecological networks", Nature Communications 4,
-    1391: of all graphs of a given size and number of edges, the perfectly nested ones have the largest. It is at most
-    sqrt(n_edges), with equality just for a complete bipartite graph and isolated neurons (Bhattacharya, Friedland and
-    Peled 2008, "On the first eigenvalue of bipartite graphs", Electronic Journal of Combinatorics 15, R144), and at
-    least n_edges / sqrt(n_in n_out).
-
-    Args:
-        graph: the layer.
-
-    Returns:
-        The quantity; not defined without edges. Error and cost as `analysis.graph.singular.largest_singular_values`.
+    Staniczenko, Kopp and Allesina (2013), "The ghost of nestedness in ecological networks", Nature Communications 4, 1391: of
+    all graphs of a given size and number of edges, the perfectly nested ones have the largest. It is at most sqrt(n_edges),
+    with equality just for a complete bipartite graph and isolated neurons (Bhattacharya, Friedland and Peled 2008, "On the
+    first eigenvalue of bipartite graphs", Electronic Journal of Combinatorics 15, R144), and at least n_edges / sqrt(n_in
+    n_out). Not defined without edges.
     """
     if graph.n_edges == 0:
         return undefined("the graph has no edge")
@@ -95,17 +82,9 @@ def spectral_nestedness(graph: BipartiteGraph) -> Quantity:
 
 
 def network_nestedness(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
-    """`nestedness` of the whole network as one bipartite graph; its sides are the groups of even and of odd number.
+    """`nestedness` of the folded network, without NODF of single sides.
 
-    Formulas, ranges and sources are those of `nestedness`.
-
-    Args:
-        network: the layers.
-        rng: not used.
-
-    Returns:
-        As `nestedness`, without NODF of single sides. Pairs of neurons in groups that share no neighbouring group count,
-        with an overlap of 0. Cost O(n_edges log n_edges).
+    Pairs of neurons in groups that share no neighbouring group count, with an overlap of 0.
     """
     quantities = nestedness(network.folded, rng)
     return {name: quantity for name, quantity in quantities.items() if name not in ("source_nodf", "target_nodf")}
@@ -115,12 +94,7 @@ def network_nestedness(network: LayeredGraph, rng: np.random.Generator) -> Quant
 def nestedness(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
     """NODF of the layer and of each side, and the spectral radius raw and against its largest possible value.
 
-    Formulas and sources stand at `nodf` (Almeida-Neto et al. 2008) and `spectral_nestedness` (Staniczenko, Kopp and Allesina
-    2013).
-
-    Args:
-        graph: the layer.
-        rng: not used.
+    Formulas and sources stand at `nodf` and `spectral_nestedness`.
 
     Returns:
         `nodf`, `source_nodf`, `target_nodf` in [0, 100]; `spectral_nestedness` in (0, sqrt(n_edges)];

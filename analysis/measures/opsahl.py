@@ -1,4 +1,4 @@
-"""Opsahl's clustering of two-mode networks: the share of 4-paths whose ends meet once more."""
+"""Opsahl's clustering of two-mode networks, without and with weights: the share of 4-paths whose ends meet once more."""
 
 import math
 
@@ -21,20 +21,9 @@ SAMPLED_PATHS = 65_536
 def opsahl_quantities(
     graph: BipartiteGraph, side: Side, rng: np.random.Generator, exact_work: int = EXACT_WORK
 ) -> dict[str, Quantity]:
-    """Global and local coefficient of one side.
+    """The quantities of `opsahl` for one side; exact up to about `exact_work` elementary steps, sampled above.
 
-    Args:
-        graph: the layer.
-        side: whose neurons are the three different ones of a path, Opsahl's primary nodes.
-        rng: draws paths where they are too many to be counted.
-        exact_work: largest number of elementary steps for an exact value; see `four_paths`.
-
-    Returns:
-        `{side}_four_paths`, `{side}_closed_four_paths`, `{side}_opsahl_clustering` and `{side}_opsahl_local_clustering`;
-        see `opsahl`. Cost as `four_paths`.
-
-    Raises:
-        AnalysisError: `side` is neither "source" nor "target".
+    An AnalysisError if `side` is neither "source" nor "target".
     """
     check_side(side)
     lists = neighbour_lists(graph, side)
@@ -79,21 +68,17 @@ def opsahl(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
     """Opsahl's C* of both sides: closed 4-paths / 4-paths, in [0, 1].
 
     A 4-path i - p - j - q - k has three different neurons i, j, k of the side and two different ones p, q of the other;
-    it is closed where some r other than p and q is joined to both i and k, so that a 6-cycle through r exists, or r is
+    it is closed if some r other than p and q is joined to both i and k, so that a 6-cycle through r exists, or r is
     joined to j too. Opsahl (2013), "Triadic closure in two-mode networks: redefining the global and local clustering
     coefficients", Social Networks 35, 159-167. The local coefficient is the same share of the 4-paths with centre j,
     averaged over the neurons that are the centre of one. It does not count what `robins_alexander_clustering` does: two
     neurons with two common neighbours alone close nothing.
 
-    Args:
-        graph: the layer.
-        rng: draws paths where they are too many to be counted.
-
     Returns:
         For each side `{side}_four_paths` (exact), `{side}_closed_four_paths`, `{side}_opsahl_clustering` and
-        `{side}_opsahl_local_clustering`, the last two in [0, 1]; the last three with a standard error where they come from
-        a sample, the last two not defined where there is no 4-path. Cost as `four_paths` for each side: at most about
-        `EXACT_WORK` steps for closed paths, above which 2 * `SAMPLED_PATHS` paths are drawn.
+        `{side}_opsahl_local_clustering`, the last two in [0, 1]; the last three with a standard error if they come from a
+        sample, the last two not defined if there is no 4-path. Cost as `four_paths` for each side: at most about `EXACT_WORK`
+        steps for closed paths, above which 2 * `SAMPLED_PATHS` paths are drawn.
     """
     return {name: value for side in SIDES for name, value in opsahl_quantities(graph, side, rng).items()}
 
@@ -122,19 +107,9 @@ VALUES = ("arithmetic", "geometric", "maximum", "minimum")
 def weighted_opsahl_quantities(
     graph: BipartiteGraph, side: Side, rng: np.random.Generator, listed_paths: int = LISTED_PATHS
 ) -> dict[str, Quantity]:
-    """Opsahl's weighted coefficient of one side, for each of `VALUES`.
+    """The quantities of `weighted_opsahl` for one side; exact up to `listed_paths` 4-paths, sampled above.
 
-    Args:
-        graph: the layer.
-        side: whose neurons are the three different ones of a path.
-        rng: draws paths where there are too many to look at each.
-        listed_paths: up to so many are looked at, each once, and the value is exact.
-
-    Returns:
-        `{side}_opsahl_clustering_{value}`; see `weighted_opsahl`.
-
-    Raises:
-        AnalysisError: `side` is no side.
+    An AnalysisError if `side` is neither "source" nor "target".
     """
     check_side(side)
     names = [f"{side}_opsahl_clustering_{value}" for value in VALUES]
@@ -178,19 +153,14 @@ def _weighted_share(values: FloatArray, closed: np.ndarray, is_exact: bool) -> Q
 def weighted_opsahl(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
     """Opsahl's weighted C* of both sides: the value of the closed 4-paths divided by that of all, in [0, 1].
 
-    The value of a 4-path is the arithmetic mean, the geometric mean, the largest or the smallest of its four magnitudes
-    |w|; which paths are closed is as in `opsahl`. Opsahl (2013), "Triadic closure in two-mode networks:
-    redefining the global and local clustering coefficients", Social Networks 35, 159-167; the four values are those of
-    Opsahl and Panzarasa (2009), "Clustering in weighted networks", Social Networks 31, 155-163.
-
-    Args:
-        graph: the layer.
-        rng: draws `WEIGHTED_SAMPLED_PATHS` paths where there are more than `LISTED_PATHS`.
+    The value of a 4-path is the arithmetic mean, the geometric mean, the largest or the smallest of its four magnitudes |w|;
+    which paths are closed is as in `opsahl`. Opsahl (2013), Social Networks 35, 159-167; the four values are those of Opsahl
+    and Panzarasa (2009), "Clustering in weighted networks", Social Networks 31, 155-163.
 
     Returns:
-        For each side `{side}_opsahl_clustering_arithmetic`, `_geometric`, `_maximum` and `_minimum`, with a standard error
-        where they come from a sample; not defined without weights, without 4-paths, or where all of them have the value 0.
-        Cost O(sum d_p^2), and O(degrees) for each path that is looked at.
+        For each side `{side}_opsahl_clustering_arithmetic`, `_geometric`, `_maximum` and `_minimum`, with a standard error if
+        they come from a sample of `WEIGHTED_SAMPLED_PATHS`; not defined without weights, without 4-paths, or if all of them
+        have the value 0.
     """
     return {name: value for side in SIDES for name, value in weighted_opsahl_quantities(graph, side, rng).items()}
 

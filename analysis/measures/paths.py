@@ -1,4 +1,4 @@
-"""Path lengths and efficiency of the undirected graph, beside their bounds and the share of pairs that are connected."""
+"""Path lengths and efficiency of the undirected graph, their bounds, and the share of pairs that are connected."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -89,20 +89,11 @@ def _search(starts: LongArray, neighbours: IntArray, sources: LongArray) -> tupl
 
 
 def path_sums(graph: BipartiteGraph, sources: LongArray) -> PathSums:
-    """Sums of distances from the given sources, by breadth-first searches that serve 64 sources each.
+    """Sums of distances from the given sources, one entry per 64 of them, which one breadth-first search serves.
 
-    Then et al. (2014), "The more the merrier: efficient multi-source graph traversal", PVLDB 8(4), 449-460.
-
-    Args:
-        graph: the layer.
-        sources: neurons to start from, int64, numbered with sources 0..n_in-1 and targets after them; all different.
-
-    Returns:
-        The sums, one entry for every 64 sources. Cost O(n_edges * levels * n_sources / 64) time, O(n_in + n_out)
-        memory.
-
-    Raises:
-        AnalysisError: a source out of range.
+    Then et al. (2014), "The more the merrier: efficient multi-source graph traversal", PVLDB 8(4), 449-460. The sources are
+    numbered with sources 0..n_in-1 and targets after them, all different; an AnalysisError if one is out of range. Cost
+    O(n_edges * levels * n_sources / 64) time, O(n_in + n_out) memory.
     """
     if sources.size and not 0 <= sources.min() <= sources.max() < graph.n_neurons:
         raise AnalysisError(
@@ -128,17 +119,20 @@ def average_path_length(
     batches with the correction for a finite population (Cochran, Sampling Techniques, 3rd ed. 1977, chapter 6).
 
     Args:
-        graph: the layer.
-        rng: draws the sampled sources; not used where the value is exact.
+        graph: one layer.
+        rng: generator that draws the sampled sources; not used if the value is exact.
         exact_limit: largest number of neurons with edges for which the value is exact.
         n_batches: number of batches in a sample, at least 2.
 
     Returns:
-        The quantity, with a standard error where it is sampled; not defined where no pair is connected. Cost as
-        `path_sums`.
+        The quantity, with a standard error if it is sampled; not defined if no pair is connected. Cost as `path_sums`.
 
     Raises:
         AnalysisError: `n_batches` is not an integer of at least 2.
+
+    >>> import networkx
+    >>> average_path_length(networkx.complete_bipartite_graph(2, 2), np.random.default_rng(0)).value
+    1.333...
     """
     return _mean_distance(*_sums(graph, rng, exact_limit, n_batches))
 
@@ -150,36 +144,18 @@ def global_efficiency(
     """Mean of 1 / distance over all pairs of neurons of the undirected graph, 0 for those that are not connected; in [0, 1].
 
     Latora and Marchiori (2001), "Efficient behavior of small-world networks", Physical Review Letters 87, 198701, eq. 1.
-    What is exact and what sampled is as in `average_path_length`; the standard error is that of a mean over batches.
-
-    Args:
-        graph: the layer.
-        rng: draws the sampled sources; not used where the value is exact.
-        exact_limit: largest number of neurons with edges for which the value is exact.
-        n_batches: number of batches in a sample, at least 2.
-
-    Returns:
-        The quantity, with a standard error where it is sampled. Cost as `path_sums`.
-
-    Raises:
-        AnalysisError: `n_batches` is not an integer of at least 2.
+    Arguments, errors and what is sampled are as in `average_path_length`; the standard error is that of a mean over batches.
     """
     return _efficiency(*_sums(graph, rng, exact_limit, n_batches), graph.n_neurons)
 
 
 def path_bounds(layer_sizes: Sequence[int]) -> tuple[float, float]:
-    """The shortest mean distance and the largest efficiency that neurons in these groups can have: those of complete wiring.
+    """(L_min, E_max): the shortest mean distance and the largest efficiency of these groups, those of complete wiring.
 
     With every pair of consecutive groups fully joined, neurons of groups i and j are |i - j| apart and two of the same
     group 2. For a single layer L_min = [2 n1 n2 + 2 (n1 (n1 - 1) + n2 (n2 - 1))] / N (N - 1) and E_max = [2 n1 n2 + (n1
     (n1 - 1) + n2 (n2 - 1)) / 2] / N (N - 1), with N = n1 + n2. No graph between these groups can do better; one that is
     not connected can have a shorter mean over its connected pairs.
-
-    Args:
-        layer_sizes: neurons of every group, at least two groups.
-
-    Returns:
-        (L_min, E_max). Cost O(groups^2).
     """
     sizes = np.array(layer_sizes, dtype=np.float64)
     apart = np.abs(np.subtract.outer(np.arange(sizes.size), np.arange(sizes.size))).astype(np.float64)
@@ -229,14 +205,7 @@ def _ratio_error(parts: FloatArray | LongArray, wholes: FloatArray | LongArray, 
 
 @takes_any_graph
 def component_sizes(graph: BipartiteGraph) -> LongArray:
-    """Number of neurons of every connected component, isolated neurons included.
-
-    Args:
-        graph: the layer.
-
-    Returns:
-        int64 of shape [n_components], in no particular order. Cost O(n_in + n_out + n_edges).
-    """
+    """Number of neurons of every connected component, isolated neurons included, in no particular order."""
     _, labels = connected_components(graph.adjacency, directed=False)
     return np.bincount(labels).astype(np.int64)
 
@@ -252,17 +221,13 @@ _BOUNDS = frozenset({"path_length_minimum", "efficiency_maximum"})
 def paths(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
     """Path length and efficiency beside their bounds, share of pairs that are connected, size of the giant component.
 
-    The share of connected pairs is sum_c s_c (s_c - 1) / (N (N - 1)) over components of s_c neurons, and exact also
-    where the path length is sampled. Bounds are those of `path_bounds`: of the complete bipartite graph, and for a whole
-    network of the complete wiring of all its layers.
-
-    Args:
-        graph: the layer.
-        rng: draws sampled sources where the graph is large.
+    The share of connected pairs is sum_c s_c (s_c - 1) / (N (N - 1)) over components of s_c neurons, and exact also if the
+    path length is sampled. Bounds are those of `path_bounds`: of the complete bipartite graph, and for a whole network of the
+    complete wiring of all its layers.
 
     Returns:
-        `average_path_length` L, `path_length_minimum` L_min and `path_length_excess` L - L_min, at least 0 (not defined
-        where the graph is not connected, as the bound does not hold for its connected pairs); `global_efficiency` E,
+        `average_path_length` L, `path_length_minimum` L_min and `path_length_excess` L - L_min, at least 0 (not defined if
+        the graph is not connected, as the bound does not hold for its connected pairs); `global_efficiency` E,
         `efficiency_maximum` E_max and `efficiency_ratio` E / E_max in [0, 1]; `reachable_pair_fraction` in [0, 1];
         `giant_component_size` (neurons). Cost as `path_sums`, once.
     """

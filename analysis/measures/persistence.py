@@ -1,4 +1,4 @@
-"""Neural persistence: how unlike the weights are at which the parts of a layer grow together."""
+"""Neural persistence (Rieck et al. 2019)."""
 
 import math
 
@@ -15,17 +15,10 @@ from analysis.measures.measure import EVERYTHING, Measure, takes_any_layer
 
 
 def spanning_forest_weights(graph: BipartiteGraph, magnitudes: FloatArray) -> FloatArray:
-    """Magnitudes of the edges of a maximum spanning forest.
+    """Magnitudes of the edges of a maximum spanning forest, in descending order.
 
-    Every maximum spanning forest has the same ones. The search minimises the ranks of the edges rather than weights:
-    ranks are positive (to scipy a 0 is no edge) and exact.
-
-    Args:
-        graph: the layer.
-        magnitudes: of its edges, float64 of shape [n_edges].
-
-    Returns:
-        In descending order, float64 of shape [neurons - components]. Cost O(n_edges log n_edges).
+    Every maximum spanning forest has the same ones. The search minimises the ranks of the edges rather than weights: ranks are
+    positive (to scipy a 0 is no edge) and exact.
     """
     order = np.argsort(-magnitudes, kind="stable")
     ranks = np.empty(graph.n_edges)
@@ -44,12 +37,11 @@ def neural_persistence(graph: BipartiteGraph, largest: float, p: float = 2.0) ->
     ICLR (arXiv:1812.09764), definition 2: edges enter from the largest w down, every neuron is a component that is born at
     1, and the component that an edge joins to another dies at the edge's w. The bound is that of theorem 1, (phi_max -
     phi_min) (n - 1)^(1/p) for n neurons, where phi_min is the smallest w and phi_max is 1, at which neurons are born
-    (the paper's maximum over the layer is no bound where the largest weight is in another layer). Deviations: a sparse
-    layer need not become connected, and components that never die contribute nothing, whereas the authors' program lets
-    one die at 0.
+    (the paper's maximum over the layer is no bound if the largest weight is in another layer). Deviations: a sparse layer need
+    not become connected, and components that never die contribute nothing, whereas the authors' program lets one die at 0.
 
     Args:
-        graph: the layer; it needs weights.
+        graph: one layer with weights.
         largest: what becomes 1, above 0 and at least the largest magnitude.
         p: order of the norm, at least 1.
 
@@ -94,17 +86,9 @@ def _ratio(norm: float, bound: float) -> Quantity:
 
 
 def network_persistence(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
-    """Means over the layers, with all weights divided by the largest magnitude in the network (definition 4 of the paper at
-    `neural_persistence`).
+    """Means over the layers, with all weights divided by the largest magnitude in the network (the paper's definition 4).
 
-    Args:
-        network: the layers.
-        rng: not used.
-
-    Returns:
-        As `persistence`, in the same ranges with n that of the largest layer. Layers without edges do not enter the means,
-        nor layers in which all weights are of the largest magnitude the normalised one. Cost O(neurons + n_edges log
-        n_edges).
+    Layers without edges do not enter the means, nor layers in which all weights have the largest magnitude the normalised one.
     """
     reason = _reason_for_none(network.layers)
     if reason is not None:
@@ -120,16 +104,10 @@ def network_persistence(network: LayeredGraph, rng: np.random.Generator) -> Quan
 def persistence(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
     """Neural persistence of the layer for p = 2, with its weights divided by its own largest magnitude.
 
-    The formula stands at `neural_persistence`; Rieck et al. (2019), ICLR (arXiv:1812.09764), definition 2.
-
-    Args:
-        graph: the layer.
-        rng: not used.
-
     Returns:
         `neural_persistence` in [0, sqrt(n - 1)] for n neurons, and `neural_persistence_normalised`, divided by its bound,
-        in [0, 1]; 0 where the weights that join the parts are the largest, near 1 where few weights are large and the
-        others alike. Not defined without weights. Cost O(n_edges log n_edges).
+        in [0, 1]; 0 if the weights that join the parts are the largest, near 1 if few weights are large and the others alike.
+        Not defined without weights.
     """
     reason = _reason_for_none((graph,))
     if reason is not None:

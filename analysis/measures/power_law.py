@@ -11,19 +11,9 @@ from analysis.tails.fit import NoFit, fit_power_law
 
 
 def power_law_quantities(prefix: str, degrees: LongArray) -> Quantities:
-    """The fit as named quantities.
+    """The fit as `{prefix}_alpha` (with its standard error at this xmin), `_xmin`, `_ks_distance` and `_tail_size`.
 
-    Args:
-        prefix: what the names start with.
-        degrees: integers of at least 0, int64 of shape [n].
-
-    Returns:
-        `{prefix}_alpha` (above 1, with its standard error at this xmin), `{prefix}_xmin` (at least 1),
-        `{prefix}_ks_distance` (in [0, 1]), `{prefix}_tail_size` (at most n); all not defined where there is no fit. Cost as
-        `fit_power_law`.
-
-    Raises:
-        AnalysisError: as `fit_power_law`.
+    All are not defined if there is no fit.
     """
     names = [f"{prefix}_{name}" for name in ("alpha", "xmin", "ks_distance", "tail_size")]
     fit = fit_power_law(degrees)
@@ -34,7 +24,7 @@ def power_law_quantities(prefix: str, degrees: LongArray) -> Quantities:
 
 
 def _network_power_law(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
-    """Fit to the degrees of all neurons together, incoming plus outgoing edges; ranges, source and cost as `power_law`."""
+    """Fit to the degrees of all neurons together, incoming plus outgoing edges."""
     return power_law_quantities("degree_power_law", network.degrees)
 
 
@@ -43,17 +33,12 @@ def power_law(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
     """Discrete power-law fit of each side, p(k) = k^-alpha / zeta(alpha, xmin) for whole k >= xmin.
 
     By `fit_power_law`: maximum likelihood for alpha and the smallest Kolmogorov-Smirnov distance for xmin, after Clauset,
-    Shalizi and Newman (2009), SIAM Review 51, 661-703. A fit exists for almost any degrees, so it does not say that they
-    follow a power law; see `analysis.tail_evidence`.
-
-    Args:
-        graph: the layer.
-        rng: not used.
+    Shalizi and Newman (2009), SIAM Review 51, 661-703. A fit exists for almost any degrees, so it does not say that they follow
+    a power law; see `analysis.tail_evidence`.
 
     Returns:
         The quantities of `power_law_quantities` with the prefixes `source_power_law` and `target_power_law`: alpha above
-        1, xmin at least 1, the distance in [0, 1], the tail size in 2..n. Cost O(n log n + d^2) for a side of n neurons
-        with d distinct degrees.
+        1, xmin at least 1, the distance in [0, 1], the tail size in 2..n.
     """
     return {
         **power_law_quantities("source_power_law", graph.out_degrees),
@@ -64,19 +49,11 @@ def power_law(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
 def evidence_quantities(
     prefix: str, degrees: LongArray, rng: np.random.Generator, n_opposite: int | None = None
 ) -> dict[str, Quantity]:
-    """The evidence for a power law as named quantities.
+    """The evidence for a power law as named quantities; about 0.5 s.
 
-    Args:
-        prefix: what the names start with.
-        degrees: int64 of shape [n].
-        rng: for the bootstrap.
-        n_opposite: number of neurons on the other side, or None where it is not the same for all.
-
-    Returns:
-        `{prefix}_bootstrap_p`; `{prefix}_span` (largest degree / xmin); `{prefix}_vs_{alternative}` and
-        `{prefix}_vs_{alternative}_p` for each of `ALTERNATIVES`; `{prefix}_{alternative}_extremes_p` for each of
-        `THIN_TAILS`; `{prefix}_broido_clauset`, the category as its place in `CATEGORIES`, 0 (Not scale free) to 5
-        (Strongest). Cost about 0.5 s.
+    `{prefix}_bootstrap_p`; `{prefix}_span` (largest degree / xmin); `{prefix}_vs_{alternative}` and
+    `{prefix}_vs_{alternative}_p` for each of `ALTERNATIVES`; `{prefix}_{alternative}_extremes_p` for each of `THIN_TAILS`;
+    `{prefix}_broido_clauset`, the category as its place in `CATEGORIES`, 0 (Not scale free) to 5 (Strongest).
     """
     evidence = tail_evidence(degrees, rng, n_opposite)
     result = {f"{prefix}_bootstrap_p": evidence.goodness.p, f"{prefix}_span": evidence.span}
@@ -98,12 +75,7 @@ def _network_ratios(network: LayeredGraph, rng: np.random.Generator) -> Quantiti
 def power_law_ratios(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
     """Evidence for a power law on each side: bootstrap, likelihood ratios, category; measured on the observed graph only.
 
-    Args:
-        graph: the layer.
-        rng: for the bootstrap.
-
-    Returns:
-        The quantities of `evidence_quantities` with the prefixes `source_power_law` and `target_power_law`.
+    The quantities of `evidence_quantities` with the prefixes `source_power_law` and `target_power_law`.
     """
     return {
         **evidence_quantities("source_power_law", graph.out_degrees, rng, graph.n_out),

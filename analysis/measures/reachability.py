@@ -1,4 +1,4 @@
-"""From inputs to outputs along the direction of the network: which neurons, edges and paths take part at all."""
+"""Paths from inputs to outputs: which neurons and edges lie on one, and how many there are."""
 
 import math
 from collections.abc import Sequence
@@ -40,14 +40,7 @@ class OnPath:
 
 
 def on_path(network: LayeredGraph) -> OnPath:
-    """Neurons that are reached from an input, and neurons from which an output is reached.
-
-    Args:
-        network: the layers.
-
-    Returns:
-        Both, for every group. Cost O(neurons + edges).
-    """
+    """Neurons that are reached from an input, and neurons from which an output is reached."""
     forward: list[BoolArray] = [np.ones(network.layers[0].n_in, dtype=bool)]
     for layer in network.layers:
         reached = np.zeros(layer.n_out, dtype=bool)
@@ -62,15 +55,7 @@ def on_path(network: LayeredGraph) -> OnPath:
 
 
 def dead_neurons(network: LayeredGraph) -> int:
-    """Neurons without an edge on a side where they need one: no incoming edge and not an input, or no outgoing edge and
-    not an output.
-
-    Args:
-        network: the layers.
-
-    Returns:
-        Their number, each neuron counted once. Cost O(neurons + edges).
-    """
+    """Number of neurons without an incoming edge that are no input, or without an outgoing edge that are no output."""
     lacking = [np.zeros(size, dtype=bool) for size in network.layer_sizes]
     for index, layer in enumerate(network.layers):
         lacking[index] |= layer.out_degrees == 0
@@ -79,17 +64,11 @@ def dead_neurons(network: LayeredGraph) -> int:
 
 
 def effective_edges(network: LayeredGraph) -> int:
-    """Edges on at least one path from an input to an output.
+    """Number of edges on at least one path from an input to an output.
 
     Their share of all edges that could be is the effective density; one minus it the effective sparsity of Vysogorets
     and Kempe (2023), "Connectivity matters: neural network pruning through the lens of effective sparsity", Journal of
     Machine Learning Research 24(99).
-
-    Args:
-        network: the layers.
-
-    Returns:
-        Their number. Cost O(neurons + edges).
     """
     return _effective_edges(network, on_path(network))
 
@@ -110,15 +89,14 @@ def _spread(src: IntArray, dst: IntArray, before: npt.NDArray[np.uint64], after:
 
 
 def joined_pairs(network: LayeredGraph, block_inputs: int = BLOCK_INPUTS) -> int:
-    """Pairs (input, output) that are joined by at least one directed path.
+    """Number of pairs (input, output) that are joined by at least one directed path; exact.
 
     Args:
         network: the layers.
         block_inputs: inputs that are followed at once, a positive multiple of 64.
 
     Returns:
-        Their number, exact, in 0..n_inputs * n_outputs. Cost O(edges * inputs / 64) time; O(widest group * block_inputs
-        / 64) words of 8 bytes of memory.
+        In 0..n_inputs * n_outputs. Cost O(edges * inputs / 64) time; O(widest group * block_inputs / 64) words of 8 bytes.
 
     Raises:
         AnalysisError: `block_inputs` is not a positive multiple of 64.
@@ -139,8 +117,7 @@ def joined_pairs(network: LayeredGraph, block_inputs: int = BLOCK_INPUTS) -> int
 
 
 def log10_path_sum(network: LayeredGraph, weights: list[FloatArray] | None = None) -> float:
-    """log10 of the sum over all input-output paths of the product of a number on each edge; of the number of paths where
-    no numbers are given.
+    """log10 of the sum over all input-output paths of the product of a number per edge; of the number of paths without numbers.
 
     Computed as 1^T M_L ... M_1 1, one product of a matrix and a vector for each layer, in logarithms, so that nothing
     overflows or underflows. With |w| this is the l1 path norm of Neyshabur, Tomioka and Srebro (2015), "Norm-based
@@ -152,8 +129,7 @@ def log10_path_sum(network: LayeredGraph, weights: list[FloatArray] | None = Non
         weights: for each layer a non-negative number for every edge, float64 of shape [n_edges]; None counts paths.
 
     Returns:
-        The logarithm, with an absolute error of about 1e-15 a layer; minus infinity where the sum is 0. Cost O(neurons +
-        edges).
+        The logarithm, with an absolute error of about 1e-15 per layer; minus infinity if the sum is 0.
 
     Raises:
         AnalysisError: `weights` does not hold a finite number of at least 0 for every edge of every layer.
@@ -205,11 +181,7 @@ def _path_weight(network: LayeredGraph) -> Quantity:
 
 
 def _network_reachability(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
-    """Dead and off-path neurons, effective edges, joined pairs, number of paths and their summed weight.
-
-    What each is, its range and its source stand at `reachability`, `on_path`, `dead_neurons`, `effective_edges`,
-    `joined_pairs` and `log10_path_sum`. Cost O(edges * inputs / 64), which the joined pairs take.
-    """
+    """Dead and off-path neurons, effective edges, joined pairs, number of paths and their summed weight."""
     lies = on_path(network)
     n, dead = sum(network.layer_sizes), dead_neurons(network)
     off = n - sum(int(np.count_nonzero(group)) for group in lies.neurons)
@@ -232,21 +204,15 @@ def _network_reachability(network: LayeredGraph, rng: np.random.Generator) -> Qu
 
 @takes_any_layer
 def reachability(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
-    """What is cut off. In a single layer that is a neuron without edges; in a network the paths decide.
-
-    Args:
-        graph: the layer.
-        rng: not used.
+    """What is cut off: in a single layer the neurons without edges, in a network what lies on no path.
 
     Returns:
         `dead_sources` and `dead_targets`, the numbers of neurons without an edge (their shares are the zero fractions of
         the measure "degree"). Of a whole network: `dead_neurons`, `off_path_neurons` (on no path from an input to an
         output), `effective_edges` (on at least one), `joined_pairs` (input and output joined by a path), each with its
-        share in [0, 1]; `effective_density` (effective edges / pairs of neurons in consecutive groups, in [0, 1]; one minus
-        the effective sparsity of Vysogorets and Kempe 2023, see `effective_edges`); `log10_paths` (number of paths, at
-        least 0), not defined where there is none; and `log10_path_weight` (sum over paths of the product of |w|, Neyshabur
-        et al. 2015, see `log10_path_sum`), any number, not defined without weights. All exact but for the rounding of
-        logarithms. Cost O(n_in + n_out) for a layer, O(edges * inputs / 64) for a network, which the joined pairs take.
+        share in [0, 1]; `effective_density` (effective edges / pairs of neurons in consecutive groups, in [0, 1]);
+        `log10_paths` (number of paths), not defined if there is none; and `log10_path_weight` (sum over paths of the product
+        of |w|, see `log10_path_sum`), not defined without weights. All exact but for the rounding of logarithms.
     """
     return {
         "dead_sources": defined(int(np.count_nonzero(graph.out_degrees == 0))),

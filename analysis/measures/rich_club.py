@@ -23,17 +23,7 @@ def is_rich(degrees: LongArray, quantile: float = RICH_QUANTILE) -> BoolArray:
     """Which neurons of a side are its rich club: those with at least the degree of the ceil((1 - quantile) n)-th largest.
 
     Neurons of equal degree are in or out together, so labels play no role and the club may be larger than the share asked
-    for; where all degrees are equal it is the whole side. Neurons without edges are never in it.
-
-    Args:
-        degrees: int64 of shape [n], n >= 1.
-        quantile: in [0, 1).
-
-    Returns:
-        bool of shape [n]. Cost O(n log n).
-
-    Raises:
-        AnalysisError: `quantile` is not a number in that range.
+    for; if all degrees are equal it is the whole side. Neurons without edges are never in it.
     """
     if not isinstance(quantile, int | float | np.number) or not 0 <= quantile < 1:
         raise AnalysisError(f"quantile is {quantile!r}; it must be a number of at least 0 and below 1")
@@ -44,12 +34,7 @@ def is_rich(degrees: LongArray, quantile: float = RICH_QUANTILE) -> BoolArray:
 
 @dataclass(frozen=True)
 class Club:
-    """Edges and pairs between rich sources and rich targets.
-
-    Attributes:
-        edges: number of edges that join two of them.
-        pairs: number of pairs that an edge could join.
-    """
+    """Number of edges between rich sources and rich targets, and of pairs that an edge could join."""
 
     edges: int
     pairs: int
@@ -66,15 +51,15 @@ def rich_club_curve(graph: BipartiteGraph, quantiles: npt.ArrayLike) -> FloatArr
 
     The bipartite form of the rich-club coefficient of Zhou and Mondragón (2004), "The rich-club phenomenon in the Internet
     topology", IEEE Communications Letters 8, 180-182. High degrees alone make phi rise (Colizza et al. 2006, "Detecting
-    rich-club ordering in complex networks", Nature Physics 2, 110-115): hubs prefer hubs only where it is above that of
-    graphs of the same degrees.
+    rich-club ordering in complex networks", Nature Physics 2, 110-115): hubs prefer hubs only if it is above that of graphs of
+    the same degrees.
 
     Args:
-        graph: the layer; it needs an edge.
+        graph: one layer with at least one edge.
         quantiles: q of shape [n], each in [0, 1); see `is_rich`.
 
     Returns:
-        float64 of shape [n], in [0, 1]; at q = 0 the density among neurons with edges. Cost O(n_edges) a quantile.
+        float64 of shape [n], in [0, 1]; at q = 0 the density among neurons with edges.
 
     Raises:
         AnalysisError: no edge, or a quantile that is no number or out of range.

@@ -1,7 +1,8 @@
 """Small-worldness of a bipartite layer: clustered like a lattice, yet short like a random graph?
 
 The usual indices count triangles, of which a bipartite graph has none; here clustering is that of Robins and Alexander
-(4-cycles per 3-path), and every graph that is compared with is bipartite.
+(4-cycles per 3-path), and every graph that is compared with is bipartite. In a report, the indices compare a graph with its
+lattice and with the replicates that the report draws anyway.
 """
 
 import math
@@ -107,9 +108,9 @@ def small_world(
     graphs by the choice of C (Robins and Alexander 2004), of the null models and of the lattice; the deltas are clipped
     on both sides.
 
-    Graphs in pieces. L is the mean over connected pairs, so that of a graph in small pieces is short and says nothing.
-    Of each graph (the layer, each replicate, the lattice) it is therefore not defined where the largest component holds
-    less than half of the neurons that have an edge, and neither are the indices that need it.
+    Graphs in pieces: L is the mean over connected pairs, so that of a graph in small pieces is short and says nothing. Of each
+    graph (the layer, each replicate, the lattice) it is therefore not defined if the largest component holds less than half of
+    the neurons that have an edge, and neither are the indices that need it.
 
     Args:
         graph: one layer (of a folded network the null models would join neurons that no edge may join).
@@ -123,6 +124,12 @@ def small_world(
 
     Raises:
         AnalysisError: `nulls` or `swaps_per_edge` is not an integer of at least 1.
+
+    >>> import scipy.sparse
+    >>> ring = scipy.sparse.csr_array([[abs(s - t) % 29 <= 1 for s in range(30)] for t in range(30)])
+    >>> world = small_world(ring, rng=0, nulls=5)
+    >>> world.clustering.value > world.fixed_degrees.clustering.value
+    True
     """
     check_count("nulls", nulls)
     generator = as_generator(rng)
@@ -139,29 +146,13 @@ def small_world(
 
 @takes_any_graph
 def clustering_and_path_length(graph: BipartiteGraph, rng: np.random.Generator) -> ClusteringAndLength:
-    """Robins-Alexander clustering, and the average path length where it speaks for the graph.
-
-    Args:
-        graph: a layer or a folded network.
-        rng: draws sampled sources where the graph is large.
-
-    Returns:
-        (C, L); L is not defined for a graph in pieces, see `small_world`.
-    """
+    """(C, L): Robins-Alexander clustering, and the average path length unless the graph is in pieces (see `small_world`)."""
     in_pieces = fragmentation(graph, int(component_sizes(graph).max()))
     return robins_alexander_clustering(graph), average_path_length(graph, rng) if in_pieces is None else in_pieces
 
 
 def fragmentation(graph: BipartiteGraph, giant: int) -> Quantity | None:
-    """Why the path length does not speak for the graph, or None where it does.
-
-    Args:
-        graph: a layer or a folded network.
-        giant: number of neurons in its largest component.
-
-    Returns:
-        A quantity that is not defined, or None.
-    """
+    """Why the path length does not speak for a graph whose largest component has `giant` neurons, or None if it does."""
     joined = np.count_nonzero(graph.out_degrees) + np.count_nonzero(graph.in_degrees)
     if giant >= MIN_GIANT_FRACTION * joined:
         return None
@@ -171,16 +162,7 @@ def fragmentation(graph: BipartiteGraph, giant: int) -> Quantity | None:
 def small_world_reference(
     observed: ClusteringAndLength, ordered: ClusteringAndLength, replicates: Sequence[ClusteringAndLength]
 ) -> RandomReference:
-    """The indices of a graph against the replicates of one null model; see `small_world`.
-
-    Args:
-        observed: clustering C and path length L of the graph.
-        ordered: C and L of the lattice.
-        replicates: C and L of every replicate, at least one.
-
-    Returns:
-        The indices.
-    """
+    """The indices of a graph against the replicates of one null model, from its (C, L), the lattice's and the replicates'."""
     every_clustering, every_length = [pair[0] for pair in replicates], [pair[1] for pair in replicates]
     clustering, length = _mean(every_clustering), _mean(every_length)
     delta_clustering = _combined(_clustering_delta, observed[0], clustering, ordered[0])
@@ -263,30 +245,14 @@ def _lattice_quantities(lattice: BipartiteGraph, rng: np.random.Generator) -> Qu
 
 
 def network_lattice(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
-    """`layer_lattice` of a whole network: every layer becomes a lattice by itself, as null models randomise it by itself.
-
-    Args:
-        network: the layers.
-        rng: draws the random graphs that are ordered.
-
-    Returns:
-        As `layer_lattice`.
-    """
+    """`layer_lattice` of a whole network: every layer becomes a lattice by itself, as null models randomise it by itself."""
     lattice = LayeredGraph(tuple(ring_lattice(layer, rng) for layer in network.layers))
     return _lattice_quantities(lattice.folded, rng)
 
 
 @takes_any_layer
 def layer_lattice(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
-    """Clustering and path length of the ring lattice with the same degrees; in a report the small-world indices follow.
-
-    Args:
-        graph: the layer.
-        rng: draws the random graph that is ordered.
-
-    Returns:
-        `lattice_clustering` and `lattice_path_length`. Cost as `ring_lattice`.
-    """
+    """`lattice_clustering` and `lattice_path_length` of the ring lattice with the same degrees; a report adds the indices."""
     return _lattice_quantities(ring_lattice(graph, rng), rng)
 
 
@@ -310,16 +276,7 @@ def reference_pairs(
 
 
 def pair_of(graph: BipartiteGraph, found: Mapping[str, Quantity], rng: np.random.Generator) -> ClusteringAndLength:
-    """Clustering and path length of a graph, taken from what has been measured where it has been.
-
-    Args:
-        graph: a layer or a folded network.
-        found: quantities of the graph by name.
-        rng: draws sampled sources where something has to be measured on a large graph.
-
-    Returns:
-        (C, L); L is not defined for a graph in pieces, see `small_world`.
-    """
+    """(C, L) of a graph, from the quantities that have been measured as far as they go; see `clustering_and_path_length`."""
     names = ("robins_alexander_clustering", "average_path_length", "giant_component_size")
     clustering, length, giant = (found.get(name) for name in names)
     if clustering is None or length is None or giant is None or giant.value is None:
@@ -330,16 +287,9 @@ def pair_of(graph: BipartiteGraph, found: Mapping[str, Quantity], rng: np.random
 def index_quantities(
     observed: ClusteringAndLength, lattice: Mapping[str, Quantity], replicates: Sequence[ClusteringAndLength]
 ) -> dict[str, Quantity]:
-    """Sigma, omega, propensity and its two deltas against the replicates of `REFERENCE`.
+    """`small_world_sigma`, `_omega`, `_propensity`, `_delta_clustering` and `_delta_path_length` against the replicates.
 
-    Args:
-        observed: C and L of the graph.
-        lattice: the quantities of `layer_lattice`.
-        replicates: C and L of the replicates.
-
-    Returns:
-        `small_world_sigma`, `_omega`, `_propensity`, `_delta_clustering` and `_delta_path_length`; see
-        `analysis.measures.small_world.RandomReference`. All are not defined without replicates.
+    See `RandomReference`. `lattice` holds the quantities of `layer_lattice`. All are not defined without replicates.
     """
     if not replicates:
         return without_replicates()
@@ -349,11 +299,7 @@ def index_quantities(
 
 
 def without_replicates() -> dict[str, Quantity]:
-    """The indices of a report without replicates: not defined.
-
-    Returns:
-        The same names as `index_quantities`.
-    """
+    """The indices of a report without replicates: not defined."""
     return {f"small_world_{name}": undefined("it needs replicates of the null models") for name in INDICES}
 
 

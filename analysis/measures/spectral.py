@@ -1,4 +1,4 @@
-"""Singular values of the biadjacency: expansion, and how far a layer is from a random one in this respect."""
+"""Singular values of the biadjacency and of its normalised form, beside the Ramanujan bound."""
 
 import math
 
@@ -16,13 +16,8 @@ from analysis.measures.measure import Measure, on_folded, takes_any_layer
 def normalised_biadjacency(graph: BipartiteGraph) -> sparse.csr_array:
     """A_ji / sqrt(d_j k_i) over the neurons that have edges; its largest singular value is 1, once for each component.
 
-    Dhillon (2001), "Co-clustering documents and words using bipartite spectral graph partitioning", KDD, section 4.
-
-    Args:
-        graph: the layer.
-
-    Returns:
-        CSR matrix of float64, targets as rows; isolated neurons are left out. Cost O(n_edges).
+    Dhillon (2001), "Co-clustering documents and words using bipartite spectral graph partitioning", KDD, section 4. CSR
+    matrix of float64, targets as rows.
     """
     rows, columns = graph.in_degrees > 0, graph.out_degrees > 0
     place_in_rows, place_in_columns = np.cumsum(rows) - 1, np.cumsum(columns) - 1
@@ -33,18 +28,13 @@ def normalised_biadjacency(graph: BipartiteGraph) -> sparse.csr_array:
 
 @takes_any_graph
 def ramanujan_bound(graph: BipartiteGraph) -> Quantity:
-    """sqrt(k - 1) + sqrt(d - 1), where k and d are the mean degrees of sources and targets.
+    """sqrt(k - 1) + sqrt(d - 1), where k and d are the mean degrees of sources and targets, isolated neurons included.
 
     A connected (k, d)-biregular graph is Ramanujan if its second singular value is at most this: no infinite family can
     do better (Feng and Li 1996, "Spectra of hypergraphs and applications", Journal of Number Theory 60, 1-22; Marcus,
     Spielman and Srivastava 2015, "Interlacing families I", Annals of Mathematics 182, 307-325). For a graph that is not
-    biregular the bound of the mean degrees is a proxy, and nothing is proved by falling below it.
-
-    Args:
-        graph: the layer; isolated neurons count in the means.
-
-    Returns:
-        The quantity, at least 0; not defined where a mean degree is below 1. Cost O(1).
+    biregular the bound of the mean degrees is a proxy, and nothing is proved by falling below it. Not defined if a mean degree
+    is below 1.
     """
     k, d = graph.n_edges / graph.n_in, graph.n_edges / graph.n_out
     if min(k, d) < 1:
@@ -90,21 +80,16 @@ _BOUND = frozenset({"ramanujan_bound"})
 def spectral(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
     """Three largest singular values, their gap, the same for the normalised biadjacency, and the Ramanujan bound.
 
-    Singular values are at most sqrt(max k * max d), and 0 where the rank is smaller than their number. The normalised
-    gap 1 - s2 is in [0, 1] and 0 where the graph has several components with edges; by Cheeger's inequality a large one
-    means that no small cut exists (Chung 1997, "Spectral graph theory", chapter 2). A random biregular graph comes close
-    to the bound, so the ratio says something only beside a null model. Further sources stand at `normalised_biadjacency`
-    (Dhillon 2001) and `ramanujan_bound` (Feng and Li 1996). Of a whole network the matrix joins the groups of even number to
-    those of odd number.
-
-    Args:
-        graph: the layer.
-        rng: draws start vectors where both sides are large.
+    Singular values are at most sqrt(max k * max d), and 0 if the rank is smaller than their number. The normalised gap 1 - s2
+    is in [0, 1] and 0 if the graph has several components with edges; by Cheeger's inequality a large one means that no small
+    cut exists (Chung 1997, "Spectral graph theory", chapter 2). A random biregular graph comes close to the bound, so the
+    ratio says something only beside a null model. Of a whole network the matrix joins the groups of even number to those of
+    odd number.
 
     Returns:
         `singular_value_1`, `_2`, `_3`; `spectral_gap` s1 - s2, at least 0; `singular_value_ratio` s2 / s1 in [0, 1];
         `normalised_singular_value_2` and `normalised_spectral_gap` in [0, 1]; `ramanujan_bound` and `ramanujan_ratio` s2
-        / bound, at least 0. Cost as `largest_singular_values`, twice: about 1 s for 4096 x 4096 with 10^6 edges.
+        / bound, at least 0. About 1 s for 4096 x 4096 with 10^6 edges.
     """
     values = _singular_values(graph)
     normalised, bound = _normalised_second(graph, rng), ramanujan_bound(graph)

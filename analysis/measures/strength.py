@@ -1,4 +1,4 @@
-"""Strengths: sums of weights at every neuron, by sign. They exist only where a graph carries weights."""
+"""Strengths: sums of weights at every neuron, by sign."""
 
 import numpy as np
 
@@ -13,20 +13,12 @@ TOO_LARGE = "the sum of the weights exceeds the largest number"
 
 
 def strengths(ends: IntArray, weights: FloatArray, n: int) -> dict[str, FloatArray]:
-    """Strengths of the neurons of one side, by the sign of the weights.
+    """Strengths of the neurons of one side, by the sign of the weights: "net" and each of `KINDS`, float64 of shape [n].
 
     net s_i = sum_j w_ij; positive s+_i = sum_j max(w_ij, 0); negative s-_i = sum_j max(-w_ij, 0), a magnitude; absolute
-    s_i = sum_j |w_ij|. Barrat et al. (2004), "The architecture of complex weighted networks", PNAS 101, 3747-3752;
-    by sign as in Rubinov and Sporns (2011), "Weight-conserving characterization of complex functional brain networks",
-    NeuroImage 56, 2068-2079.
-
-    Args:
-        ends: the neuron at this side's end of every edge, int32 of shape [n_edges].
-        weights: float64 of shape [n_edges].
-        n: number of neurons of the side.
-
-    Returns:
-        "net" and each of `KINDS`, float64 of shape [n]. Cost O(n + n_edges).
+    s_i = sum_j |w_ij|. Barrat et al. (2004), "The architecture of complex weighted networks", PNAS 101, 3747-3752; by sign as
+    in Rubinov and Sporns (2011), "Weight-conserving characterization of complex functional brain networks", NeuroImage 56,
+    2068-2079. `ends` is the neuron at this side's end of every edge.
     """
     parts = {"net": weights, "positive": np.maximum(weights, 0.0), "negative": np.maximum(-weights, 0.0)}
     parts["absolute"] = np.abs(weights)
@@ -34,17 +26,11 @@ def strengths(ends: IntArray, weights: FloatArray, n: int) -> dict[str, FloatArr
 
 
 def strength_quantities(prefix: str, sums: dict[str, FloatArray] | None, without: str = NO_WEIGHTS) -> dict[str, Quantity]:
-    """Means and spreads of strengths.
+    """Means and spreads of strengths, not defined (for the reason `without`) if there are none.
 
-    Args:
-        prefix: what the names start with.
-        sums: as `strengths` returns them, or None where there are no weights.
-        without: the reason to give where there are none.
-
-    Returns:
-        `{prefix}_net_strength_mean`, `{prefix}_net_strength_sd` (its mean may be 0, so it has no CV), and for each of
-        `KINDS` `{prefix}_{kind}_strength_mean` and `{prefix}_{kind}_strength_cv`; population standard deviations. A CV
-        is not defined where every strength is 0, nothing is where there are no weights. Cost O(n).
+    `{prefix}_net_strength_mean`, `{prefix}_net_strength_sd` (its mean may be 0, so it has no CV), and for each of `KINDS`
+    `{prefix}_{kind}_strength_mean` and `{prefix}_{kind}_strength_cv`, which is not defined if every strength is 0; population
+    standard deviations.
     """
     names = [f"{prefix}_net_strength_mean", f"{prefix}_net_strength_sd"]
     names += [f"{prefix}_{kind}_strength_{statistic}" for kind in KINDS for statistic in ("mean", "cv")]
@@ -76,10 +62,7 @@ def _cv(values: FloatArray) -> Quantity:
 
 
 def _network_strength(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
-    """Strengths of all neurons, incoming plus outgoing weights; formulas, ranges and sources as `layer_strengths`.
-
-    Cost O(layers * neurons + edges).
-    """
+    """Strengths of all neurons, incoming plus outgoing weights, with the prefix `neuron`."""
     reason = missing_weights(network.layers)
     if reason is not None:
         return strength_quantities("neuron", None, reason)
@@ -102,17 +85,8 @@ _MEANS = frozenset(f"{prefix}_{kind}_strength_mean" for prefix in ("source", "ta
 def layer_strengths(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
     """Strengths s_i = sum_j w_ij of each side, and the same over max(w, 0), max(-w, 0) and |w|.
 
-    Formulas and sources stand at `strengths`: Barrat et al. (2004), PNAS 101, 3747-3752, and by sign Rubinov and Sporns
-    (2011), NeuroImage 56, 2068-2079.
-
-    Args:
-        graph: the layer.
-        rng: not used.
-
-    Returns:
-        The quantities of `strength_quantities` with the prefixes `source` and `target`; of a whole network those of all
-        its neurons, incoming and outgoing weights together, with the prefix `neuron`. Net means are any number, all others
-        at least 0, a CV at most sqrt(n - 1) for n neurons. Cost O(n_in + n_out + n_edges).
+    Formulas and sources stand at `strengths`; the quantities are those of `strength_quantities` with the prefixes `source` and
+    `target`. Net means are any number, all others at least 0, a CV at most sqrt(n - 1) for n neurons.
     """
     result: dict[str, Quantity] = {}
     for side, ends, n in (("source", graph.src, graph.n_in), ("target", graph.dst, graph.n_out)):

@@ -1,6 +1,6 @@
-"""Clustering that asks how much weight two neurons share, and not only with whom: weighted forms of Latapy and Opsahl.
+"""Weighted Latapy clustering, by Ruzicka's similarity of the neighbourhoods.
 
-Weights enter by their magnitude |w|. Where all magnitudes are equal, each form is that without weights.
+Weights enter by their magnitude |w|. If all magnitudes are equal, it is Latapy's clustering without weights.
 """
 
 import numba
@@ -57,19 +57,15 @@ def ruzicka_clustering(graph: BipartiteGraph, side: Side) -> tuple[FloatArray, b
         c_uv = sum_j min(|w_uj|, |w_vj|) / sum_j max(|w_uj|, |w_vj|), in [0, 1],
 
     where an edge that is not there has the weight 0: Ruzicka's similarity, which is that of Jaccard ("dot" in
-    `latapy_clustering`) where all magnitudes are equal. Latapy, Magnien and Del Vecchio (2008), Social
-    Networks 30, 31-48, for the mean over second neighbours; Ruzicka (1958), Biologia 13, 647-661, for the overlap.
-
-    Args:
-        graph: the layer; it needs weights.
-        side: whose neurons.
+    `latapy_clustering`) if all magnitudes are equal. Latapy, Magnien and Del Vecchio (2008), Social Networks 30, 31-48, for
+    the mean over second neighbours; Ruzicka (1958), Biologia 13, 647-661, for the overlap.
 
     Returns:
-        float64 of shape [n], 0 for a neuron without second neighbours, and for two whose weights are all 0; and whether
-        any neuron has a second neighbour. Cost O(sum over the opposite side of d_j^2), O(n + n_edges) memory.
+        float64 of shape [n], 0 for a neuron without second neighbours, and for two whose weights are all 0; and whether any
+        neuron has a second neighbour. Cost O(sum over the opposite side of d_j^2), O(n + n_edges) memory.
 
     Raises:
-        AnalysisError: the graph has no weights, or `side` is no side.
+        AnalysisError: the graph has no weights, or `side` is neither "source" nor "target".
     """
     check_side(side)
     if graph.weights is None:
@@ -82,13 +78,8 @@ def ruzicka_clustering(graph: BipartiteGraph, side: Side) -> tuple[FloatArray, b
 def weighted_clustering(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
     """Weighted Latapy clustering of both sides: the means of `ruzicka_clustering` over all neurons of a side.
 
-    Args:
-        graph: the layer.
-        rng: not used.
-
-    Returns:
-        `source_weighted_latapy_clustering` and `target_weighted_latapy_clustering`, in [0, 1]; not defined without weights,
-        or where no two neurons of the side share a neighbour. Cost O(sum k_i^2 + sum d_j^2).
+    `source_weighted_latapy_clustering` and `target_weighted_latapy_clustering`, in [0, 1]; not defined without weights, or if
+    no two neurons of the side share a neighbour.
     """
     result: dict[str, Quantity] = {}
     for side in SIDES:

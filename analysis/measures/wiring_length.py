@@ -1,4 +1,4 @@
-"""Wiring length of a layer whose sources are the pixels of an image: how local the receptive fields of its targets are."""
+"""Wiring length of a layer whose sources are the pixels of an image: how local receptive fields are."""
 
 import numpy as np
 
@@ -16,22 +16,12 @@ NAME = "wiring"
 
 @takes_any_graph
 def field_sizes_and_radii(graph: BipartiteGraph, image_shape: tuple[int, int]) -> tuple[LongArray, FloatArray]:
-    """Size and squared radius of every receptive field.
+    """Size |F| and squared radius r^2 (in squared pixels) of every receptive field, both of shape [n_out].
 
     The receptive field of a target is the set F of pixels that it is joined to; its radius is the root mean square
-    distance from their centroid c: r^2 = 1/|F| sum_{x in F} |x - c|^2. The mean squared distance of two different pixels
-    of the field is 2 r^2 |F| / (|F| - 1).
-
-    Args:
-        graph: the layer; its sources are pixels, row after row (source = row * width + column).
-        image_shape: (height, width), whose product is n_in.
-
-    Returns:
-        |F|, int64 of shape [n_out], and r^2 in squared pixels, float64 of shape [n_out]; 0 for an empty field. Cost
-        O(n_edges + n_out).
-
-    Raises:
-        AnalysisError: `image_shape` does not fit.
+    distance from their centroid c: r^2 = 1/|F| sum_{x in F} |x - c|^2, 0 for an empty field. The mean squared distance of two
+    different pixels of the field is 2 r^2 |F| / (|F| - 1). Source = row * width + column; an AnalysisError if `image_shape`,
+    (height, width), does not have the product n_in.
     """
     _, width = _checked_shape(graph, image_shape)
     sizes = np.maximum(graph.in_degrees, 1)
@@ -57,14 +47,7 @@ def expected_squared_radii(sizes: LongArray, image_shape: tuple[int, int]) -> Fl
 
     Here n = height * width, and sigma^2 = (height^2 - 1) / 12 + (width^2 - 1) / 12 is the squared radius of the whole image.
     Exact: the sample variance with the divisor f - 1 has the mean n / (n - 1) sigma^2 in each coordinate (Cochran, Sampling
-    Techniques, 3rd ed. 1977, theorem 2.4).
-
-    Args:
-        sizes: f, int64 of any shape, in 0..n.
-        image_shape: (height, width).
-
-    Returns:
-        float64 of the same shape, in squared pixels; 0 for fields of 0 or 1 pixel.
+    Techniques, 3rd ed. 1977, theorem 2.4). 0 for fields of 0 or 1 pixel.
     """
     height, width = image_shape
     n = height * width
@@ -77,15 +60,15 @@ def wiring_length(graph: BipartiteGraph, image_shape: tuple[int, int]) -> Quanti
     """How far the pixels that a target sees lie apart, against random fields of the same sizes.
 
     Args:
-        graph: the layer; its sources are pixels, row after row (source = row * width + column).
+        graph: one layer; its sources are pixels, row after row (source = row * width + column).
         image_shape: (height, width), whose product is n_in.
 
     Returns:
         Over the targets with at least 2 pixels: `field_radius_mean`, the mean radius in pixels;
         `field_squared_radius_mean`, in squared pixels; `field_squared_radius_expected`, its exact mean for uniformly
         random fields of the same sizes; `field_squared_radius_ratio`, the former divided by the latter, at least 0: 1 for
-        random wiring, below 1 for local wiring. Over all targets: `field_size_gini` in [0, 1). Not defined where no target
-        sees 2 pixels. Cost O(n_edges + n_out log n_out).
+        random wiring, below 1 for local wiring. Over all targets: `field_size_gini` in [0, 1). Not defined if no target sees 2
+        pixels.
 
     Raises:
         AnalysisError: `image_shape` does not fit.
@@ -104,18 +87,7 @@ def wiring_length(graph: BipartiteGraph, image_shape: tuple[int, int]) -> Quanti
 
 
 def wiring_measure(graph: BipartiteGraph, image_shape: tuple[int, int]) -> Measure:
-    """`wiring_length` as a measure of a first layer, for a report; it is in no registry, as it needs the image's shape.
-
-    Args:
-        graph: the layer; its sources are pixels, row after row.
-        image_shape: (height, width), whose product is n_in.
-
-    Returns:
-        The measure.
-
-    Raises:
-        AnalysisError: `image_shape` does not fit.
-    """
+    """`wiring_length` as a measure of a first layer, for a report; it is in no registry, as it needs the image's shape."""
     shape = _checked_shape(graph, image_shape)
     kept = {"fixed_degrees": frozenset({"field_squared_radius_expected", "field_size_gini"})}
     return Measure(NAME, lambda layer, rng: wiring_length(layer, shape), fixed_by=kept)

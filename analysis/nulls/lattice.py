@@ -66,16 +66,16 @@ def _sweep(
 def ring_lattice(graph: BipartiteGraph, rng: int | np.random.Generator, swaps_per_edge: int = SWAPS_PER_EDGE) -> BipartiteGraph:
     """A ring lattice with the degree of every neuron on both sides kept exactly.
 
-    The neurons of each side lie on a circle in the order of their numbers, each as wide as its share of the edges: the
-    angle of source i is (k_0 + ... + k_(i-1) + k_i / 2) / n_edges, which is (i + 1/2) / n_in where all degrees are
-    equal. A random graph with these degrees (`fixed_degrees`) is then ordered by switches (a, b), (c, d) -> (a, d),
-    (c, b) that lower the sum of squared distances on the circle, up to a common rotation of one side, until hardly any
-    switch is found any more or for 300 sweeps over the edges. (Squares, because a sum of plain distances does not
-    care whether one edge is long or several are shorter, and a single long edge is a short cut.)
+    The neurons of each side lie on a circle in the order of their numbers, each as wide as its share of the edges: the angle
+    of source i is (k_0 + ... + k_(i-1) + k_i / 2) / n_edges, which is (i + 1/2) / n_in if all degrees are equal. A random
+    graph with these degrees (`fixed_degrees`) is then ordered by switches (a, b), (c, d) -> (a, d), (c, b) that lower the sum
+    of squared distances on the circle, up to a common rotation of one side, until hardly any switch is found any more or for
+    300 sweeps over the edges. (Squares, because a sum of plain distances does not care whether one edge is long or several
+    are shorter, and a single long edge is a short cut.)
 
-    Latticisation by switches: Sporns and Zwi (2004), "The small world of the cerebral cortex", Neuroinformatics 2,
-    145-162; the search along the circle is this toolkit's. The result is a local minimum. From 500 + 500 neurons of
-    degree 10 it comes within 5 % of the perfect ring's clustering and path length.
+    Latticisation by switches: Sporns and Zwi (2004), "The small world of the cerebral cortex", Neuroinformatics 2, 145-162;
+    the search along the circle is this package's. The result is a local minimum. From 500 + 500 neurons of degree 10 it comes
+    within 5 % of the perfect ring's clustering and path length.
 
     Args:
         graph: the layer whose degrees are taken; nothing else of it matters.
@@ -83,8 +83,8 @@ def ring_lattice(graph: BipartiteGraph, rng: int | np.random.Generator, swaps_pe
         swaps_per_edge: of the random graph to begin with.
 
     Returns:
-        A new graph without weights. Cost O(n_edges) a sweep, at most 300 sweeps (30 s for 10^6 edges of 4096 x
-        4096, 0.1 s for 5,000), and n_in * n_out / 8 bytes.
+        A new graph without weights. At most 300 sweeps (30 s for 10^6 edges of 4096 x 4096, 0.1 s for 5,000), and
+        n_in * n_out / 8 bytes.
 
     Raises:
         AnalysisError: as `fixed_degrees`.

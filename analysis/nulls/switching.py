@@ -60,24 +60,27 @@ def fixed_degrees(
 ) -> BipartiteGraph:
     """A random graph with the same degree of every neuron on both sides, by edge switching.
 
-    One step draws two edges (a, b) and (c, d), with replacement, and turns them into (a, d) and (c, b) where this makes
-    no edge twice. A step that changes nothing counts as a step: then the chain is symmetric, and its stationary
-    distribution is uniform over all 0/1 matrices with these margins, which switches connect (Ryser 1957, Canadian
-    Journal of Mathematics 9, 371-377). Where more than half of the pairs are joined, the missing edges are switched
-    instead: that is the same law, and fewer steps are refused.
+    One step draws two edges (a, b) and (c, d), with replacement, and turns them into (a, d) and (c, b) if this makes no edge
+    twice. A step that changes nothing counts as a step: then the chain is symmetric, and its stationary distribution is
+    uniform over all 0/1 matrices with these margins, which switches connect (Ryser 1957, Canadian Journal of Mathematics 9,
+    371-377). If more than half of the pairs are joined, the missing edges are switched instead: that is the same law, and
+    fewer steps are refused.
 
     Args:
         graph: the layer to shuffle.
         rng: seed or generator.
-        swaps_per_edge: attempted switches per edge (per missing edge, where these are fewer), at least 1; see
-            `SWAPS_PER_EDGE`.
+        swaps_per_edge: attempted switches per edge (per missing edge, if these are fewer), at least 1; see `SWAPS_PER_EDGE`.
 
     Returns:
-        A new graph without weights; both degree sequences are those of `graph`, exactly. Cost O(swaps_per_edge *
-        n_edges) time and n_in * n_out / 8 bytes.
+        A new graph without weights; both degree sequences are those of `graph`, exactly. Cost O(swaps_per_edge * n_edges) time
+        and n_in * n_out / 8 bytes.
 
     Raises:
         AnalysisError: `swaps_per_edge` below 1, or more pairs of neurons than the bitmap may cover.
+
+    >>> import networkx
+    >>> fixed_degrees(networkx.complete_bipartite_graph(4, 3), rng=0).out_degrees.tolist()
+    [3, 3, 3, 3]
     """
     check_count("swaps_per_edge", swaps_per_edge)
     is_dense = 2 * graph.n_edges > graph.n_in * graph.n_out
@@ -120,16 +123,9 @@ def _extension(steps: int, done: int) -> int:
 
 
 def edge_bitmap(graph: BipartiteGraph) -> npt.NDArray[np.uint64]:
-    """One bit for every pair (target, source), set where there is an edge.
+    """One bit per pair, set if there is an edge: bit target * n_in + source of uint64 words, n_in * n_out // 64 + 1 of them.
 
-    Args:
-        graph: the layer.
-
-    Returns:
-        uint64 of shape [n_in * n_out // 64 + 1]; pair (source, target) is bit target * n_in + source.
-
-    Raises:
-        AnalysisError: there are more than `MAX_BITMAP_PAIRS` pairs.
+    An AnalysisError if there are more than `MAX_BITMAP_PAIRS` pairs.
     """
     if graph.n_in * graph.n_out > MAX_BITMAP_PAIRS:
         raise AnalysisError(f"graph has {graph.n_in} x {graph.n_out} pairs of neurons; at most {MAX_BITMAP_PAIRS} are allowed")

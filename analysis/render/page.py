@@ -22,11 +22,7 @@ LONG_CELL = 28
 
 @dataclass(frozen=True)
 class Heading:
-    """A heading inside a section.
-
-    Attributes:
-        text: plain text.
-    """
+    """A heading inside a section."""
 
     kind: ClassVar[str] = "heading"
     text: str
@@ -34,11 +30,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Paragraph:
-    """A paragraph.
-
-    Attributes:
-        text: plain text; markup in it is shown, not obeyed.
-    """
+    """A paragraph; markup in the text is shown, not obeyed."""
 
     kind: ClassVar[str] = "paragraph"
     text: str
@@ -46,11 +38,7 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Notice:
-    """A paragraph that must not be overlooked, in a frame.
-
-    Attributes:
-        text: plain text.
-    """
+    """A paragraph that must not be overlooked, in a frame."""
 
     kind: ClassVar[str] = "notice"
     text: str
@@ -99,15 +87,7 @@ class Table:
                 raise AnalysisError(f"rows[{index}] has {len(row)} cells; the header has {len(self.header)}")
 
     def style(self, column: int, cell: str) -> str:
-        """The classes of a cell.
-
-        Args:
-            column: its column, from 0.
-            cell: its text.
-
-        Returns:
-            Perhaps "text" and perhaps "long", separated by a space.
-        """
+        """The classes of a cell: perhaps "text" and perhaps "long", separated by a space."""
         is_long = any(len(line) > LONG_CELL for line in cell.split("\n"))
         return " ".join(name for name, holds in (("text", column in self.texts), ("long", is_long)) if holds)
 
@@ -155,14 +135,14 @@ class Section:
 
 
 def page(title: str, sections: Sequence[Section]) -> str:
-    """Render a page.
+    """A complete HTML document without any external resource; all text is escaped.
 
     Args:
         title: title of the page, plain text.
-        sections: its parts, in order; a list of contents leads to them where there are several.
+        sections: its parts, in order; a list of contents leads to them if there are several.
 
-    Returns:
-        A complete HTML document without any external resource; all text is escaped.
+    >>> "<h1" in page("Two words", [Section("First", [Paragraph("A sentence.")])])
+    True
     """
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The pictures of a described network, layer by layer and as a whole, as blocks for a page."""
+"""A report as blocks for a page: its tables, and the pictures of every layer and of the network."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -58,7 +58,7 @@ def network_blocks(
     control: Any = None,
     image_shape: tuple[int, int] | None = None,
 ) -> list[Block]:
-    """Pictures of every layer, and of the network where it has several, each with a caption that tells how it was made.
+    """Pictures of every layer, and of the network if it has several, each with a caption that tells how it was made.
 
     What is compared with null models is drawn from the replicates of the report itself, so the pictures cannot contradict
     its tables.
@@ -68,8 +68,7 @@ def network_blocks(
         report: its report; the captions quote it.
         rng: seed or generator, for the bands of random degrees and for the search for modules.
         control: the network that the report took as control, or None; the maps of its first layer are then shown too.
-        image_shape: (height, width) where the inputs are the pixels of an image, row after row; None leaves their maps
-            out.
+        image_shape: (height, width) if the inputs are the pixels of an image, row after row; None leaves their maps out.
 
     Returns:
         The blocks, layer after layer, then those of the network. Cost about 3 s for a layer of 784 x 300 with 23,520
@@ -202,16 +201,9 @@ def _the(section: SectionReport) -> str:
 
 
 def observed_point(section: SectionReport) -> PlanePoint:
-    """The place of a section in the small-world plane, beside the report's random graphs with the same degrees.
+    """The place of a section in the small-world plane, with the report's random graphs of the same degrees as its cloud.
 
-    Args:
-        section: a layer or the network.
-
-    Returns:
-        The point; its cloud are the report's replicates.
-
-    Raises:
-        AnalysisError: a quantity that it takes was not measured, is not defined, or has no replicates.
+    An AnalysisError if a quantity that it takes was not measured, is not defined, or has no replicates.
     """
     # Omega is defined where the path lengths speak for the graph and for every replicate, which are then complete.
     clustering, length, *lattice, _ = _values(section, "observed", *_PLANE, "small_world_omega")
@@ -223,19 +215,11 @@ def observed_point(section: SectionReport) -> PlanePoint:
 
 
 def control_point(section: SectionReport) -> PlanePoint:
-    """The place of a section's control in the small-world plane, beside its own references.
+    """The place of a section's control in the small-world plane, beside its own references; without a cloud.
 
-    The report keeps the small-world indices of the control but not the means C_random and L_random behind them, so these
-    are solved for: omega = L_random / L - C / C_lattice and sigma = (C / C_random) / (L / L_random).
-
-    Args:
-        section: a layer or the network.
-
-    Returns:
-        The point, without a cloud.
-
-    Raises:
-        AnalysisError: there is no control, or a quantity that it takes is not defined or 0.
+    The report keeps the small-world indices of the control but not the means C_random and L_random behind them, so these are
+    solved for: omega = L_random / L - C / C_lattice and sigma = (C / C_random) / (L / L_random). An AnalysisError if there is
+    no control, or a quantity that it takes is not defined or 0.
     """
     names = (*_PLANE, "small_world_omega", "small_world_sigma")
     clustering, length, lattice, lattice_length, omega, sigma = _values(section, "control", *names)
@@ -301,13 +285,9 @@ _NARROWER = {"fixed by the null": "fixed", " B=": "\nB=", " (s.e.": "\n(s.e."}
 
 
 def report_blocks(report: TopologyReport) -> list[Block]:
-    """A report as blocks for a page: how to read it, then for every layer and for the network its verdicts and tables.
+    """A report as blocks: how to read it, then for every layer and for the network its verdicts and tables.
 
-    Args:
-        report: the report.
-
-    Returns:
-        The blocks; those of a report that was interrupted begin with a notice that says so.
+    Those of a report that was interrupted begin with a notice that says so.
     """
     blocks = [*_notes(report), Definitions("How to read the tables", _terms(report), is_open=True)]
     blocks.append(Definitions("The rules of the verdicts", list(RULES.items())))

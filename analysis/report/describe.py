@@ -1,4 +1,4 @@
-"""`describe`: measure a graph, its control, and replicates of the null models."""
+"""`describe`: measure a graph, its control and replicates of the null models, and judge what was found."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -38,42 +38,46 @@ def describe(
     image_shape: tuple[int, int] | None = None,
     progress: Progress | None = None,
 ) -> TopologyReport:
-    """Measure a graph layer by layer, and as a whole where it has several layers, beside its null models.
+    """Measure a graph layer by layer, and as a whole if it has several layers, beside its null models.
 
     Every null model randomises each layer by itself: "erdos_renyi" keeps the sides and the number of edges,
     "fixed_degrees" keeps every neuron's degree. The whole network is then measured on the same replicate. Quantities into
-    which weights enter are instead compared with the same edges under "permuted_weights", where every layer has weights.
-    The p-value is that of a two-sided permutation test (`analysis.report.values.P_VALUE`). It is exact as long as the
-    quantity is defined in every replicate. The report's verdicts are explained in `analysis.report.verdicts`.
+    which weights enter are instead compared with the same edges under "permuted_weights", if every layer has weights. The
+    p-value is that of a two-sided permutation test (`analysis.report.values.P_VALUE`). It is exact as long as the quantity is
+    defined in every replicate. The report's verdicts are explained in `analysis.report.verdicts`.
 
     Three measures are expensive, "community", "opsahl" and "weighted_opsahl": on more than 2,000 edges (of the layer, or of
     the network for its section) they are measured on the graph alone unless `request` names them. The first two are
-    repeated on fewer replicates where it is clear that nothing is to be found (`analysis.report.replicates.is_settled`).
+    repeated on fewer replicates if it is clear that nothing is to be found (`analysis.report.replicates.is_settled`).
 
     Ctrl-C ends the run: the report then holds the measures and the replicates so far (B says how many) and is marked as
-    interrupted. Only before the first measure is there nothing to report, and the KeyboardInterrupt goes on.
+    interrupted. Only before the first measure is there nothing to report, and the KeyboardInterrupt is raised.
 
     Args:
-        graph: igraph, networkx, scipy biadjacency of shape [n_out, n_in], a topology-like object, or a list of these,
-            one a layer; see `analysis.graph.intake.as_layered`.
+        graph: igraph, networkx, scipy biadjacency of shape [n_out, n_in], a topology, a sparse layer, or a list of these,
+            one per layer; see `as_layered`.
         nulls: number of replicates of each null model, at least 0; 0 measures the graph alone, which is fast.
-        control: a graph of the same layer sizes, such as the network before training, whose values stand beside; or
-            None.
+        control: a graph of the same layer sizes, such as the network before training, whose values stand beside; or None.
         rng: seed or generator; the same seed gives the same report.
         measures: names of the measures, or None for all; see `measure_names`.
         swaps_per_edge: attempted switches per edge of "fixed_degrees", at least 1.
         request: names of measures whose null distributions are wanted however many edges there are.
-        image_shape: (height, width) where the inputs are the pixels of an image, row after row; the first layer is then
-            also measured by `analysis.measures.wiring_length.wiring_length`.
+        image_shape: (height, width) if the inputs are the pixels of an image, row after row; the first layer is then also
+            measured by `analysis.measures.wiring_length`.
         progress: called after every replicate with the number done and the number in all (`nulls` for each null model); or
             None.
 
     Returns:
-        The report. Cost: (1 + 2 * nulls) times that of the measures; about 36 s on two cores for 784-300-100-10 with
-        26,770 edges and 200 replicates.
+        The report. Cost: (1 + 2 * nulls) times that of the measures; about 36 s on two cores for 784-300-100-10 with 26,770
+        edges and 200 replicates.
 
     Raises:
         AnalysisError: the graph, the control or an argument is not usable.
+
+    >>> import analysis, networkx
+    >>> report = analysis.describe(networkx.complete_bipartite_graph(4, 3), nulls=0, measures=["degree"], rng=0)
+    >>> report["layer 0"]["density"].value, report.verdicts["layer 0"]["sparse"].conclusion
+    (1.0, 'contradicted')
     """
     nulls, swaps_per_edge = check_count("nulls", nulls, 0), check_count("swaps_per_edge", swaps_per_edge)
     if progress is not None and not callable(progress):

@@ -1,4 +1,4 @@
-"""Topologies over time: how measures move, which edges stay, and how much of what could be wired has been tried."""
+"""`evolve`: recorded topologies over time; which edges stay, what has been tried, how measures move."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -106,18 +106,7 @@ class Evolution:
     ages: tuple[EdgeAges, ...]
 
     def trajectory(self, section: str, name: str) -> Trajectory:
-        """The course of one quantity.
-
-        Args:
-            section: "layer 0", ..., or "network".
-            name: name of the quantity.
-
-        Returns:
-            Its trajectory.
-
-        Raises:
-            AnalysisError: it was not measured; the sentence lists the choices.
-        """
+        """The course of one quantity of a section; an AnalysisError for an unknown one lists the choices."""
         for trajectory in self.trajectories:
             if (trajectory.section, trajectory.name) == (section, name):
                 return trajectory
@@ -150,7 +139,7 @@ def evolve(
 
     Args:
         recorded: (epoch, graph) pairs with ascending epochs; each graph is anything that `as_layered` takes, such as a
-            list of topologies, one a layer, and all have the same layer sizes.
+            list of topologies, one per layer, and all have the same layer sizes.
         measures: names of registered measures to follow, without null models; empty for none.
         births: for every layer of the last topology the step at which each edge was born, integers of shape [n_edges] in
             the order (dst, src) of the edges; without them ages are read off the records.
@@ -158,11 +147,17 @@ def evolve(
         rng: seed for measures that sample, the same for every topology.
 
     Returns:
-        The evolution. Cost: that of the measures, and O(n_edges log n_edges) a topology for the rest; memory for every pair
-        that has ever been an edge.
+        The evolution. Cost: that of the measures, and O(n_edges log n_edges) per topology for the rest; memory for every
+        pair that has ever been an edge.
 
     Raises:
         AnalysisError: nothing is recorded, epochs do not ascend, layer sizes change, or births do not fit.
+
+    >>> import analysis
+    >>> before, after = analysis.BipartiteGraph(2, 2, [0, 1], [0, 1]), analysis.BipartiteGraph(2, 2, [0, 0], [0, 1])
+    >>> state = analysis.evolve([(0, before), (1, after)], measures=()).layers[0][1]
+    >>> state.survival.value, state.exploration
+    (0.5, 0.75)
     """
     epochs = _checked_epochs(recorded)
     networks = [as_layered(graph) for _, graph in recorded]

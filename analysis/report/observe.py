@@ -1,4 +1,4 @@
-"""All quantities of a graph and of its control, section by section, and the small-world indices that need the replicates."""
+"""All quantities of a graph and of its control, section by section, and the small-world indices that need replicates."""
 
 from collections.abc import Sequence
 
@@ -16,28 +16,16 @@ _LATTICE = ("lattice_clustering", "lattice_path_length")
 
 
 def elsewhere(network: LayeredGraph) -> set[tuple[str, str]]:
-    """What is not measured in a section: only the first layer's sources are pixels.
-
-    Args:
-        network: the layers.
-
-    Returns:
-        Pairs (section, measure).
-    """
+    """Pairs (section, measure) that are not measured: only the first layer's sources are pixels."""
     return {(section, WIRING) for section in section_edges(network) if section != "layer 0"}
 
 
 def observe(
     network: LayeredGraph, measures: Sequence[Measure], rng: np.random.Generator, nulls: int, found: dict[Key, Quantity]
 ) -> None:
-    """Measure a graph. Without replicates the small-world indices are not defined, so no lattice is built.
+    """Measure a graph into `found`, one measure after the other, so that an interruption leaves what there is.
 
-    Args:
-        network: the layers.
-        measures: what to measure.
-        rng: the generator.
-        nulls: number of replicates that will follow.
-        found: receives the quantities one measure after the other, so that an interruption leaves what there is.
+    Without replicates the small-world indices are not defined, so no lattice is built.
     """
     for section in section_edges(network):
         for measure in measures:
@@ -54,15 +42,7 @@ def observe(
 def observe_control(
     start: LayeredGraph, measures: Sequence[Measure], rng: np.random.Generator, nulls: int, found: dict[Key, Quantity]
 ) -> None:
-    """Measure a control; its small-world indices have a reference of their own, of a few replicates.
-
-    Args:
-        start: the layers of the control.
-        measures: what to measure.
-        rng: the generator.
-        nulls: number of replicates that the graph will have.
-        found: receives the quantities.
-    """
+    """Measure a control into `found`; its small-world indices have a reference of their own, of a few replicates."""
     observe(start, measures, rng, nulls, found)
     if nulls and _has_indices(measures):
         pairs = small_world_pairs(start, found, rng)
@@ -77,19 +57,9 @@ def with_indices(
     drawn: Replicates,
     rng: np.random.Generator,
 ) -> tuple[dict[Key, Quantity], dict[str, dict[Key, list[Quantity]]]]:
-    """The quantities of the graph and of the replicates, small-world indices included.
+    """The quantities of the graph, and by null model of the replicates, with the small-world indices.
 
     The indices of every replicate are taken against the same lattice and the same means as those of the graph.
-
-    Args:
-        network: the layers.
-        measures: what was measured.
-        observed: on the graph.
-        drawn: the replicates.
-        rng: the generator.
-
-    Returns:
-        Both as new dictionaries, the latter by null model.
     """
     found, values = dict(observed), {null: dict(quantities) for null, quantities in drawn.values.items()}
     if not (drawn.pairs and _has_indices(measures)):

@@ -1,4 +1,4 @@
-"""An observed value against the replicates of a null model."""
+"""Permutation tests: an observed value against the replicates of a null model."""
 
 from collections.abc import Sequence
 
@@ -13,19 +13,15 @@ _TIE = 1e-12
 
 
 def permutation_p(observed: float, replicates: FloatArray) -> float:
-    """Two-sided permutation p-value, (1 + r) / (1 + B).
+    """Two-sided permutation p-value, (1 + r) / (1 + B), in [1 / (1 + B), 1].
 
     r counts the replicates that lie at least as far as the observed value from the mean of all B + 1 values. That
     centre treats all of them alike, so under the null, where they are exchangeable, the p-value is exact: P(p <= a) <=
     a for every a. (Phipson and Smyth 2010, "Permutation P-values should never be zero", Statistical Applications in
-    Genetics and Molecular Biology 9, 39.)
+    Genetics and Molecular Biology 9, 39.) Distances that differ by less than 1e-12 of the largest magnitude count as equal.
 
-    Args:
-        observed: the observed value.
-        replicates: shape [B].
-
-    Returns:
-        In [1 / (1 + B), 1]. Distances that differ by less than 1e-12 of the largest magnitude count as equal.
+    >>> permutation_p(10.0, np.array([0.0, 1.0, -1.0]))
+    0.25
     """
     values = np.append(replicates, observed)
     distances = np.abs(values - values.mean())
@@ -34,15 +30,10 @@ def permutation_p(observed: float, replicates: FloatArray) -> float:
 
 
 def one_sided_p(observed: float, replicates: FloatArray) -> tuple[float, float]:
-    """One-sided permutation p-values, (1 + r) / (1 + B), exact under the null as `permutation_p`.
+    """One-sided permutation p-values (p_greater, p_less), (1 + r) / (1 + B), exact under the null as `permutation_p`.
 
-    Args:
-        observed: the observed value.
-        replicates: shape [B].
-
-    Returns:
-        (p_greater, p_less): r counts the replicates that are at least, at most the observed value; values that differ by
-        less than 1e-12 of the largest magnitude count as equal, that is on both sides.
+    r counts the replicates that are at least, at most the observed value; values that differ by less than 1e-12 of the largest
+    magnitude count as equal, that is on both sides.
     """
     tolerance = _TIE * max(abs(observed), float(np.abs(replicates).max(initial=0.0)))
     greater = np.count_nonzero(replicates >= observed - tolerance)
@@ -55,26 +46,12 @@ def adjusted(p_values: Sequence[float]) -> list[float]:
 
     Benjamini and Hochberg (1995), "Controlling the false discovery rate", Journal of the Royal Statistical Society B 57,
     289-300. The rate is controlled for independent and for positively dependent p-values.
-
-    Args:
-        p_values: each in (0, 1].
-
-    Returns:
-        As many numbers in the same order, none below its p-value.
     """
     return np.asarray(stats.false_discovery_control(p_values, method="bh")).tolist() if len(p_values) else []
 
 
 def compare_with_replicates(observed: Quantity, replicates: Sequence[Quantity]) -> NullComparison:
-    """Mean, spread, z and p of one quantity.
-
-    Args:
-        observed: on the graph.
-        replicates: on the draws of the null model; those in which the quantity is not defined are left out and counted.
-
-    Returns:
-        The comparison.
-    """
+    """Mean, spread, z and p of one quantity; replicates in which it is not defined are left out and counted."""
     values = np.array([quantity.value for quantity in replicates if quantity.value is not None], dtype=np.float64)
     missing = len(replicates) - values.size
     note = f"not defined in {missing} of {len(replicates)} replicates" if missing else None

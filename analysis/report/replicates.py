@@ -48,40 +48,19 @@ class Replicates:
 
     @classmethod
     def none(cls, network: LayeredGraph) -> "Replicates":
-        """No replicates yet.
-
-        Args:
-            network: the layers.
-
-        Returns:
-            With an entry for every null model that the network has.
-        """
+        """No replicates yet, with an entry for every null model that the network has."""
         models = null_models_of(network)
         return cls({null: defaultdict(list) for null in models}, dict.fromkeys(models, 0))
 
 
 def section_names(network: LayeredGraph) -> list[str]:
-    """Names of the sections of a report: every layer, and the network where it has several.
-
-    Args:
-        network: the layers.
-
-    Returns:
-        "layer 0", ..., "network".
-    """
+    """Names of the sections of a report: "layer 0", ..., and "network" if there are several layers."""
     names = [f"layer {index}" for index in range(len(network.layers))]
     return [*names, "network"] if len(names) > 1 else names
 
 
 def section_edges(network: LayeredGraph) -> dict[str, int]:
-    """Number of edges of every section.
-
-    Args:
-        network: the layers.
-
-    Returns:
-        By name.
-    """
+    """Number of edges of every section, by name."""
     counts = [layer.n_edges for layer in network.layers]
     return dict(zip(section_names(network), [*counts, sum(counts)], strict=False))
 
@@ -92,17 +71,7 @@ def measure_sections(
     rng: np.random.Generator,
     skip: Collection[tuple[str, str]] = frozenset(),
 ) -> dict[Key, Quantity]:
-    """Every quantity of every layer, then of the network where it has several layers.
-
-    Args:
-        network: the layers.
-        measures: what to measure.
-        rng: the generator.
-        skip: pairs (section, measure) to leave out.
-
-    Returns:
-        The quantities, in the order of the sections and measures.
-    """
+    """Every quantity of every layer, then of the network if it has several, but for pairs (section, measure) to skip."""
     result: dict[Key, Quantity] = {}
     for section in section_names(network):
         for measure in measures:
@@ -112,17 +81,7 @@ def measure_sections(
 
 
 def measure_section(network: LayeredGraph, section: str, measure: Measure, rng: np.random.Generator) -> dict[Key, Quantity]:
-    """The quantities of one measure in one section.
-
-    Args:
-        network: the layers.
-        section: one of `section_names`.
-        measure: what to measure.
-        rng: the generator.
-
-    Returns:
-        The quantities; none of the network where the measure has no meaning there.
-    """
+    """The quantities of one measure in one section; none of the network if the measure has no meaning there."""
     found: Quantities = {}
     if section != "network":
         found = measure.layer(network.layers[section_names(network).index(section)], rng)
@@ -134,16 +93,7 @@ def measure_section(network: LayeredGraph, section: str, measure: Measure, rng: 
 def small_world_pairs(
     network: LayeredGraph, found: dict[Key, Quantity], rng: np.random.Generator
 ) -> dict[str, ClusteringAndLength]:
-    """Clustering and path length of every section; see `analysis.measures.small_world.pair_of`.
-
-    Args:
-        network: the layers.
-        found: what has been measured on it.
-        rng: the generator.
-
-    Returns:
-        (C, L) by section.
-    """
+    """Clustering and path length of every section; see `analysis.measures.small_world.pair_of`."""
     graphs = [*network.layers, *([network.folded] if len(network.layers) > 1 else [])]
     return {
         section: pair_of(graph, {key[2]: quantity for key, quantity in found.items() if key[0] == section}, rng)
@@ -163,7 +113,7 @@ def draw_replicates(
     skip: Collection[tuple[str, str]],
     progress: Progress | None,
 ) -> None:
-    """Draw and measure the replicates of all null models, in turn, so that an interruption finds as many of each.
+    """Draw and measure the replicates of all null models into `result`, in turn, so that an interruption finds as many of each.
 
     The null models have a thread each, and wait for each other after every replicate. Replicate i of a null model has a
     seed of its own: it is the same graph whatever `nulls` is, whether or not the network has weights, and on any number of
@@ -224,22 +174,16 @@ def _settle(result: Replicates, null: str, measures: Sequence[Measure], observed
 
 
 def is_settled(observed: Quantity, replicates: Sequence[Quantity], nulls: int) -> bool:
-    """Whether more replicates could no longer make an expensive measure significant at 0.1.
+    """Whether more of the `nulls` replicates could no longer make an expensive measure significant at 0.1.
 
     Sequential Monte Carlo tests: Besag and Clifford (1991), "Sequential Monte Carlo p-values", Biometrika 78, 301-304. The
     replicates of a measure end when there are at least `MIN_REPLICATES` and a tenth of `nulls` lie on either side of the
     observed value of each quantity that governs it. Then both one-sided p-values, reported as (1 + r) / (1 + B) of the B
     replicates until then, are above 0.1 for certain; and whoever calls a governing quantity significant at a level of at
     most 0.1 does so on a complete run, whose p-values are exact. For the other quantities of the measure, B was chosen with
-    an eye on a related quantity, and their p-values are exact only where the run was complete.
+    an eye on a related quantity, and their p-values are exact only if the run was complete.
 
-    Args:
-        observed: the quantity on the graph.
-        replicates: on the replicates so far.
-        nulls: number of replicates of a complete run.
-
-    Returns:
-        True also where the quantity is not defined on the graph, so that no replicate can be compared with it.
+    True also if the quantity is not defined on the graph, so that no replicate can be compared with it.
     """
     if observed.value is None:
         return True

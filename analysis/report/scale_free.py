@@ -1,4 +1,4 @@
-"""Is a degree sequence scale-free? The rule of the verdict, applied to the quantities of a report."""
+"""The verdict "scale-free": its rule, applied to the quantities of a report."""
 
 from typing import Literal
 
@@ -35,15 +35,7 @@ _USED = ("alpha", "bootstrap_p", "tail_size", "span", *_RATIOS, *(f"{name}_extre
 
 
 def scale_free_evidence(section: SectionReport, which: Which) -> tuple[ScaleFree, dict[str, float]] | str:
-    """The conclusion for a layer or its control, by the side that comes first in `ORDER`.
-
-    Args:
-        section: the section of a layer.
-        which: the observed graph or the control.
-
-    Returns:
-        The conclusion, and the numbers of both sides; or the reason why there is none.
-    """
+    """The conclusion by the side that comes first in `ORDER`, with the numbers of both sides; or why there is none."""
     found: list[ScaleFree] = []
     reasons, numbers = list[str](), dict[str, float]()
     for side in ("source", "target"):
@@ -75,30 +67,14 @@ def _values(section: SectionReport, prefix: str, which: Which) -> dict[str, floa
 
 
 def is_worse(values: dict[str, float], alternative: str) -> bool:
-    """Whether an alternative of thin tail fits significantly worse than the power law; see `RULE`.
-
-    Args:
-        values: quantities of one side by their names without the prefix.
-        alternative: one of `THIN_TAILS`.
-
-    Returns:
-        False also where the ratio is not defined.
-    """
+    """Whether an alternative of thin tail fits significantly worse than the power law, see `RULE`; False if not defined."""
     ratio = values.get(f"vs_{alternative}")
     ps = (values.get(f"vs_{alternative}_p", 1.0), values.get(f"{alternative}_extremes_p", 1.0))
     return ratio is not None and ratio > 0 and min(ps) < LEVEL / 2
 
 
 def is_better(values: dict[str, float], alternative: str) -> bool:
-    """Whether an alternative fits significantly better than the power law: a negative ratio with p < 0.05.
-
-    Args:
-        values: quantities of one side by their names without the prefix.
-        alternative: one of `ALTERNATIVES`.
-
-    Returns:
-        False also where the ratio is not defined.
-    """
+    """Whether an alternative fits significantly better than the power law: a negative ratio with p < 0.05."""
     ratio = values.get(f"vs_{alternative}")
     return ratio is not None and ratio < 0 and values.get(f"vs_{alternative}_p", 1.0) < LEVEL
 
@@ -106,12 +82,8 @@ def is_better(values: dict[str, float], alternative: str) -> bool:
 def conclusion(values: dict[str, float]) -> ScaleFree:
     """The rule, applied to one side.
 
-    Args:
-        values: quantities of one side by their names without the prefix: `alpha`, `bootstrap_p`, `tail_size`, `span`, and
-            the ratios as far as they are defined.
-
-    Returns:
-        The conclusion.
+    `values` are its quantities by their names without the prefix: `alpha`, `bootstrap_p`, `tail_size`, `span`, and the ratios
+    as far as they are defined.
     """
     if not is_worse(values, "binomial"):
         return "indistinguishable from the control"

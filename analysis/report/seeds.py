@@ -1,4 +1,4 @@
-"""Several networks that differ only in their seed: the seed is the unit of replication, not the neuron and not the layer."""
+"""`compare`: several networks that differ only in their seed, which is the unit of replication, not the neuron."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -124,22 +124,28 @@ def compare(
     """Compare networks over seeds: mean, interval, and paired tests against the untrained and degree-preserved controls.
 
     Args:
-        reports: one for every seed, at least one; all of the same sections and quantities.
+        reports: one per seed, at least one; all of the same sections and quantities.
         untrained: reports of the networks before training, in the same order; None takes the control values that stand in
-            `reports`, where there are any.
+            `reports`, if there are any.
         shuffled: reports of degree-preserving shuffles, in the same order; None takes the replicates of "fixed_degrees"
             that stand behind each report. The difference is then that from their mean, and the test is made on p_less -
             p_greater, which tells where the network ranks among them: its law is symmetric about 0 under the null model,
-            also where that of the quantity is skewed.
-        rng: seed or generator, for the bootstrap and for sign flips above 16 seeds.
+            also if that of the quantity is skewed.
+        rng: seed or generator, for the bootstrap and for sign flips above 13 seeds.
 
     Returns:
         The comparison. Cost O(quantities * 9999 * seeds).
 
     Raises:
-        AnalysisError: no report, something that is no report, reports of different layer sizes, sections, quantities,
-            null models or numbers of replicates asked for, some with a control and some without, or controls of another
-            number.
+        AnalysisError: no report, something that is no report, reports of different layer sizes, sections, quantities, null
+            models or numbers of replicates asked for, some with a control and some without, or controls of another number.
+
+    >>> import analysis
+    >>> layers = [analysis.BipartiteGraph(4, 3, range(n), [0] * n) for n in (2, 3, 4)]
+    >>> reports = [analysis.describe(layer, nulls=0, measures=["degree"], rng=0) for layer in layers]
+    >>> edges = analysis.compare(reports, rng=0).quantities[0]
+    >>> edges.name, edges.seeds, edges.mean
+    ('edges', 3, 3.0)
     """
     runs, generator = _reports("reports", reports), as_generator(rng)
     if not runs:

@@ -65,14 +65,7 @@ Finding = tuple[Conclusion, dict[str, float]]
 
 
 def section_verdicts(section: SectionReport) -> dict[str, Verdict]:
-    """The verdicts of one section of a report.
-
-    Args:
-        section: a layer or the network.
-
-    Returns:
-        A verdict for each of `PROPERTIES`, in their order.
-    """
+    """The verdicts of one section of a report, by property and in the order of `PROPERTIES`."""
     result = {}
     for name, judge in _JUDGES.items():
         try:

@@ -48,24 +48,27 @@ def goodness_of_fit(
 ) -> GoodnessOfFit:
     """Bootstrap p-value of the fitted power law.
 
-    p = (1 + r) / (1 + B) after all replicates. It stops as soon as r reaches `stop_after`, after l replicates, with p =
-    r / l (Besag and Clifford 1991, "Sequential Monte Carlo p-values", Biometrika 78, 301-304): either way P(p <= a) <=
-    a if the replicates are exchangeable with the data. They are nearly so, as the parameters are estimated.
-
-    A draw whose values are all equal cannot be fitted. It is drawn again, since the data are known to be fittable, up
-    to as many times in all as there are replicates.
+    p = (1 + r) / (1 + B) after all replicates. It stops as soon as r reaches `stop_after`, after l replicates, with p = r / l
+    (Besag and Clifford 1991, "Sequential Monte Carlo p-values", Biometrika 78, 301-304): either way P(p <= a) <= a if the
+    replicates are exchangeable with the data. They are nearly so, as the parameters are estimated. A draw whose values are all
+    equal cannot be fitted. It is drawn again, since the data are known to be fittable, up to as many times in all as there are
+    replicates.
 
     Args:
-        degrees: integers of at least 0, int64 of shape [n]; zeros are left out.
-        rng: seed or generator. One numpy generator draws everything.
+        degrees: integers of at least 0, of shape [n]; zeros are left out.
+        rng: seed or generator.
         replicates: at most this many, B.
         stop_after: number of exceedances that ends the run; any number above `replicates` never does.
 
     Returns:
-        The p-value; not defined where there is no fit. Cost that of B fits: 0.1 s for 784 degrees.
+        The p-value; not defined if there is no fit. Cost that of B fits: 0.1 s for 784 degrees.
 
     Raises:
         AnalysisError: `replicates` or `stop_after` is not an integer of at least 1, or a degree not one of at least 0.
+
+    >>> regular = goodness_of_fit([5] * 40, rng=0)
+    >>> regular.p.reason
+    'all positive degrees are 5 and a fit needs at least 2 distinct values'
     """
     check_count("replicates", replicates)
     check_count("stop_after", stop_after)
@@ -90,16 +93,7 @@ def goodness_of_fit(
 
 
 def synthetic_degrees(positive: FloatArray, fit: PowerLawFit, rng: np.random.Generator) -> FloatArray:
-    """One synthetic data set: the fitted tail above xmin, the observed body below.
-
-    Args:
-        positive: the observed positive degrees, float64 of shape [n].
-        fit: the power law fitted to them.
-        rng: the generator.
-
-    Returns:
-        float64 of shape [n], whole numbers.
-    """
+    """One synthetic data set: the fitted tail above xmin, the observed body below; whole numbers, float64 of shape [n]."""
     body = positive[positive < fit.xmin]
     n_tail = int(rng.binomial(positive.size, fit.n_tail / positive.size))
     tail = draw_power_law(fit.alpha, fit.xmin, n_tail, rng)
@@ -107,21 +101,12 @@ def synthetic_degrees(positive: FloatArray, fit: PowerLawFit, rng: np.random.Gen
 
 
 def draw_power_law(alpha: float, xmin: int, size: int, rng: np.random.Generator) -> FloatArray:
-    """Exact draws from p(x) = x^-alpha / zeta(alpha, xmin), x = xmin, xmin + 1, ...
+    """Exact draws from p(x) = x^-alpha / zeta(alpha, xmin), x = xmin, xmin + 1, ...; float64 of shape [size].
 
     By rejection. The proposal floor(xmin U^(-1 / (alpha - 1))) has P(k) = (k^(1 - alpha) - (k + 1)^(1 - alpha)) /
     xmin^(1 - alpha). The ratio of the two laws falls with k, so its value at xmin bounds it: for xmin = 1 this is
-    Devroye (1986), Non-Uniform Random Variate Generation, section X.6.1.
-
-    Args:
-        alpha: exponent, above 1.
-        xmin: smallest value, at least 1.
-        size: number of draws.
-        rng: the generator.
-
-    Returns:
-        float64 of shape [size]; whole numbers, which are exact below 2^53. A value above 1e300 is set to 1e300. At least
-        log 2 = 69 % of the proposals are accepted.
+    Devroye (1986), Non-Uniform Random Variate Generation, section X.6.1. At least log 2 = 69 % of the proposals are accepted.
+    Whole numbers, which are exact below 2^53; a value above 1e300 is set to 1e300.
     """
     drawn, missing = [np.empty(0)], size
     while missing > 0:

@@ -2,10 +2,9 @@
 
 A positive ratio favours the power law, a negative one the alternative; p says whether the sign can be trusted (Vuong's
 test), and for the truncated power law, which contains the power law, p is that of the chi-squared test with one degree
-of freedom. All likelihoods are exact and discrete, and computed in this toolkit (`laws.py`, `alternatives.py`): the
-package `powerlaw` 2.0 bounds alpha to at most 3 unless told otherwise, computes a normaliser that is 0 in double
-precision for the steep tails that random layers have, and knows neither the binomial nor the Poisson nor the negative
-binomial, which are what a random layer really follows.
+of freedom. All likelihoods are exact and discrete (`laws`, `two_parameter_laws`): the package `powerlaw` 2.0 bounds alpha to
+at most 3 unless told otherwise, computes a normaliser that is 0 in double precision for the steep tails that random layers
+have, and knows neither the binomial nor the Poisson nor the negative binomial, which are what a random layer really follows.
 """
 
 from collections.abc import Mapping
@@ -36,17 +35,12 @@ MIN_TAIL = 50
 def vuong(first: FloatArray, second: FloatArray, counts: LongArray) -> tuple[Quantity, Quantity]:
     """Normalised log-likelihood ratio of two laws that do not contain each other, and its p-value.
 
-    Vuong (1989), "Likelihood ratio tests for model selection and non-nested hypotheses", Econometrica 57, 307-333; used
-    as in Clauset, Shalizi and Newman (2009), section 5.
-
-    Args:
-        first: log-likelihood under the first law at every distinct value, shape [n].
-        second: under the second.
-        counts: how often each value occurs, shape [n].
+    Vuong (1989), "Likelihood ratio tests for model selection and non-nested hypotheses", Econometrica 57, 307-333; used as in
+    Clauset, Shalizi and Newman (2009), section 5. `first` and `second` are the log-likelihoods of every distinct value.
 
     Returns:
         (R / (sd sqrt(N)), p) with R the sum of the N differences, sd their deviation and p = erfc(|R| / (sd sqrt(2 N))),
-        two-sided. Not defined where all differences are the same and not 0.
+        two-sided. Not defined if all differences are the same and not 0.
     """
     difference, n = first - second, int(counts.sum())
     mean = float((counts * difference).sum() / n)
@@ -67,19 +61,17 @@ def _nested(plain: FloatArray, containing: FloatArray, counts: LongArray) -> tup
 def likelihood_ratio(
     degrees: LongArray, fit: PowerLawFit, alternative: str, n_opposite: int | None = None
 ) -> tuple[Quantity, Quantity]:
-    """Ratio of the power law to one alternative, both at their maximum likelihood on the tail that the power law's fit
-    chose.
+    """Ratio of the power law to one alternative, both at their maximum likelihood on the tail of the power law's fit.
 
     Args:
-        degrees: int64 of shape [n].
+        degrees: integers of at least 0, of shape [n].
         fit: the power law fitted to them, which tells xmin.
         alternative: one of `ALTERNATIVES`.
         n_opposite: largest possible degree, the number of neurons on the other side; the binomial needs it.
 
     Returns:
         (ratio, p). The ratio is that of `vuong`, except for the truncated power law: the plain sum, at most 0. p is in [0, 1].
-        Not defined where the tail has one value, where a fit fails, or for the binomial without n_opposite. Cost up to
-        20 ms.
+        Not defined if the tail has one value, if a fit fails, or for the binomial without n_opposite. Cost up to 20 ms.
 
     Raises:
         AnalysisError: the alternative is unknown, or a degree is above n_opposite.
@@ -146,9 +138,9 @@ def tail_evidence(
     """Fit, bootstrap and likelihood ratios of one degree sequence.
 
     Args:
-        degrees: int64 of shape [n].
+        degrees: integers of at least 0, of shape [n].
         rng: seed or generator, for the bootstrap.
-        n_opposite: number of neurons on the other side, for the binomial; None where it is not the same for all.
+        n_opposite: number of neurons on the other side, for the binomial; None if it is not the same for all.
         replicates: of the bootstrap.
         stop_after: exceedances that end the bootstrap; see `goodness_of_fit`.
 
@@ -157,6 +149,11 @@ def tail_evidence(
 
     Raises:
         AnalysisError: as `goodness_of_fit` and `likelihood_ratio`.
+
+    >>> degrees = np.random.default_rng(0).binomial(300, 0.1, size=784)
+    >>> evidence = tail_evidence(degrees, rng=0, n_opposite=300)
+    >>> broido_clauset(evidence), evidence.ratios["exponential"][0].value < 0
+    ('Weakest', True)
     """
     fit, goodness = fit_power_law(degrees), goodness_of_fit(degrees, as_generator(rng), replicates, stop_after)
     if isinstance(fit, NoFit):
@@ -167,7 +164,7 @@ def tail_evidence(
 
 
 def broido_clauset(*evidence: TailEvidence) -> str:
-    """Category of scale-freeness of the degree sequences of one network, usually one sequence.
+    """Category of scale-freeness of the degree sequences of one network, usually one sequence: one of `CATEGORIES`.
 
     Broido and Clauset (2019), "Scale-free networks are rare", Nature Communications 10, 1017. They derive several simple
     graphs from a network and ask for shares of their degree sequences:
@@ -181,16 +178,7 @@ def broido_clauset(*evidence: TailEvidence) -> str:
     Strongest. Alternatives are those of `ALTERNATIVES` that are defined, and theirs are the first four: the exponential,
     log-normal, stretched exponential and truncated power law. (Their log-normal is rounded down, ours to the nearest, and
     the bounds of the parameters differ.) They leave out sequences of mean degree below 2 or above sqrt(n); here the caller
-    decides. The category is the strongest that holds; Super-Weak does not follow from Weak.
-
-    Args:
-        evidence: one for every degree sequence, at least one.
-
-    Returns:
-        One of `CATEGORIES`.
-
-    Raises:
-        AnalysisError: no evidence.
+    decides. The category is the strongest that holds; Super-Weak does not follow from Weak. An AnalysisError without evidence.
     """
     if not evidence:
         raise AnalysisError("evidence is empty; at least one degree sequence is needed")
@@ -217,19 +205,7 @@ def extremes_p(degrees: LongArray, fit: PowerLawFit, alternative: str, n_opposit
     Exact under the law at its maximum likelihood on the power law's tail, to which the large degrees themselves belong; that
     makes it err towards the alternative. It is beside Vuong's test because few huge degrees, which speak most strongly
     against a thin tail, inflate the spread of the likelihood ratios and so that test's p. Two of them, because a single hub
-    makes no tail.
-
-    Args:
-        degrees: int64 of shape [n].
-        fit: the power law fitted to them, which tells xmin.
-        alternative: one of `THIN_TAILS`.
-        n_opposite: largest possible degree; the binomial needs it.
-
-    Returns:
-        The probability, in [0, 1]; not defined where `likelihood_ratio` is not.
-
-    Raises:
-        AnalysisError: the alternative is unknown, or a degree is above n_opposite.
+    makes no tail. Arguments and errors as `likelihood_ratio`, with an alternative of `THIN_TAILS`; not defined if that is not.
     """
     if alternative not in THIN_TAILS:
         raise AnalysisError(f"alternative {alternative!r} is unknown; choose from {', '.join(THIN_TAILS)}")

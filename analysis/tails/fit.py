@@ -95,11 +95,7 @@ class PowerLawFit:
 
 @dataclass(frozen=True)
 class NoFit:
-    """A fit that is not defined.
-
-    Attributes:
-        reason: why not.
-    """
+    """Why there is no fit."""
 
     reason: str
 
@@ -137,15 +133,7 @@ def fit_power_law(degrees: LongArray) -> PowerLawFit | NoFit:
 
 
 def fit_distinct(values: FloatArray, counts: LongArray) -> PowerLawFit:
-    """Fit a discrete power law to whole numbers that are given by their counts.
-
-    Args:
-        values: the distinct values, at least 2, whole, at least 1 and rising, float64 of shape [n].
-        counts: how often each occurs, at least 1, int64 of shape [n].
-
-    Returns:
-        The fit. Cost O(n^2).
-    """
+    """Fit a discrete power law to at least 2 distinct whole numbers of at least 1, rising, given with their counts."""
     alpha, first, distance = best_tail(values, counts)
     n_tail = int(counts[first:].sum())
     if counts.sum() < SMALL_SAMPLE:

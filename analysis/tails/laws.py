@@ -1,7 +1,8 @@
 """Laws of a tail of degrees with one parameter, each fitted by its exact discrete likelihood.
 
-Every law is truncated to whole x >= xmin and normalised there; the binomial also ends at n_opposite, the number of
-neurons that a degree can reach at most. The laws with two parameters, and the list of all, are in `alternatives.py`.
+Every law is truncated to whole x >= xmin and normalised there; the binomial also ends at n_opposite, the number of neurons
+that a degree can reach at most. Tails have at least 2 distinct values. The laws with two parameters, and the list of all,
+are in `two_parameter_laws`.
 """
 
 from collections.abc import Callable, Mapping
@@ -62,73 +63,32 @@ class FittedLaw:
 
 
 def tail_of(degrees: LongArray | FloatArray, xmin: int, n_opposite: int | None = None) -> Tail:
-    """The tail of a degree sequence.
-
-    Args:
-        degrees: whole numbers, shape [n].
-        xmin: where the tail begins, at least 1.
-        n_opposite: largest possible degree, or None.
-
-    Returns:
-        The tail.
-
-    Raises:
-        AnalysisError: no degree is at least xmin, or one is above n_opposite.
-    """
+    """The degrees of at least xmin; an AnalysisError if there is none, or one is above n_opposite."""
     kept = np.asarray(degrees)[np.asarray(degrees) >= xmin].astype(np.float64)
     return Tail(*np.unique(kept, return_counts=True), xmin, n_opposite)
 
 
 def power_law(tail: Tail) -> FittedLaw:
-    """p(x) = x^-alpha / zeta(alpha, xmin), alpha > 1.
-
-    Args:
-        tail: with at least 2 distinct values.
-
-    Returns:
-        The law, parameter `alpha`.
-    """
+    """p(x) = x^-alpha / zeta(alpha, xmin), alpha > 1; parameter `alpha`."""
     alpha = float(most_likely_exponent(tail.mean(np.log(tail.values / tail.xmin)), float(tail.xmin)))
     return FittedLaw({"alpha": alpha}, power_law_log_pmf(alpha, tail.xmin))
 
 
 def power_law_log_pmf(alpha: float, xmin: int) -> LogPmf:
-    """log p(x) of the power law.
-
-    Args:
-        alpha: exponent, above 1.
-        xmin: where the tail begins.
-
-    Returns:
-        A function of x; scaled by xmin^alpha inside, so that steep tails do not underflow.
-    """
+    """log p(x) of the power law; scaled by xmin^alpha inside, so that steep tails do not underflow."""
     log_normaliser = np.log(scaled_zeta(alpha, float(xmin)))
     return lambda x: -alpha * np.log(x / xmin) - log_normaliser
 
 
 def exponential(tail: Tail) -> FittedLaw:
-    """p(x) = (1 - exp(-rate)) exp(-rate (x - xmin)), rate > 0: the geometric law; rate = log(1 + 1 / mean(x - xmin)).
-
-    Args:
-        tail: with at least 2 distinct values.
-
-    Returns:
-        The law, parameter `rate`.
-    """
+    """p(x) = (1 - exp(-rate)) exp(-rate (x - xmin)), rate > 0: the geometric law; rate = log(1 + 1 / mean(x - xmin))."""
     rate = float(np.log1p(1.0 / tail.mean(tail.values - tail.xmin)))
     log_start = np.log(-np.expm1(-rate))
     return FittedLaw({"rate": rate}, lambda x: log_start - rate * (x - tail.xmin))
 
 
 def poisson(tail: Tail) -> FittedLaw:
-    """p(x) proportional to mean^x / x!, mean > 0.
-
-    Args:
-        tail: with at least 2 distinct values.
-
-    Returns:
-        The law, parameter `mean` (that of the law before it is truncated).
-    """
+    """p(x) proportional to mean^x / x!; parameter `mean`, above 0, that of the law before it is truncated."""
     tilt, log_pmf = _fit_tilted(tail, lambda x: -special.gammaln(x + 1.0), np.inf)
     return FittedLaw({"mean": float(np.exp(tilt))}, log_pmf)
 
@@ -136,14 +96,7 @@ def poisson(tail: Tail) -> FittedLaw:
 def binomial(tail: Tail) -> FittedLaw:
     """p(x) proportional to C(n, x) q^x (1 - q)^(n - x) for x <= n = n_opposite, 0 < q < 1: degrees of a random layer.
 
-    Args:
-        tail: with at least 2 distinct values and n_opposite.
-
-    Returns:
-        The law, parameter `probability`.
-
-    Raises:
-        AnalysisError: the tail has no n_opposite.
+    Parameter `probability`. An AnalysisError if the tail has no n_opposite.
     """
     if tail.n_opposite is None:
         raise AnalysisError("n_opposite is None; a binomial tail needs the largest possible degree")

@@ -1,7 +1,7 @@
 """What else a tail of degrees may follow: the laws with two parameters, and the list of all alternatives.
 
 Each is truncated to whole x >= xmin, normalised there, and fitted by its exact discrete likelihood. The laws with one
-parameter are in `laws.py`; `LAWS` names all of them.
+parameter are in `laws`; `LAWS` names all of them.
 """
 
 import math
@@ -28,12 +28,6 @@ def lognormal(tail: Tail) -> FittedLaw:
     The package `powerlaw` and the R package poweRlaw round in the same way. A wide log-normal with a very negative mu
     mimics a power law, and on data from one the likelihood has its supremum there, so sigma is bounded; read a ratio
     near 0 with a large p as "cannot be told apart".
-
-    Args:
-        tail: with at least 2 distinct values.
-
-    Returns:
-        The law, parameters `mu` and `sigma`.
     """
     centre = tail.mean(np.log(tail.values))
     spread = np.sqrt(tail.mean((np.log(tail.values) - centre) ** 2))
@@ -77,14 +71,8 @@ def stretched_exponential(tail: Tail) -> FittedLaw:
     is bounded from below too: at 0.01 the slope of log S over log x changes by less than a tenth in four decades. Read a
     ratio near 0 with a large p as "cannot be told apart".
 
-    For each beta the likelihood has one maximum over the rate; over beta, that maximum is searched for by Brent's method.
-
-    Args:
-        tail: with at least 2 distinct values.
-
-    Returns:
-        The law, parameters `rate` and `beta`; its likelihood is never below that of the exponential law, which it contains
-        (beta = 1). Cost about 3 ms.
+    For each beta the likelihood has one maximum over the rate; over beta, that maximum is searched for by Brent's method. It is
+    never below that of the exponential law, which it contains (beta = 1).
     """
 
     def cost(beta: float) -> float:
@@ -131,14 +119,8 @@ def _likeliest_hazard(tail: Tail, beta: float) -> float:
 def negative_binomial(tail: Tail) -> FittedLaw:
     """p(x) proportional to Gamma(x + r) / (Gamma(r) x!) q^x (1 - q)^r, 10^-6 <= r <= 10^5, 0 < q < 1.
 
-    Contains the geometric law (r = 1) and, in the limit of large r, the Poisson law, which is what it becomes on tails that
-    are less spread than that.
-
-    Args:
-        tail: with at least 2 distinct values.
-
-    Returns:
-        The law, parameters `r` and `q`; its likelihood is never below that of the geometric law.
+    Contains the geometric law (r = 1), below which its likelihood never is, and, in the limit of large r, the Poisson law,
+    which is what it becomes on tails that are less spread than that.
     """
 
     # For large r the data tell the mean, r q / (1 - q), and for small r only q; log(q / (1 - q)) + log(1 + r) suits both.
@@ -181,14 +163,9 @@ def _log_far_tail(log_weight: LogPmf, xmin: int) -> float:
 
 
 def truncated_power_law(tail: Tail) -> FittedLaw:
-    """p(x) proportional to x^-a exp(-rate x), 0 <= a <= 200 and rate >= 0: the power law with a cutoff.
+    """p(x) proportional to x^-alpha exp(-rate x), 0 <= alpha <= 200 and rate >= 0: the power law with a cutoff.
 
-    Args:
-        tail: with at least 2 distinct values.
-
-    Returns:
-        The law, parameters `alpha` and `rate`; its likelihood is never below that of the power law, which it contains.
-        Cost about 10 ms.
+    Its likelihood is never below the power law's, which it contains.
     """
     mean_log, mean_offset = tail.mean(np.log(tail.values / tail.xmin)), tail.mean(tail.values - tail.xmin)
     plain = power_law(tail)
@@ -212,18 +189,10 @@ def truncated_power_law(tail: Tail) -> FittedLaw:
 
 
 def log_cutoff_sum(alpha: float, rate: float, xmin: int) -> float:
-    """log of the sum over x >= xmin of (x / xmin)^-alpha exp(-rate (x - xmin)).
+    """log of the sum over x >= xmin of (x / xmin)^-alpha exp(-rate (x - xmin)), to about 1e-11.
 
     The first 200 terms are added; the rest is an integral, by Gauss-Legendre quadrature in log x, with the first terms
-    of the Euler-Maclaurin formula.
-
-    Args:
-        alpha: exponent, at least 0; above 1 where rate is 0.
-        rate: of the cutoff, at least 0.
-        xmin: first term, at least 1.
-
-    Returns:
-        The logarithm, to about 1e-11.
+    of the Euler-Maclaurin formula. alpha is at least 0, above 1 if rate is 0.
     """
     offsets = np.arange(_DIRECT_TERMS)
     direct = np.exp(-alpha * np.log1p(offsets / xmin) - rate * offsets).sum()

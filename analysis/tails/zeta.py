@@ -1,7 +1,7 @@
 """The Hurwitz zeta function of a discrete power law, scaled so that steep tails far out do not underflow; compiled.
 
-Everything here is about Z(alpha, x) = x^alpha zeta(alpha, x) = sum over k >= 0 of (1 + k / x)^-alpha, which is at least
-1 where zeta(alpha, x) itself may be below the smallest double.
+Everything here is about Z(alpha, x) = x^alpha zeta(alpha, x) = sum over k >= 0 of (1 + k / x)^-alpha, which is at least 1
+when zeta(alpha, x) itself may be below the smallest double. alpha is above 1, x at least 1.
 """
 
 import math
@@ -30,15 +30,8 @@ _NEGLIGIBLE = 1e-18
 def scaled_zeta(alpha: float, x: float) -> float:
     """Z(alpha, x), to about 1e-14 relative.
 
-    Terms are added until they vanish or until k reaches 10 + alpha - x; from there on the Euler-Maclaurin formula with
-    8 corrections holds.
-
-    Args:
-        alpha: above 1.
-        x: at least 1.
-
-    Returns:
-        The value, at least 1. Cost O(max(1, 10 + alpha - x)), at most about 40 x / alpha terms.
+    Terms are added until they vanish or until k reaches 10 + alpha - x; from there on the Euler-Maclaurin formula with 8
+    corrections holds. At most about 40 x / alpha terms.
     """
     total, end = 0.0, x
     while end < _FAR + alpha:
@@ -58,13 +51,7 @@ def scaled_zeta(alpha: float, x: float) -> float:
 def log_zeta_derivatives(alpha: float, x: float) -> tuple[float, float]:
     """First and second derivative of log Z(alpha, x) by alpha: minus the mean, and the variance, of log(X / x).
 
-    Args:
-        alpha: above 1.
-        x: at least 1.
-
-    Returns:
-        (first, second) for a variable X with p(X = i) proportional to i^-alpha, i = x, x + 1, ... The second is the
-        Fisher information of one observation. Cost as `scaled_zeta`.
+    X has p(X = i) proportional to i^-alpha, i = x, x + 1, ... The second is the Fisher information of one observation.
     """
     total, first, second, end = 0.0, 0.0, 0.0, x
     far = True
@@ -107,14 +94,7 @@ def most_likely_exponent(mean_log: float, x: float) -> float:
     """The alpha that maximises the likelihood of a tail from x on: where -d log Z / d alpha is the mean of log(X / x).
 
     Newton's method on that equation, whose left side falls from infinity at alpha = 1 to 0; a step out of the interval
-    that still brackets the root is replaced by one inside.
-
-    Args:
-        mean_log: mean of log(x_i / x) over the tail, above 0.
-        x: where the tail begins, at least 1.
-
-    Returns:
-        alpha, to about 1e-12 relative.
+    that still brackets the root is replaced by one inside. To about 1e-12 relative.
     """
     low, high = 1.0, math.inf
     alpha = 1.0 + 1.0 / (mean_log + 0.5 / x)
@@ -138,17 +118,7 @@ def most_likely_exponent(mean_log: float, x: float) -> float:
 
 @numba.njit(cache=True, nogil=True)
 def tail_distance(values: FloatArray, logs: FloatArray, counts: LongArray, alpha: float) -> float:
-    """Largest difference |P(X < x) - share of points below x| over the distinct values x of a tail.
-
-    Args:
-        values: the distinct values, rising, float64 of shape [n]; the tail begins at the first.
-        logs: their logarithms.
-        counts: how often each occurs, int64 of shape [n].
-        alpha: exponent.
-
-    Returns:
-        D in [0, 1]. Cost O(n), and O(10 + alpha) more for each value below 10 + alpha.
-    """
+    """Largest difference |P(X < x) - share of points below x| over the distinct values x of a tail."""
     n_points, below, distance = counts.sum(), 0, 0.0
     normaliser = scaled_zeta(alpha, values[0])
     survival = 1.0
@@ -169,15 +139,7 @@ def tail_distance(values: FloatArray, logs: FloatArray, counts: LongArray, alpha
 
 @numba.njit(cache=True, nogil=True)
 def best_tail(values: FloatArray, counts: LongArray) -> tuple[float, int, float]:
-    """Fit every tail and keep the first with the smallest distance.
-
-    Args:
-        values: the distinct values of at least 1, rising, float64 of shape [n], n >= 2.
-        counts: how often each occurs, int64 of shape [n].
-
-    Returns:
-        (alpha, position of xmin in `values`, D). Cost O(n^2).
-    """
+    """Fit every tail and keep the first with the smallest distance: (alpha, position of xmin in `values`, D)."""
     n = values.size
     logs = np.log(values)
     last = max(n - 3, 0)

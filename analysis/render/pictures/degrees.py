@@ -102,8 +102,7 @@ def random_degree_band(
 
     Returns:
         The quantiles 2.5 % and 97.5 % over the replicates, float64 of shape [largest degree drawn + 1]; entry k belongs to
-        degree k. Pointwise: a curve leaves the band somewhere more often than in 5 % of random layers. Cost
-        O(replicates * (n_in + largest degree)).
+        degree k. Pointwise: a curve leaves the band somewhere more often than in 5 % of random layers.
 
     Raises:
         AnalysisError: fewer than 40 replicates.
@@ -199,15 +198,7 @@ def _fitted(degrees: LongArray, fit: PowerLawFit, alternatives: Sequence[str], n
 
 
 def survival(law: FittedLaw, x: FloatArray) -> FloatArray:
-    """P(X >= x) of a fitted law.
-
-    Args:
-        law: the law.
-        x: every whole number from the start of the law's tail on, float64 of shape [n].
-
-    Returns:
-        float64 of shape [n], from 1 downwards; to about 1e-12, so meant for drawing.
-    """
+    """P(X >= x) of a fitted law at every whole number from the start of its tail on; to about 1e-12, so meant for drawing."""
     return 1.0 - np.concatenate([[0.0], np.cumsum(np.exp(law.log_pmf(x)))[:-1]])
 
 
@@ -253,13 +244,8 @@ def degree_distribution(graphs: Mapping[str, Any], *, kind: Literal["ccdf", "his
 def topology_card(graph: Any, *, title: str = "", bins: int = 300) -> Figure:
     """A layer at a glance: its adjacency matrix, and the degree distribution of either side beside that of a random layer.
 
-    Args:
-        graph: one layer, in any form that `describe` takes.
-        title: over the picture.
-        bins: the adjacency is drawn as shares of joined pairs in at most bins x bins cells.
-
-    Returns:
-        A figure; black on white, targets downwards and sources to the right, as in the weight matrix.
+    Black on white, targets downwards and sources to the right, as in the weight matrix; the adjacency is drawn as shares of
+    joined pairs in at most `bins` x `bins` cells.
     """
     layer = as_bipartite(graph)
     share = cell_densities(layer, np.arange(layer.n_in), np.arange(layer.n_out), bins)
@@ -283,13 +269,8 @@ def topology_card(graph: Any, *, title: str = "", bins: int = 300) -> Figure:
 def draw_degree_tails(axes: Axes, graphs: Mapping[str, Sequence[Any]]) -> None:
     """Draw P(out-degree >= k) on two logarithmic axes: observed, of a uniformly random layer, and of a fitted power law.
 
-    Args:
-        axes: where to draw.
-        graphs: for every name one layer a seed, of any kind that `as_bipartite` takes. The first is drawn bold and is the
-            one that the power law is fitted to (see `fit_power_law`); the others are thin.
-
-    Raises:
-        AnalysisError: no graphs, or one that cannot be taken in.
+    `graphs` has for every name one layer per seed. The first is drawn bold and is the one that the power law is fitted to (see
+    `fit_power_law`); the others are thin. An AnalysisError if there are none.
     """
     layers = _seeds(graphs)
     for (name, (first, *others)), style in zip(layers.items(), cycle(STYLES), strict=False):
@@ -310,14 +291,9 @@ def draw_degree_tails(axes: Axes, graphs: Mapping[str, Sequence[Any]]) -> None:
 def draw_degree_histogram(axes: Axes, graphs: Mapping[str, Sequence[Any]], *, max_bins: int = 40) -> None:
     """Draw the share of neurons in each bin of out-degrees, and that of a uniformly random layer.
 
-    Args:
-        axes: where to draw.
-        graphs: for every name one layer a seed, of any kind that `as_bipartite` takes. The line is their mean, the band
-            reaches from the lowest to the highest.
-        max_bins: bins are one degree wide, or as many as keep their number within about this.
-
-    Raises:
-        AnalysisError: no graphs, or one that cannot be taken in.
+    `graphs` has for every name one layer per seed: the line is their mean, the band reaches from the lowest to the highest.
+    Bins are one degree wide, or as many as keep their number within about `max_bins`. An AnalysisError if there are no
+    graphs.
     """
     layers = _seeds(graphs)
     highest = max(int(layer.out_degrees.max()) for seeds in layers.values() for layer in seeds)

@@ -1,4 +1,4 @@
-"""How the wiring of a network has changed, as pictures: what stays and what is tried, ages of edges, measures by epoch."""
+"""How the wiring of a network has changed: what stays and what is tried, ages of edges, measures by epoch."""
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -102,9 +102,9 @@ def layer_changes(evolution: Evolution, layer: int, *, title: str = "") -> Figur
 
     Returns:
         A figure with four panels: the share of new edges; the first edges left beside the Jaccard index with the topology
-        before; R_s; and Spearman's rank correlation of the degrees with the first topology's. Every scale includes 0 and
-        is the panel's own, so that a slow turnover can be seen. What is not defined leaves a gap; a panel without any
-        value says why.
+        before; R_s; and Spearman's rank correlation of the degrees with the first topology's. Every scale includes 0 and is
+        the panel's own, so that a slow turnover can be seen. What is not defined leaves a gap; a panel without any value says
+        why.
 
     Raises:
         AnalysisError: there is no such layer.
@@ -126,18 +126,10 @@ def layer_changes(evolution: Evolution, layer: int, *, title: str = "") -> Figur
 
 
 def age_histogram(ages: EdgeAges, *, title: str = "") -> Figure:
-    """How many edges of the last topology have which age.
+    """How many edges of the last topology have which age; an AnalysisError if there is no edge.
 
-    Args:
-        ages: ages of the edges of one layer.
-        title: over the picture.
-
-    Returns:
-        A figure with one panel: a bar for every age where there are few, otherwise about 40 of equal width; the numbers
-        of edges on a logarithmic axis, as most edges are often as old as the training; a dashed line at the median.
-
-    Raises:
-        AnalysisError: the layer has no edge.
+    A bar for every age if there are few, otherwise about 40 of equal width; the numbers of edges on a logarithmic axis, as most
+    edges are often as old as the training; a dashed line at the median.
     """
     if ages.ages.size == 0:
         raise AnalysisError("ages is empty; a histogram needs at least 1 edge")
@@ -159,17 +151,10 @@ def age_histogram(ages: EdgeAges, *, title: str = "") -> Figure:
 
 
 def age_bars(ages: LongArray) -> tuple[LongArray, LongArray, int, int]:
-    """Bars of a histogram that treats every age alike.
+    """Bars of a histogram that treats every age alike: lowest ages, counts, width, and the unit that all ages are multiples of.
 
-    Where topologies change every 6000 steps, all ages are multiples of 6000; bars of another width would hold now one of
-    them and now two.
-
-    Args:
-        ages: int64 of shape [n_edges], at least 0, at least one.
-
-    Returns:
-        The lowest age of every bar that holds edges, the number of edges in it, how many ages a bar spans (`width`), and
-        the unit that all ages are multiples of, which divides the width.
+    If topologies change every 6000 steps, all ages are multiples of 6000; bars of another width would hold now one of them and
+    now two. Only bars that hold edges are returned.
     """
     unit = max(int(np.gcd.reduce(ages)), 1)
     width = unit * -(-(int(ages.max()) // unit + 1) // _MAX_BARS)
@@ -184,12 +169,9 @@ def training_plane(points: Mapping[int, SmallWorld], name: str, *, is_cut: bool 
     Args:
         points: small worlds by epoch, ascending.
         name: of the layer, for the legend.
-        is_cut: whether edges were removed at the last epoch without others in their place. That point then stands by
-            itself beside its own references: those of a sparser graph would put all others in a wrong light.
+        is_cut: whether edges were removed at the last epoch without others in their place. That point then stands by itself
+            beside its own references: those of a sparser graph would put all others in a wrong light.
         title: over the picture.
-
-    Returns:
-        The figure of `small_world_plane`.
 
     Raises:
         AnalysisError: no point is defined.
@@ -204,20 +186,10 @@ def training_plane(points: Mapping[int, SmallWorld], name: str, *, is_cut: bool 
 
 
 def measure_courses(evolution: Evolution, section: str, names: Iterable[str] | None = None, *, title: str = "") -> Figure:
-    """The course of measured quantities over the epochs.
+    """The course of measured quantities over the epochs, a small panel per quantity, each on a scale of its own.
 
-    Args:
-        evolution: the recorded topologies.
-        section: "layer 0", ..., or "network".
-        names: names of quantities, or None for `headline_quantities`.
-        title: over the picture.
-
-    Returns:
-        A figure with a small panel for every quantity, each on a scale of its own. What is not defined leaves a gap; a
-        panel without any value says why.
-
-    Raises:
-        AnalysisError: a quantity was not measured, or there is none to draw.
+    What is not defined leaves a gap; a panel without any value says why. `names` None takes `headline_quantities`. An
+    AnalysisError if a quantity was not measured, or there is none to draw.
     """
     chosen = headline_quantities(evolution, section) if names is None else tuple(names)
     if not chosen:
@@ -236,15 +208,9 @@ def measure_courses(evolution: Evolution, section: str, names: Iterable[str] | N
 
 
 def headline_quantities(evolution: Evolution, section: str) -> tuple[str, ...]:
-    """The quantities to draw where nobody has chosen.
+    """At most `MAX_QUANTITIES` names of quantities that are defined at some epoch, to draw if nobody has chosen.
 
-    Args:
-        evolution: the recorded topologies.
-        section: "layer 0", ..., or "network".
-
-    Returns:
-        At most `MAX_QUANTITIES` names of quantities that are defined at some epoch: first those of `HEADLINES`, then
-        those of measures that have none there.
+    First those of `HEADLINES`, then those of measures that have none there.
     """
     followed = {
         trajectory.name: trajectory.measure

@@ -31,8 +31,8 @@ def first_layer_maps(layers: Mapping[str, Any], image_shape: tuple[int, int]) ->
         (`receptive_field_map`).
 
     Raises:
-        AnalysisError: no layers, a layer that cannot be taken in or has no edge, or one with another number of sources
-            than the image has pixels.
+        AnalysisError: no layers, a layer that cannot be taken in or has no edge, or one with another number of sources than
+            the image has pixels.
     """
     graphs = _first_layers(layers, image_shape)
     figures = {"degree": input_degree_map({name: graph.out_degrees for name, graph in graphs.items()}, image_shape)}
@@ -51,19 +51,10 @@ def _first_layers(layers: Mapping[str, Any], image_shape: tuple[int, int]) -> di
 
 
 def input_strength_map(layers: Mapping[str, Any], image_shape: tuple[int, int]) -> Figure:
-    """Sums of the weights that leave every input, by sign, laid out as the image.
+    """Sums of the weights that leave every input, by sign, laid out as the image; arguments and errors as `first_layer_maps`.
 
-    Args:
-        layers: layers with weights by name, of any kind that `as_bipartite` takes.
-        image_shape: (height, width) of the image.
-
-    Returns:
-        A figure with a column for every layer, and rows for s+_i = sum_j max(w_ij, 0), s-_i = sum_j max(-w_ij, 0) and their
-        difference; all columns share the scale of a row. In the difference middle grey is 0, black positive, white
-        negative.
-
-    Raises:
-        AnalysisError: as `first_layer_maps`, or a layer has no weights.
+    A column for every layer, and rows for s+_i = sum_j max(w_ij, 0), s-_i = sum_j max(-w_ij, 0) and their difference; all
+    columns share the scale of a row. In the difference middle grey is 0, black positive, white negative.
     """
     graphs = _first_layers(layers, image_shape)
     sums = {name: _strengths(name, graph) for name, graph in graphs.items()}
@@ -88,18 +79,7 @@ def _strengths(name: str, graph: BipartiteGraph) -> dict[str, FloatArray]:
 
 
 def field_centroids(graph: BipartiteGraph, image_shape: tuple[int, int]) -> FloatArray:
-    """Mean position of the pixels that every target is joined to.
-
-    Args:
-        graph: the layer; its sources are pixels, row after row.
-        image_shape: (height, width), whose product is n_in.
-
-    Returns:
-        (row, column) of every target, float64 of shape [n_out, 2]; nan for a target without edges. Cost O(n_edges + n_out).
-
-    Raises:
-        AnalysisError: `image_shape` does not fit.
-    """
+    """Mean (row, column) of the pixels that every target is joined to, shape [n_out, 2]; nan for a target without edges."""
     sizes, _ = field_sizes_and_radii(graph, image_shape)
     sums = [np.bincount(graph.dst, part, minlength=graph.n_out) for part in np.divmod(graph.src, int(image_shape[1]))]
     centroids = np.full((graph.n_out, 2), np.nan)
@@ -109,20 +89,12 @@ def field_centroids(graph: BipartiteGraph, image_shape: tuple[int, int]) -> Floa
 
 
 def receptive_field_map(layers: Mapping[str, Any], image_shape: tuple[int, int]) -> Figure:
-    """Where every target looks, and how widely: the centroid of its pixels, shaded by their radius about it.
+    """The centroid of every target's pixels, shaded by their radius about it; arguments and errors as `first_layer_maps`.
 
-    Args:
-        layers: layers by name, of any kind that `as_bipartite` takes.
-        image_shape: (height, width) of the image.
-
-    Returns:
-        A figure with a panel for every layer; the frame is the image, a point a target, its shade the root mean square
-        distance of its pixels from their centroid, on one scale. Title and circles compare the root of the mean squared
-        radius (solid, about the mean centroid) with that of random fields of the same sizes (dashed, about the image's
-        centre; `analysis.measures.wiring_length.expected_squared_radii`). Targets without edges are left out.
-
-    Raises:
-        AnalysisError: as `first_layer_maps`.
+    A panel for every layer; the frame is the image, one point per target, its shade the root mean square distance of its pixels
+    from their centroid, on one scale. Title and circles compare the root of the mean squared radius (solid, about the mean
+    centroid) with that of random fields of the same sizes (dashed, about the image's centre;
+    `analysis.measures.wiring_length.expected_squared_radii`). Targets without edges are left out.
     """
     graphs = _first_layers(layers, image_shape)
     height, width = image_shape
@@ -153,9 +125,6 @@ def input_degree_map(degrees: Mapping[str, npt.ArrayLike], image_shape: tuple[in
     Args:
         degrees: for every name the degrees of the inputs, shape [height * width], row by row.
         image_shape: (height, width) of the image.
-
-    Returns:
-        A figure with a panel for every name and one colour bar.
 
     Raises:
         AnalysisError: no degrees, or a number of them that is not height * width.

@@ -1,4 +1,4 @@
-"""Who is joined to whom: the adjacency of a layer in two orders, and the edges between modules beside their expectation."""
+"""Modules and adjacency: who is joined to whom in two orders, and edges between modules beside their expectation."""
 
 from typing import Any
 
@@ -66,16 +66,10 @@ def adjacency_matrix(graph: Any, partition: Modules | None = None, *, cells: int
 
 
 def cell_densities(graph: BipartiteGraph, source_order: LongArray, target_order: LongArray, cells: int) -> FloatArray:
-    """Share of joined pairs in the cells of an adjacency matrix whose rows and columns are put in an order.
+    """Share of joined pairs in the cells of an adjacency matrix whose columns (sources) and rows (targets) are put in an order.
 
-    Args:
-        graph: the layer.
-        source_order: the sources from left to right, int64 of shape [n_in], each once.
-        target_order: the targets from top to bottom, int64 of shape [n_out], each once.
-        cells: cells a side at most; they are as equal in size as the numbers of neurons allow.
-
-    Returns:
-        float64 of shape [min(cells, n_out), min(cells, n_in)], in [0, 1]. Cost O(n_edges + n_in + n_out + cells^2).
+    At most `cells` cells per side, as equal in size as the numbers of neurons allow; shape [min(cells, n_out), min(cells,
+    n_in)].
     """
     rows, row_sizes = _cell_of(target_order, cells)
     columns, column_sizes = _cell_of(source_order, cells)
@@ -115,15 +109,7 @@ def _frame_modules(axes: Axes, partition: Modules) -> None:
 
 
 def check_partition(graph: BipartiteGraph, partition: Modules) -> None:
-    """Refuse a partition of other neurons than the graph's.
-
-    Args:
-        graph: the layer.
-        partition: its modules.
-
-    Raises:
-        AnalysisError: the labels are not one integer a neuron, or are all -1 on a side that has edges.
-    """
+    """Refuse a partition of other neurons than the graph's, and a label below 0 of a neuron with edges."""
     sides = (("source_labels", partition.source_labels, graph.n_in), ("target_labels", partition.target_labels, graph.n_out))
     for name, labels, size in sides:
         if labels.shape != (size,) or not np.issubdtype(labels.dtype, np.integer):
@@ -137,19 +123,9 @@ def check_partition(graph: BipartiteGraph, partition: Modules) -> None:
 def module_edges(graph: BipartiteGraph, partition: Modules) -> tuple[LongArray, FloatArray]:
     """Edges between the sources of one module and the targets of another, and how many the degrees lead one to expect.
 
-    The expectation is that of Barber's modularity, sum_i sum_j k_i d_j / m over the sources i of the one and the targets j
-    of the other.
-
-    Args:
-        graph: the layer, with at least one edge.
-        partition: its modules.
-
-    Returns:
-        Edges (int64) and expectation (float64), both of shape [n_modules, n_modules] with the module of the targets as
-        row; each adds up to n_edges. Cost O(n_edges + n_modules^2).
-
-    Raises:
-        AnalysisError: no edge, or the partition is another graph's.
+    The expectation is that of Barber's modularity, sum_i sum_j k_i d_j / m over the sources i of the one and the targets j of
+    the other. Both of shape [n_modules, n_modules] with the module of the targets as row; each adds up to n_edges. An
+    AnalysisError without edges, or if the partition is another graph's.
     """
     check_partition(graph, partition)
     if graph.n_edges == 0:
@@ -163,18 +139,9 @@ def module_edges(graph: BipartiteGraph, partition: Modules) -> tuple[LongArray, 
 def module_matrix(graph: Any, partition: Modules, *, title: str = "") -> Figure:
     """Edges from the sources of every module to the targets of every module, divided by their expectation.
 
-    Args:
-        graph: one layer, of any kind that `as_bipartite` takes.
-        partition: its modules.
-        title: over the picture.
-
-    Returns:
-        A figure: targets' modules downwards, sources' modules to the right; the shade is log2 of the ratio (middle grey
-        is 1, white at most 1/4, black at least 4). Up to 12 modules, each cell states the ratio and the number of edges. A
-        module without sources has no column, one without targets no row.
-
-    Raises:
-        AnalysisError: as `module_edges`, or the graph cannot be taken in.
+    Targets' modules downwards, sources' modules to the right; the shade is log2 of the ratio (middle grey is 1, white at most
+    1/4, black at least 4). Up to 12 modules, each cell states the ratio and the number of edges. A module without sources has
+    no column, one without targets no row. An AnalysisError as `module_edges`, or if the graph cannot be taken in.
     """
     edges, expected = module_edges(as_bipartite(graph), partition)
     rows, columns = np.flatnonzero(edges.sum(axis=1)), np.flatnonzero(edges.sum(axis=0))

@@ -1,4 +1,4 @@
-"""A layer among its null models: histograms of a quantity, and the place of a layer between lattice and random graph."""
+"""The small-world plane: the place of a layer between its lattice and its random graphs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,30 +52,12 @@ class PlanePoint:
             raise AnalysisError("clustering and path length are not defined in the same replicates")
 
     def place(self, clustering: Any, path_length: Any) -> tuple[Any, Any]:
-        """Where a graph lies beside this one's references.
-
-        Args:
-            clustering: its C, a number or an array.
-            path_length: its L likewise.
-
-        Returns:
-            (L / L_random, C / C_lattice).
-        """
+        """Where a graph of this C and L, numbers or arrays, lies beside these references: (L / L_random, C / C_lattice)."""
         return path_length / self.random[1], clustering / self.lattice[0]
 
 
 def plane_point(world: SmallWorld) -> PlanePoint:
-    """The place of a small world in the plane, beside the random graphs with the same degrees.
-
-    Args:
-        world: the result of `small_world`.
-
-    Returns:
-        The point.
-
-    Raises:
-        AnalysisError: C or L of the layer, of its lattice or of its random graphs is not defined.
-    """
+    """The place of a small world, beside the random graphs with the same degrees; an AnalysisError if C or L is missing."""
     reference = world.fixed_degrees
     needed = (world.clustering, world.path_length, world.clustering_lattice, world.path_length_lattice,
               reference.clustering, reference.path_length)  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the pictures of this toolkit share: checks of what is drawn, panels side by side, axes that look alike."""
+"""What all pictures share: styles of curves, panels, axes, labels, and checks of what is drawn."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,36 +22,14 @@ _MANY_TICKS = 6.0
 
 
 def not_empty(argument: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The mapping itself, where it has an entry.
-
-    Args:
-        argument: its name, for the error.
-        values: the mapping.
-
-    Returns:
-        The mapping.
-
-    Raises:
-        AnalysisError: it is empty.
-    """
+    """The mapping itself; an AnalysisError that names the argument if it is empty."""
     if not values:
         raise AnalysisError(f"{argument} is empty; at least one entry is needed")
     return values
 
 
 def finite_vector(name: str, values: npt.ArrayLike) -> FloatArray:
-    """Finite numbers as a vector.
-
-    Args:
-        name: what they are, for the error.
-        values: the numbers, at least one.
-
-    Returns:
-        float64 of shape [n], n >= 1.
-
-    Raises:
-        AnalysisError: another shape, no number, or one that is not finite.
-    """
+    """At least one finite number as float64 of shape [n]; an AnalysisError that names the argument otherwise."""
     try:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
@@ -64,16 +42,9 @@ def finite_vector(name: str, values: npt.ArrayLike) -> FloatArray:
 def panels(
     n: int, columns: int, size: tuple[float, float], extra: tuple[float, float] = (0.0, 0.0)
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with n panels, row after row.
+    """A figure with n panels, row after row, and the panels; what is left of the last row is blank.
 
-    Args:
-        n: number of panels, at least 1.
-        columns: panels in a row at most.
-        size: width and height of a panel in inches.
-        extra: added to the figure's width and height, for what stands beside the panels.
-
-    Returns:
-        The figure and its n panels; what is left of the last row is blank.
+    `size` is width and height of a panel in inches, `extra` is added to the figure's for what stands beside the panels.
     """
     n_columns = min(columns, n)
     n_rows = -(-n // n_columns)
@@ -85,11 +56,7 @@ def panels(
 
 
 def plain(axes: Axes) -> None:
-    """A faint grid, and no frame on the right and above.
-
-    Args:
-        axes: the panel.
-    """
+    """A faint grid, and no frame on the right and above."""
     axes.grid(True, alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -113,28 +80,12 @@ def limited(axes: Axes, x: tuple[float, float], y: tuple[float, float]) -> None:
 
 
 def halo(width: float = 2.5) -> list[AbstractPathEffect]:
-    """A white seam that keeps lines and letters readable on any ground.
-
-    Args:
-        width: of the seam in points.
-
-    Returns:
-        The path effects.
-    """
+    """A white seam, so many points wide, that keeps lines and letters readable on any ground."""
     return [withStroke(linewidth=width, foreground="white")]
 
 
 def between(start: npt.ArrayLike, end: npt.ArrayLike, n: int = 15) -> FloatArray:
-    """Points along a straight line, its ends among them.
-
-    Args:
-        start: (x, y).
-        end: (x, y).
-        n: number of points, at least 2.
-
-    Returns:
-        float64 of shape [n, 2].
-    """
+    """n points along a straight line from (x, y) to (x, y), its ends among them; float64 of shape [n, 2]."""
     return np.linspace(np.asarray(start, dtype=np.float64), np.asarray(end, dtype=np.float64), n)
 
 
