@@ -171,7 +171,7 @@ def _from_networkx(graph: networkx.Graph) -> LayeredGraph:
 
 
 def _group_attribute(labels: Sequence[Any], names: Any, sides: str, kind: str) -> str:
-    """The vertex attribute that says where a neuron belongs: `layer` where it exists, else the two-sided one."""
+    """The vertex attribute that says where a neuron belongs: `layer` if it exists, else the two-sided one."""
     if not labels:
         raise AnalysisError("graph is empty: it has no vertices, and each side needs at least 1")
     for name in ("layer", sides):
@@ -203,7 +203,7 @@ def _groups(values: Sequence[Any], attribute: str, labels: Sequence[Any]) -> Lon
             f"the allowed range is 0 to {max(highest, 1)}"
         )
     groups = array.astype(np.int64)
-    # Among 0, 1, ..., n at least one number is missing where the highest group is not below the number n of vertices.
+    # Among 0, 1, ..., n at least one number is missing if the highest group is not below the number n of vertices.
     missing = np.setdiff1d(np.arange(min(max(highest, 1), groups.size) + 1), groups)
     if missing.size:
         raise AnalysisError(

@@ -17,7 +17,7 @@ _ZERO = 1e-12
 _TRUSTED = 1e-3
 # The error of an eigenvalue is about the square of that of its vector, so that 1e-8 gives all digits of the value.
 _TOLERANCE = 1e-8
-# ARPACK draws a vector of its own where the Krylov space is exhausted; older versions of scipy keep that to themselves.
+# ARPACK draws a vector of its own if the Krylov space is exhausted; older versions of scipy keep that to themselves.
 _DRAWS_FROM_RNG = "rng" in inspect.signature(eigsh).parameters
 
 
@@ -82,7 +82,7 @@ def _sparse_values(wide: sparse.csr_array, count: int, rng: np.random.Generator,
 def _leading_vectors(
     wide: sparse.csr_array, tall: sparse.csr_array, known: FloatArray, count: int, rng: np.random.Generator
 ) -> FloatArray:
-    """Leading eigenvectors of M M^T on the space that is orthogonal to the columns of `known`; none where it is 0 there."""
+    """Leading eigenvectors of M M^T on the space that is orthogonal to the columns of `known`; none if it is 0 there."""
 
     def apply(vector: FloatArray) -> FloatArray:
         vector = wide @ (tall @ (vector - known @ (known.T @ vector)))

@@ -55,7 +55,7 @@ class BipartiteGraph:
         n_in, n_out = _side_size("n_in", self.n_in), _side_size("n_out", self.n_out)
         src, dst = _indices("src", self.src, n_in), _indices("dst", self.dst, n_out)
         if src.size != dst.size:
-            raise AnalysisError(f"src has {src.size} entries and dst has {dst.size}; they must have one entry an edge each")
+            raise AnalysisError(f"src has {src.size} entries and dst has {dst.size}; they must have one entry per edge each")
         order = _sorted_order(n_in, src, dst)
         weights = None if self.weights is None else _checked_weights(self.weights, src, dst)
         object.__setattr__(self, "n_in", n_in)
@@ -185,7 +185,7 @@ class LayeredGraph:
         Without skip connections every edge joins a group of even number to one of odd number, so the network is
         bipartite itself: its "sources" are the even groups and its "targets" the odd groups. Paths, cycles and
         components are those of the network; `n_pairs` counts only pairs of neurons in consecutive groups. It has weights
-        where every layer has.
+        if every layer has.
         """
         even_starts, odd_starts = _group_starts(self.layer_sizes)
         ends = [_folded_ends(layer, index, even_starts, odd_starts) for index, layer in enumerate(self.layers)]

@@ -28,7 +28,7 @@ class FourPaths:
 
     Attributes:
         all: number of 4-paths with centre j, int64 of shape [n].
-        closed: those whose ends i and k share a neighbour other than p and q, likewise; None where counting them would
+        closed: those whose ends i and k share a neighbour other than p and q, likewise; None if counting them would
             take too long.
     """
 

@@ -22,7 +22,7 @@ def count_common(neuron: int, lists: NeighbourLists, first: LongArray, common: I
         j = lists.own[edge]
         work += lists.other_starts[j + 1] - first[j]
     n_found = 0
-    # Where most neurons will be met, it is faster to look through all of them afterwards than to note each.
+    # If most neurons will be met, it is faster to look through all of them afterwards than to note each.
     if work > common.size:
         for edge in range(lists.own_starts[neuron], lists.own_starts[neuron + 1]):
             j = lists.own[edge]

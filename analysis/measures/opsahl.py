@@ -17,6 +17,17 @@ SAMPLED_PATHS = 65_536
 """Paths in a sample; a standard error is then at most 0.002."""
 
 
+LISTED_PATHS = 2**17
+"""Exact up to this many 4-paths; sampled above."""
+
+
+WEIGHTED_SAMPLED_PATHS = 2**14
+
+
+VALUES = ("arithmetic", "geometric", "maximum", "minimum")
+"""What the four weights of a 4-path are made into: their arithmetic or geometric mean, the largest, or the smallest."""
+
+
 @takes_any_graph
 def opsahl_quantities(
     graph: BipartiteGraph, side: Side, rng: np.random.Generator, exact_work: int = EXACT_WORK
@@ -56,7 +67,7 @@ def _sampled(lists: NeighbourLists, paths: FourPaths, total: int, rng: np.random
 
 
 def _share(closed: npt.NDArray[np.bool_]) -> tuple[float, float]:
-    """A share and its standard error, the latter at (x + 2) / (n + 4), so that it is not 0 where all agree (Agresti and
+    """A share and its standard error, the latter at (x + 2) / (n + 4), so that it is not 0 if all agree (Agresti and
     Coull 1998, The American Statistician 52, 119-126)."""
     n, x = closed.size, int(np.count_nonzero(closed))
     centre = (x + 2) / (n + 4)
@@ -90,17 +101,6 @@ MEASURE = Measure(
     null_edge_limit=2000,
     governed_by=frozenset({"source_opsahl_clustering", "target_opsahl_clustering"}),
 )
-
-
-LISTED_PATHS = 2**17
-"""Up to so many 4-paths each is looked at; above it, a sample."""
-
-
-WEIGHTED_SAMPLED_PATHS = 2**14
-
-
-VALUES = ("arithmetic", "geometric", "maximum", "minimum")
-"""What the four weights of a 4-path are made into: their arithmetic or geometric mean, the largest, or the smallest."""
 
 
 @takes_any_graph

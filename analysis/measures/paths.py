@@ -165,7 +165,7 @@ def path_bounds(layer_sizes: Sequence[int]) -> tuple[float, float]:
 
 
 def _sums(graph: BipartiteGraph, rng: np.random.Generator, exact_limit: int, n_batches: int) -> tuple[PathSums, int]:
-    """Sums of all neurons that have an edge where these are few, else of a sample of them; and how many there are."""
+    """Sums of all neurons that have an edge if these are few, else of a sample of them; and how many there are."""
     check_count("n_batches", n_batches, 2)
     # Isolated neurons are connected to nothing: they add 0 to every sum, and need no search.
     joined = np.flatnonzero(np.concatenate([graph.out_degrees, graph.in_degrees]))

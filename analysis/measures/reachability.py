@@ -23,7 +23,7 @@ NO_PATH = "no input is joined to an output"
 
 @dataclass(frozen=True)
 class OnPath:
-    """Which neurons lie where, group after group.
+    """Neurons that are reached from an input, or reach an output, group after group.
 
     Attributes:
         from_input: reached from an input (every input is), bool of shape [n_l] for each group.

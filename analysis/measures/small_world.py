@@ -23,10 +23,21 @@ from analysis.nulls.lattice import ring_lattice
 from analysis.nulls.models import WIRING_NULLS, randomise_layers
 from analysis.nulls.switching import SWAPS_PER_EDGE
 
+NAME = "small_world"
+
+REFERENCE = "fixed_degrees"
+"""The null model of the indices: the lattice has the graph's degrees, so random graphs of the same degrees are its
+opposite."""
+
+INDICES = ("sigma", "omega", "propensity", "delta_clustering", "delta_path_length")
+
+CONTROL_REPLICATES = 20
+"""Replicates behind the indices of a control, which has no other use for them."""
+
 ClusteringAndLength = tuple[Quantity, Quantity]
 
 MIN_GIANT_FRACTION = 0.5
-"""The path length speaks for a graph only where at least this share of the neurons that have an edge hang together."""
+"""The path length speaks for a graph only if at least this share of the neurons that have an edge are connected."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +47,7 @@ class RandomReference:
     Attributes:
         clustering_replicates: C of every replicate, float64 of shape [nulls], without those in which it is not defined.
         path_length_replicates: L likewise.
-        clustering: mean of C over all replicates; not defined where it is not in any one of them.
+        clustering: mean of C over all replicates; not defined if it is not in any one of them.
         path_length: mean of L likewise.
         sigma: (C / C_random) / (L / L_random), above 0; about 1 for a random graph. It grows with the size of the graph, so
             no threshold is put on it: ask the replicates whether C is larger than chance.
@@ -45,7 +56,7 @@ class RandomReference:
             perfect lattice and a random graph have 1 - 1 / sqrt(2) = 0.293.
         delta_clustering: (C_lattice - C) / (C_lattice - C_random), clipped to [0, 1]; 0 for a lattice.
         delta_path_length: (L - L_random) / (L_lattice - L_random), clipped to [0, 1]; 0 for a random graph, above 1/2
-            where the path length is nearer the lattice's.
+            if the path length is nearer the lattice's.
     """
 
     clustering_replicates: FloatArray
@@ -65,7 +76,7 @@ class SmallWorld:
 
     Attributes:
         clustering: Robins-Alexander clustering C of the layer, in [0, 1].
-        path_length: average path length L over connected pairs, at least 1; with a standard error where it is sampled.
+        path_length: average path length L over connected pairs, at least 1; with a standard error if it is sampled.
         clustering_lattice: C of the ring lattice with the same degrees.
         path_length_lattice: L of that lattice.
         fixed_degrees: against random graphs with the same degrees: the primary reference, since the lattice has these
@@ -228,17 +239,6 @@ def _propensity(delta_clustering: float, delta_length: float) -> float:
     return 1.0 - math.sqrt((delta_clustering**2 + delta_length**2) / 2.0)
 
 
-NAME = "small_world"
-
-
-REFERENCE = "fixed_degrees"
-"""The null model of the indices: the lattice has the graph's degrees, so random graphs of the same degrees are its
-opposite."""
-
-
-INDICES = ("sigma", "omega", "propensity", "delta_clustering", "delta_path_length")
-
-
 def _lattice_quantities(lattice: BipartiteGraph, rng: np.random.Generator) -> Quantities:
     clustering, length = clustering_and_path_length(lattice, rng)
     return {"lattice_clustering": clustering, "lattice_path_length": length}
@@ -254,10 +254,6 @@ def network_lattice(network: LayeredGraph, rng: np.random.Generator) -> Quantiti
 def layer_lattice(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
     """`lattice_clustering` and `lattice_path_length` of the ring lattice with the same degrees; a report adds the indices."""
     return _lattice_quantities(ring_lattice(graph, rng), rng)
-
-
-CONTROL_REPLICATES = 20
-"""Replicates behind the indices of a control, which has no other use for them."""
 
 
 def reference_pairs(

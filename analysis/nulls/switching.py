@@ -14,9 +14,9 @@ MAX_BITMAP_PAIRS = 2**35
 """Edge switching keeps one bit for every pair of neurons; this many take 4 GiB."""
 
 SWAPS_PER_EDGE = 10
-"""Attempted switches per edge. They choose every edge 20 times on average, so where a share a of them succeeds, about
+"""Attempted switches per edge. They choose every edge 20 times on average, so if a share a of them succeeds, about
 exp(-20 a) of the edges have never moved: 0.7 % at a = 0.25, the share of a random layer whose density is 1/2, the most
-that is ever switched, and less than 10^-6 at density 0.1. Where fewer than `MIN_ACCEPTANCE` of them succeed, as in nested
+that is ever switched, and less than 10^-6 at density 0.1. If fewer than `MIN_ACCEPTANCE` of them succeed, as in nested
 layers, the run is prolonged until as many successes can be expected. The tests find no trace of the start after it on
 random, lattice-like, half-full, heavy-tailed and nested layers, and find one after 1 attempt
 (`test_default_number_of_swaps_reaches_the_plateau`)."""

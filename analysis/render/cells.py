@@ -90,7 +90,7 @@ def _row(quantity: QuantityReport, has_control: bool, nulls: Iterable[str], repl
 
 
 def null_cells(comparison: NullComparison, replicates: int, digits: int = 4) -> list[str]:
-    """Mean and spread, z, p and q under one null model; B is named where it is not that of the report."""
+    """Mean and spread, z, p and q under one null model; B is named if it is not that of the report."""
     if comparison.status == "fixed":
         return ["fixed by the null", "", "", ""]
     if comparison.mean is None:

@@ -53,7 +53,7 @@ FEWER_EDGES = (
     "The last topology has {last} edges, the one before it {before}: most measures change with the number of edges, so the "
     "last step of every curve shows that too."
 )
-TABLE_CAPTION = "Values by epoch; - where a quantity is not defined."
+TABLE_CAPTION = "Values by epoch; - if a quantity is not defined."
 
 Progress = Callable[[int, int], None]
 
@@ -91,7 +91,7 @@ def evolution_page(
 def plane_epochs(followed: Evolution) -> list[int]:
     """Positions of the epochs that small worlds are computed at: evenly spread, with the first and the last.
 
-    Where edges were removed at the end, the last epoch before that is among them too.
+    If edges were removed at the end, the last epoch before that is among them too.
     """
     n = len(followed.epochs)
     if any(map(_is_cut, followed.layers)):
@@ -177,7 +177,7 @@ def _point_cells(point: SmallWorld) -> list[str]:
 
 
 def _measure_blocks(followed: Evolution, section: str, layers: Sequence[Sequence[LayerState]]) -> list[Block]:
-    """The measures of a section, which holds these layers, as panels and as a table, or nothing where none was followed."""
+    """The measures of a section, which holds these layers, as panels and as a table, or nothing if none was followed."""
     trajectories = [trajectory for trajectory in followed.trajectories if trajectory.section == section]
     if not trajectories:
         return []

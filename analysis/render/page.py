@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from analysis.base.errors import AnalysisError
 
 RESOLUTION = 144
-"""Dots an inch of embedded pictures."""
+"""Dots per inch of embedded pictures."""
 
 LONG_CELL = 28
 """A cell with a line of more characters may be broken into further lines: no number is that long, a reason is."""
@@ -99,8 +99,8 @@ class Picture:
     Attributes:
         figure: the figure.
         caption: text below it.
-        alt: what it shows, for those who cannot see it; the caption where empty.
-        resolution: dots an inch.
+        alt: what it shows, for those who cannot see it; the caption if empty.
+        resolution: dots per inch.
     """
 
     kind: ClassVar[str] = "picture"

@@ -1,6 +1,5 @@
 """A report as blocks for a page: its tables, and the pictures of every layer and of the network."""
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +23,10 @@ from analysis.render.pictures.small_world_plane import PlanePoint, small_world_p
 from analysis.report.values import P_VALUE, Q_VALUE, QuantityReport, SectionReport, TopologyReport
 from analysis.report.verdicts import RULES
 
+_NARROWER = {"fixed by the null": "fixed", " B=": "\nB=", " (s.e.": "\n(s.e."}
+"""What makes cells of numbers narrow enough for eleven columns."""
+
+
 MAX_SEARCHED_EDGES = 200_000
 """Layers with more edges are shown without modules, whose search would take minutes; pages that compute small worlds leave
 these out too."""
@@ -42,12 +45,85 @@ HISTOGRAMS = (
 _PLANE = ("robins_alexander_clustering", "average_path_length", "lattice_clustering", "lattice_path_length")
 
 RESOLUTION = 110
-"""Dots an inch, so that a page with the pictures of three layers stays near 3 MB."""
+"""Dots per inch, so that a page with the pictures of three layers stays near 3 MB."""
 
 _ADJACENCY = (
-    "Who is joined to whom, neurons with most edges first. Where there are more neurons than cells, the shade is the share of "
+    "Who is joined to whom, neurons with most edges first. If there are more neurons than cells, the shade is the share of "
     "joined pairs in a cell; stripes are hubs, an even grey is what a random layer shows. "
 )
+
+
+def report_blocks(report: TopologyReport) -> list[Block]:
+    """A report as blocks: how to read it, then for every layer and for the network its verdicts and tables.
+
+    Those of a report that was interrupted begin with a notice that says so.
+    """
+    blocks = [*_notes(report), Definitions("How to read the tables", _terms(report), is_open=True)]
+    blocks.append(Definitions("The rules of the verdicts", list(RULES.items())))
+    for section in report.sections:
+        # The numbers of the targets stand in a line below those of the sources.
+        verdicts = [[*cells, numbers.replace(", target ", "\ntarget ", 1)] for *cells, numbers in verdict_rows(section)]
+        blocks += [
+            Heading(section.title),
+            Table(("property", "verdict", "numbers"), verdicts, texts=(0, 1, 2)),
+            *(
+                Table(header, [[_narrow(cell) for cell in row] for row in rows])
+                for header, rows in section_tables(report, section)
+            ),
+        ]
+    return blocks
+
+
+def _notes(report: TopologyReport) -> list[Block]:
+    """What is missing in the report."""
+    notes = report_notes(report)
+    blocks: list[Block] = []
+    if report.interrupted:
+        partial = "This report is partial: the run was interrupted, and what had not been computed by then is missing."
+        blocks.append(Notice(" ".join([partial, *notes])))
+    else:
+        blocks += map(Paragraph, notes)
+    if report.replicates == 0:
+        text = "No replicates of null models were drawn: there are no p-values, and verdicts that need them are not defined."
+        blocks.append(Paragraph(text))
+    return blocks
+
+
+def _terms(report: TopologyReport) -> list[tuple[str, str]]:
+    """The words of the report's tables."""
+    quantities = [quantity for section in report.sections for quantity in section.quantities]
+    terms = [("value", "of the graph; s.e. is its standard error if it is estimated.")]
+    if any(quantity.control is not None for quantity in quantities):
+        terms.append(("control", "the value of the graph that was given to compare with: for a run, the untrained network."))
+    if report.replicates == 0:
+        return terms
+    each = "mean ± standard deviation over the B replicates of the null model:"
+    same_degrees = f"in which every neuron keeps its degree, after {report.swaps_per_edge} attempted switches per edge"
+    terms += [
+        ("B", f"number of replicates: {report.replicates} of every null model, unless a cell says otherwise."),
+        (NULL_TITLES["erdos_renyi"], f"{each} random graphs with as many neurons and edges in each layer (erdos renyi)."),
+        (NULL_TITLES["fixed_degrees"], f"{each} random graphs {same_degrees} (fixed degrees)."),
+    ]
+    if any(WEIGHT_NULL in quantity.nulls for quantity in quantities):
+        terms.append((WEIGHT_TITLES[WEIGHT_NULL], f"{each} the same edges with the weights of each layer in random order."))
+    return [
+        *terms,
+        ("z", "(value - mean) / standard deviation."),
+        ("p", f"{P_VALUE}."),
+        ("q", f"{Q_VALUE}."),
+        ("fixed", "by the construction of the null model, all its graphs have the value of the observed one."),
+        (
+            "not computed",
+            "no replicate was measured: it would cost too much, as a note above then says, or weights enter, which random "
+            "wirings do not have, or the quantity is itself a comparison with null models.",
+        ),
+    ]
+
+
+def _narrow(cell: str) -> str:
+    for words, shorter in _NARROWER.items():
+        cell = cell.replace(words, shorter)
+    return cell
 
 
 def network_blocks(
@@ -58,7 +134,7 @@ def network_blocks(
     control: Any = None,
     image_shape: tuple[int, int] | None = None,
 ) -> list[Block]:
-    """Pictures of every layer, and of the network if it has several, each with a caption that tells how it was made.
+    """Pictures of every layer, and of the network if it has several, each with a caption that says how it was made.
 
     What is compared with null models is drawn from the replicates of the report itself, so the pictures cannot contradict
     its tables.
@@ -100,11 +176,11 @@ def _layer_blocks(layer: BipartiteGraph, section: SectionReport, rng: np.random.
     caption = (
         "Share of neurons with at least k edges: all above, the tail below. Circles: this layer. Grey: the middle 95 % of "
         "random layers of the same size, at each degree by itself (1000 draws of the degree sequence). Lines: discrete "
-        "maximum-likelihood fits on the tail from xmin on (dotted), where a power law fits best; of the laws in the table "
-        "only Poisson's is left out, which the binomial resembles where few pairs are joined. Where several lines run "
+        "maximum-likelihood fits on the tail from xmin on (dotted), from which a power law fits best; of the laws in the table "
+        "only Poisson's is left out, which the binomial resembles if few pairs are joined. If several lines run "
         "through the circles, or cover each other, the tail does not tell the laws apart. "
     )
-    caption += _told(section, "source_degree_cv_excess", "target_degree_cv_excess")
+    caption += _quoted(section, "source_degree_cv_excess", "target_degree_cv_excess")
     degrees = _picture(degree_tails(layer, rng=rng), caption, f"Degree distributions of {section.name} on logarithmic axes")
     if layer.n_edges > MAX_SEARCHED_EDGES:
         note = Paragraph(f"Modules are left out above {MAX_SEARCHED_EDGES} edges.")
@@ -125,7 +201,7 @@ def _module_blocks(layer: BipartiteGraph, section: SectionReport, rng: np.random
     )
     return [
         _picture(
-            adjacency_matrix(layer, partition), caption + _told(section, "barber_modularity"), f"Adjacency of {section.name}"
+            adjacency_matrix(layer, partition), caption + _quoted(section, "barber_modularity"), f"Adjacency of {section.name}"
         ),
         _picture(module_matrix(layer, partition), matrix, f"Edges between the modules of {section.name}"),
     ]
@@ -141,14 +217,14 @@ def _null_blocks(section: SectionReport) -> list[Block]:
         )
         return [Paragraph(text)]
     caption = (
-        f"Values of {_the(section)} (line) and of its control, where there is one (broken line), among the B replicates of "
+        f"Values of {_subject(section)} (line) and of its control, if there is one (broken line), among the B replicates of "
         "the report; p is the report's, two-sided and not adjusted. "
     )
     return [_picture(figure, caption, f"Null models of {section.name}"), *_plane_blocks(section)]
 
 
 def _histograms(section: SectionReport) -> Figure | None:
-    """Of the quantities that are defined and have replicates, or None where there is none."""
+    """Of the quantities that are defined and have replicates, or None if there is none."""
     observed: dict[str, float] = {}
     control: dict[str, float] = {}
     replicates: dict[str, dict[str, FloatArray]] = {}
@@ -172,7 +248,7 @@ def _plane_blocks(section: SectionReport) -> list[Block]:
         return [Paragraph(f"The small-world plane is not drawn: {error}.")]
     controls, told = _control(section, point)
     caption = (
-        f"Clustering C (Robins-Alexander, 4-cycles) of {_the(section)} relative to the ring lattice with the same degrees, "
+        f"Clustering C (Robins-Alexander, 4-cycles) of {_subject(section)} relative to the ring lattice with the same degrees, "
         "against its path length L relative to the mean of the report's random graphs with the same degrees "
         f"(B = {point.cloud[0].size}, grey dots). Small worlds lie in the upper left corner of the whole plane; "
         f"what lies inside the cloud of dots is as random. {told}"
@@ -196,7 +272,7 @@ def _control(section: SectionReport, point: PlanePoint) -> tuple[dict[str, Plane
     return {"control": control}, f"{told}; thin lines lead from each point to the mean of its own."
 
 
-def _the(section: SectionReport) -> str:
+def _subject(section: SectionReport) -> str:
     return "the network" if section.name == "network" else section.name
 
 
@@ -205,7 +281,7 @@ def observed_point(section: SectionReport) -> PlanePoint:
 
     An AnalysisError if a quantity that it takes was not measured, is not defined, or has no replicates.
     """
-    # Omega is defined where the path lengths speak for the graph and for every replicate, which are then complete.
+    # Omega is defined if the path lengths speak for the graph and for every replicate, which are then complete.
     clustering, length, *lattice, _ = _values(section, "observed", *_PLANE, "small_world_omega")
     draws = [section[name].nulls[REFERENCE].replicate_values for name in _PLANE[:2]]
     if draws[0] is None or draws[1] is None:
@@ -259,7 +335,7 @@ def _map_blocks(layer: BipartiteGraph, start: BipartiteGraph | None, image_shape
     return [_picture(figure, captions[name]) for name, figure in first_layer_maps(layers, image_shape).items()]
 
 
-def _told(section: SectionReport, *names: str) -> str:
+def _quoted(section: SectionReport, *names: str) -> str:
     """What the report says of these quantities, as far as they are in it."""
     quantities = [quantity for quantity in section.quantities if quantity.name in names and quantity.value is not None]
     return f"In the report: {'; '.join(map(_sentence, quantities))}." if quantities else ""
@@ -278,84 +354,3 @@ def _sentence(quantity: QuantityReport) -> str:
 
 def _picture(figure: Figure, caption: str, alt: str = "") -> Picture:
     return Picture(figure, caption.strip(), alt, RESOLUTION)
-
-
-_NARROWER = {"fixed by the null": "fixed", " B=": "\nB=", " (s.e.": "\n(s.e."}
-"""What makes cells of numbers narrow enough for eleven columns."""
-
-
-def report_blocks(report: TopologyReport) -> list[Block]:
-    """A report as blocks: how to read it, then for every layer and for the network its verdicts and tables.
-
-    Those of a report that was interrupted begin with a notice that says so.
-    """
-    blocks = [*_notes(report), Definitions("How to read the tables", _terms(report), is_open=True)]
-    blocks.append(Definitions("The rules of the verdicts", list(RULES.items())))
-    for section in report.sections:
-        blocks += [
-            Heading(section.title),
-            Table(("property", "verdict", "numbers"), _by_side(verdict_rows(section)), texts=(0, 1, 2)),
-            *(Table(header, _narrower(rows)) for header, rows in section_tables(report, section)),
-        ]
-    return blocks
-
-
-def _notes(report: TopologyReport) -> list[Block]:
-    """What is missing in the report."""
-    notes = report_notes(report)
-    blocks: list[Block] = []
-    if report.interrupted:
-        partial = "This report is partial: the run was interrupted, and what had not been computed by then is missing."
-        blocks.append(Notice(" ".join([partial, *notes])))
-    else:
-        blocks += map(Paragraph, notes)
-    if report.replicates == 0:
-        text = "No replicates of null models were drawn: there are no p-values, and verdicts that need them are not defined."
-        blocks.append(Paragraph(text))
-    return blocks
-
-
-def _terms(report: TopologyReport) -> list[tuple[str, str]]:
-    """The words of the report's tables."""
-    quantities = [quantity for section in report.sections for quantity in section.quantities]
-    terms = [("value", "of the graph; s.e. is its standard error where it is estimated.")]
-    if any(quantity.control is not None for quantity in quantities):
-        terms.append(("control", "the value of the graph that was given to compare with: for a run, the untrained network."))
-    if report.replicates == 0:
-        return terms
-    each = "mean ± standard deviation over the B replicates of the null model:"
-    same_degrees = f"in which every neuron keeps its degree, after {report.swaps_per_edge} attempted switches per edge"
-    terms += [
-        ("B", f"number of replicates: {report.replicates} of every null model, unless a cell says otherwise."),
-        (NULL_TITLES["erdos_renyi"], f"{each} random graphs with as many neurons and edges in each layer (erdos renyi)."),
-        (NULL_TITLES["fixed_degrees"], f"{each} random graphs {same_degrees} (fixed degrees)."),
-    ]
-    if any(WEIGHT_NULL in quantity.nulls for quantity in quantities):
-        terms.append((WEIGHT_TITLES[WEIGHT_NULL], f"{each} the same edges with the weights of each layer in random order."))
-    return [
-        *terms,
-        ("z", "(value - mean) / standard deviation."),
-        ("p", f"{P_VALUE}."),
-        ("q", f"{Q_VALUE}."),
-        ("fixed", "by the construction of the null model, all its graphs have the value of the observed one."),
-        (
-            "not computed",
-            "no replicate was measured: it would cost too much, as a note above then says, or weights enter, which random "
-            "wirings do not have, or the quantity is itself a comparison with null models.",
-        ),
-    ]
-
-
-def _by_side(rows: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Rows of verdicts, with the numbers of the targets in a line below those of the sources."""
-    return [[*first, numbers.replace(", target ", "\ntarget ", 1)] for *first, numbers in rows]
-
-
-def _narrower(rows: Sequence[Sequence[str]]) -> list[list[str]]:
-    return [[_narrow(cell) for cell in row] for row in rows]
-
-
-def _narrow(cell: str) -> str:
-    for words, shorter in _NARROWER.items():
-        cell = cell.replace(words, shorter)
-    return cell

@@ -17,7 +17,7 @@ from analysis.measures.small_world import INDICES, REFERENCE
 from analysis.measures.small_world import NAME as SMALL_WORLD
 from analysis.measures.wiring_length import wiring_measure
 from analysis.nulls.models import WEIGHT_NULL
-from analysis.report.observe import elsewhere, observe, observe_control, with_indices
+from analysis.report.observe import observe, observe_control, unmeasured, with_indices
 from analysis.report.permutation import adjusted, compare_with_replicates
 from analysis.report.replicates import Key, Progress, Replicates, draw_replicates, section_edges
 from analysis.report.values import NullComparison, QuantityReport, SectionReport, TopologyReport
@@ -101,7 +101,7 @@ def describe(
             observe_control(start, chosen, np.random.default_rng(seeds[1]), nulls, controlled)
         draw_replicates(
             network, chosen, observed, drawn, nulls=nulls, seeds=seeds[2:], swaps_per_edge=swaps_per_edge,
-            skip=is_skipped | elsewhere(network), progress=progress,
+            skip=is_skipped | unmeasured(network), progress=progress,
         )  # fmt: skip
     except KeyboardInterrupt:
         if not observed:
@@ -148,7 +148,7 @@ def _requested(request: Iterable[str], chosen: Sequence[Measure]) -> frozenset[s
     names = frozenset(get_measure(name).name for name in request)
     missing = names - {measure.name for measure in chosen}
     if missing:
-        raise AnalysisError(f"request names {', '.join(sorted(missing))}; that is not among the measures of this report")
+        raise AnalysisError(f"request names {', '.join(sorted(missing))}; those are not among the measures of this report")
     return names
 
 

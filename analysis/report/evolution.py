@@ -18,7 +18,7 @@ from analysis.graph.values import BipartiteGraph, LayeredGraph
 from analysis.report.describe import describe
 
 MEASURES = ("degree", "clustering")
-"""What is followed where nothing else is asked for."""
+"""What is followed if nothing else is asked for."""
 
 NOTE = (
     "New edges: share of the edges that the topology before does not have; Jaccard: edges of both over edges of either. "
@@ -62,7 +62,7 @@ class Trajectory:
         section: "layer 0", ..., or "network".
         measure: name of the measure in the registry.
         name: name of the quantity.
-        values: one a recorded topology.
+        values: one per recorded topology.
     """
 
     section: str
@@ -76,7 +76,7 @@ class EdgeAges:
     """How old the edges of a layer of the last topology are.
 
     Attributes:
-        unit: "steps" where births were given, else "epochs" since an edge has been recorded without a break.
+        unit: "steps" if births were given, else "epochs" since an edge has been recorded without a break.
         ages: int64 of shape [n_edges], at least 0, in the order (dst, src) of the edges.
     """
 
@@ -95,8 +95,8 @@ class Evolution:
 
     Attributes:
         epochs: when each was recorded, ascending.
-        layers: for every layer a state an epoch.
-        trajectories: chosen measures, a value an epoch.
+        layers: for every layer one state per epoch.
+        trajectories: chosen measures, one value per epoch.
         ages: of the last topology's edges, layer by layer.
     """
 

@@ -15,7 +15,7 @@ from analysis.report.replicates import Key, Replicates, measure_section, section
 _LATTICE = ("lattice_clustering", "lattice_path_length")
 
 
-def elsewhere(network: LayeredGraph) -> set[tuple[str, str]]:
+def unmeasured(network: LayeredGraph) -> set[tuple[str, str]]:
     """Pairs (section, measure) that are not measured: only the first layer's sources are pixels."""
     return {(section, WIRING) for section in section_edges(network) if section != "layer 0"}
 
@@ -33,7 +33,7 @@ def observe(
                 lattice = {name: undefined("it is not built without replicates") for name in _LATTICE}
                 found |= _named(section, {**lattice, **without_replicates()})
                 continue
-            if (section, measure.name) not in elsewhere(network):
+            if (section, measure.name) not in unmeasured(network):
                 found |= measure_section(network, section, measure, rng)
             if measure.name == SMALL_WORLD:
                 found |= _named(section, without_replicates())

@@ -11,13 +11,13 @@ LEVEL = 0.05
 MIN_SPAN = 10.0
 
 RULE = (
-    "Per side of the layer; the verdict is the first of the four that a side has. Supported where the bootstrap p of the "
+    "Per side of the layer; the verdict is the first of the four that a side has. Supported if the bootstrap p of the "
     "power law is at least 0.1, no alternative (exponential, log-normal, stretched exponential, truncated power law, "
     "binomial, Poisson, negative binomial) fits significantly better (p < 0.05), exponential and binomial fit significantly "
-    "worse, 2 < alpha < 3, and the tail has at least 50 points over at least a decade. Compatible where all holds but either "
-    "the range of alpha or the tail (its points or its span). Otherwise contradicted where the binomial, the law of a random "
-    "layer's degrees, is significantly worse, and indistinguishable from the control where it is not. Exponential or "
-    "binomial are significantly worse where the likelihood ratio favours the power law and either Vuong's p, or the law's "
+    "worse, 2 < alpha < 3, and the tail has at least 50 points over at least a decade. Compatible if all holds but either "
+    "the range of alpha or the tail (its points or its span). Otherwise contradicted if the binomial, the law of a random "
+    "layer's degrees, is significantly worse, and indistinguishable from the control if it is not. Exponential or "
+    "binomial are significantly worse if the likelihood ratio favours the power law and either Vuong's p, or the law's "
     "own exact probability of two degrees as large as the second largest, is below 0.025 (half of 0.05, as there are two "
     "tests)."
 )

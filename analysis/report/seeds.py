@@ -14,7 +14,7 @@ from analysis.graph.arrays import FloatArray
 from analysis.report.values import NullComparison, TopologyReport
 
 RESAMPLES = 9999
-"""Of the bootstrap. As many sign flips are drawn at random where 2^n is larger, that is from 14 seeds on."""
+"""Of the bootstrap. As many sign flips are drawn at random if 2^n is larger, that is from 14 seeds on."""
 
 SEED_NOTE = (
     "mean and 95 % percentile bootstrap interval over seeds; with few seeds such an interval is too short. p: two-sided "
@@ -49,11 +49,11 @@ class QuantityComparison:
         section: "layer 0", ..., or "network".
         name: name of the quantity.
         seeds: number of seeds in which it is defined.
-        mean: over these; None where it is defined in none.
+        mean: over these; None if it is defined in none.
         low: lower end of the 95 % bootstrap interval; None below 2 seeds.
         high: upper end.
         untrained: against the untrained controls; None without them.
-        shuffled: against degree-preserved graphs; None without them, or where the quantity depends on degrees alone.
+        shuffled: against degree-preserved graphs; None without them, or if the quantity depends on degrees alone.
     """
 
     section: str
@@ -176,7 +176,7 @@ def _controls(
 
 def _reports(name: str, reports: Iterable[TopologyReport]) -> list[TopologyReport]:
     if isinstance(reports, TopologyReport) or not isinstance(reports, Iterable):
-        raise AnalysisError(f"{name} is a {type(reports).__name__}; a sequence of reports, one a seed, is needed")
+        raise AnalysisError(f"{name} is a {type(reports).__name__}; a sequence of reports, one per seed, is needed")
     result = list(reports)
     for index, report in enumerate(result):
         if not isinstance(report, TopologyReport):
@@ -253,12 +253,12 @@ def paired_test(differences: FloatArray, tested: FloatArray, seed: int) -> Paire
     """The mean of paired differences, and a two-sided sign-flip test (Fisher 1935, "The Design of Experiments", section 21).
 
     Args:
-        differences: network - control, shape [n], nan where one is missing.
+        differences: network - control, shape [n], nan if one is missing.
         tested: what is symmetric about 0 under the hypothesis: the differences themselves, or ranks; likewise.
-        seed: of the flips that are drawn where they are too many to be counted.
+        seed: of the flips that are drawn if they are too many to be counted.
 
     Returns:
-        The test; None where no pair is complete.
+        The test; None if no pair is complete.
     """
     is_known = ~np.isnan(differences) & ~np.isnan(tested)
     n = int(np.count_nonzero(is_known))
@@ -275,9 +275,9 @@ def paired_test(differences: FloatArray, tested: FloatArray, seed: int) -> Paire
 
 
 def rank_among_replicates(comparison: NullComparison) -> float | None:
-    """p_less - p_greater, from -1 (below all replicates) to 1 (above all), ties in the middle; None where there is no p.
+    """p_less - p_greater, from -1 (below all replicates) to 1 (above all), ties in the middle; None if there is no p.
 
-    Symmetric about 0 where the network is a draw from the null model.
+    Symmetric about 0 if the network is a draw from the null model.
     """
     if comparison.p_less is None or comparison.p_greater is None:
         return None

@@ -37,13 +37,13 @@ class NullComparison:
         replicates: number B of replicates in which the quantity is defined.
         mean: over the replicates.
         sd: standard deviation over the replicates (divisor B - 1); None for one replicate.
-        z: (observed - mean) / sd; None where sd is 0 or missing.
+        z: (observed - mean) / sd; None if sd is 0 or missing.
         p: exact permutation p-value, in (0, 1]; see `P_VALUE`.
         reason: why something is missing.
         p_greater: one-sided p, (1 + r) / (1 + B) with r replicates of at least the observed value; for the verdicts.
         p_less: likewise with those of at most the observed value.
         q: adjusted p-value, at least p; see `Q_VALUE`.
-        replicate_values: the quantity in every replicate in which it is defined, float64 of shape [B]; None where none was
+        replicate_values: the quantity in every replicate in which it is defined, float64 of shape [B]; None if none was
             measured. It takes no part in comparisons and is not in `to_dict`.
     """
 
@@ -72,9 +72,9 @@ class QuantityReport:
         measure: name of the measure in the registry.
         name: name of the quantity.
         observed: its value on the graph.
-        control: its value on the control graph; None where no control was given.
+        control: its value on the control graph; None if no control was given.
         nulls: its comparison with every null model, by name: "erdos_renyi" and "fixed_degrees", and "permuted_weights"
-            where the network has weights.
+            if the network has weights.
         is_weighted: whether weights enter it.
     """
 
@@ -87,7 +87,7 @@ class QuantityReport:
 
     @property
     def value(self) -> float | None:
-        """The observed value, or None where it is not defined."""
+        """The observed value, or None if it is not defined."""
         return self.observed.value
 
     def to_dict(self) -> dict[str, Any]:
@@ -112,8 +112,8 @@ class Verdict:
         property: one of `analysis.report.verdicts.PROPERTIES`, such as "small-world".
         conclusion: what the rule concludes.
         rule: the rule in words.
-        numbers: what the rule was applied to, by name; perhaps empty where the verdict is not defined.
-        reason: why the verdict is not defined; None where it is.
+        numbers: what the rule was applied to, by name; perhaps empty if the verdict is not defined.
+        reason: why the verdict is not defined; None if it is.
     """
 
     property: str
@@ -158,7 +158,7 @@ class SectionReport:
         return found
 
     def get(self, name: str) -> QuantityReport | None:
-        """The quantity of this name, or None where it was not measured."""
+        """The quantity of this name, or None if it was not measured."""
         return next((quantity for quantity in self.quantities if quantity.name == name), None)
 
     def to_dict(self) -> dict[str, Any]:
@@ -180,7 +180,7 @@ class TopologyReport:
     `analysis.verdict_table`; the package binds them, since values do not print themselves.
 
     Attributes:
-        sections: one for every layer, then one named "network" where there are several layers.
+        sections: one for every layer, then one named "network" if there are several layers.
         replicates: number of replicates that were drawn of every null model; an expensive measure may have fewer.
         swaps_per_edge: attempted switches per edge of the null model "fixed_degrees".
         interrupted: whether the user stopped the run, so that there are fewer replicates than were asked for.

@@ -9,13 +9,13 @@ A verdict is one of
 - "contradicted": the numbers speak against the property;
 - "not defined": the numbers that the rule needs are missing; the verdict's `reason` says which.
 
-**Level.** Each verdict has a level of its own, `LEVEL` = 0.05: where the graph is a draw from the null model, it is
-supported or compatible with at most this probability, and contradicted with at most this probability. Where a rule asks
-for two null models, both must be exceeded at the level; where it looks at two sides, each side has half of it
+**Level.** Each verdict has a level of its own, `LEVEL` = 0.05: if the graph is a draw from the null model, it is
+supported or compatible with at most this probability, and contradicted with at most this probability. If a rule asks
+for two null models, both must be exceeded at the level; if it looks at two sides, each side has half of it
 (Bonferroni). The p-values are one-sided and exact, (1 + r) / (1 + B), and not adjusted for the number of verdicts; with
 fewer replicates than the level needs (19; 39 for two sides) a verdict is not defined. Sparse makes no test.
 
-**Control.** Where the untrained control is given, a property counts only as far as the graph exceeds it: with x the
+**Control.** If the untrained control is given, a property counts only as far as the graph exceeds it: with x the
 quantity the rule tests, x_control its value on the control and sd its deviation under the null model, (x - x_control) /
 (sqrt(2) sd) must be at least 1.645, the one-sided 5 % point of the difference of two draws that vary as the null model
 does. Otherwise a supported or compatible property is indistinguishable from the control: it was there before training,
@@ -39,19 +39,19 @@ MIN_PROPENSITY = 0.6
 
 RULES: Mapping[str, str] = MappingProxyType(
     {
-        "sparse": "Supported where at most half of the pairs of neurons that an edge could join are joined, otherwise "
+        "sparse": "Supported if at most half of the pairs of neurons that an edge could join are joined, otherwise "
         "contradicted: a statement of density, without a null model.",
-        "heterogeneous": "Supported where the coefficient of variation of the degrees of a side is above that of random "
-        "graphs of equal size (p <= 0.05 divided by the number of sides); contradicted where no side is above and one is "
+        "heterogeneous": "Supported if the coefficient of variation of the degrees of a side is above that of random "
+        "graphs of equal size (p <= 0.05 divided by the number of sides); contradicted if no side is above and one is "
         "below them likewise, that is more regular than chance.",
         "scale-free": SCALE_FREE_RULE,
-        "small-world": "Supported where clustering is above both null models (p <= 0.05 each) and the small-world "
-        "propensity is at least 0.6; contradicted where clustering is above both and the path length is nearer the "
+        "small-world": "Supported if clustering is above both null models (p <= 0.05 each) and the small-world "
+        "propensity is at least 0.6; contradicted if clustering is above both and the path length is nearer the "
         "lattice's than that of random graphs with the same degrees; otherwise indistinguishable.",
-        "modular": "Supported where Barber's modularity is above both null models (p <= 0.05 each); compatible where it "
-        "is above graphs with the same degrees only; contradicted where it is below these (p <= 0.05).",
-        "hub-connected": "Supported where the density among the top 10 % of degrees is above that of graphs with the same "
-        "degrees (p <= 0.05); contradicted where it is below (p <= 0.05).",
+        "modular": "Supported if Barber's modularity is above both null models (p <= 0.05 each); compatible if it "
+        "is above graphs with the same degrees only; contradicted if it is below these (p <= 0.05).",
+        "hub-connected": "Supported if the density among the top 10 % of degrees is above that of graphs with the same "
+        "degrees (p <= 0.05); contradicted if it is below (p <= 0.05).",
     }
 )
 PROPERTIES = tuple(RULES)

@@ -30,7 +30,7 @@ class GoodnessOfFit:
     Attributes:
         p: share of power laws that fit as badly, in (0, 1], or "not defined". Small values speak against the power law.
         n_exceeding: replicates whose distance D is at least the observed one, r.
-        n_replicates: replicates that were fitted, B; fewer than asked for where it stopped early.
+        n_replicates: replicates that were fitted, B; fewer than asked for if it stopped early.
         n_unfitted: draws that could not be fitted and were drawn again.
     """
 

@@ -103,7 +103,7 @@ class TailEvidence:
         fit: the fitted power law, or why there is none.
         goodness: bootstrap of the fit.
         ratios: (ratio, p) against every alternative; see `likelihood_ratio`.
-        span: largest degree / xmin, at least 1; 10 is a decade. Not defined where there is no fit.
+        span: largest degree / xmin, at least 1; 10 is a decade. Not defined if there is no fit.
     """
 
     fit: PowerLawFit | NoFit

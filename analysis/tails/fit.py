@@ -110,7 +110,7 @@ def fit_power_law(degrees: LongArray) -> PowerLawFit | NoFit:
         degrees: integers of at least 0, int64 of shape [n]; zeros are left out, as the distribution has no mass there.
 
     Returns:
-        The fit, or `NoFit` where there are fewer than 10 positive degrees, or fewer than 2 distinct ones. Cost O(n log n)
+        The fit, or `NoFit` if there are fewer than 10 positive degrees, or fewer than 2 distinct ones. Cost O(n log n)
         and about 0.2 ms for 40 distinct degrees, growing with their square.
 
     Raises:

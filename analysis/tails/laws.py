@@ -26,7 +26,7 @@ class Tail:
         values: the distinct degrees, rising, float64 of shape [n].
         counts: how often each occurs, int64 of shape [n].
         xmin: where the tail begins, at least 1.
-        n_opposite: largest possible degree, or None where there is none.
+        n_opposite: largest possible degree, or None if there is none.
 
     Raises:
         AnalysisError: no value or a value out of range.

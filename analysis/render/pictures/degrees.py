@@ -20,6 +20,9 @@ from analysis.tails.fit import NoFit, PowerLawFit, fit_power_law
 from analysis.tails.laws import FittedLaw, power_law, power_law_log_pmf, tail_of
 from analysis.tails.two_parameter_laws import LAWS
 
+NULL_LABEL = "random graph, exact"
+
+
 UNDRAWN_ALTERNATIVES = ("poisson",)
 """At the densities of sparse layers it cannot be told from the binomial by eye."""
 
@@ -202,9 +205,6 @@ def survival(law: FittedLaw, x: FloatArray) -> FloatArray:
     return 1.0 - np.concatenate([[0.0], np.cumsum(np.exp(law.log_pmf(x)))[:-1]])
 
 
-NULL_LABEL = "random graph, exact"
-
-
 def degree_distribution(graphs: Mapping[str, Any], *, kind: Literal["ccdf", "histogram"] = "ccdf") -> Figure:
     """Observed degrees of each side, and the exact degree distribution of a uniformly random graph of the same size.
 
@@ -362,7 +362,7 @@ def _draw_null(axes: Axes, size: tuple[int, int, int], side: str, kind: str, lab
     law = stats.hypergeom(n_in * n_out, n_opposite, n_edges)
     values = np.arange(n_opposite + 1)
     shares = law.sf(values - 1) if kind == "ccdf" else law.pmf(values)
-    # Where fewer than a tenth of one neuron is expected, on either end, the line would only stretch the axis.
+    # If fewer than a tenth of one neuron is expected, on either end, the line would only stretch the axis.
     rare = 0.1 / n_own
     shown = (shares >= rare) & (law.cdf(values) >= rare) & ((values > 0) | (kind == "histogram"))
     axes.plot(values[shown], shares[shown], color="0.45", linewidth=3.5, alpha=0.6, zorder=0, label=label)

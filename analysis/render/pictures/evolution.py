@@ -21,7 +21,7 @@ from analysis.render.pictures.style import STYLES, panels, plain
 from analysis.report.evolution import EdgeAges, Evolution, LayerState
 
 MAX_QUANTITIES = 8
-"""Panels of `measure_courses` where no names are given."""
+"""Panels of `measure_courses` if no names are given."""
 
 HEADLINES = (
     "edges",
@@ -179,7 +179,7 @@ def training_plane(points: Mapping[int, SmallWorld], name: str, *, is_cut: bool 
     if is_cut and len(points) > 1:
         *before, last = points
         parts = {name: {epoch: points[epoch] for epoch in before}, f"{name}, {CUT_LABEL}": {last: points[last]}}
-        # Where one of the two has no point, the other can still be drawn.
+        # If one of the two has no point, the other can still be drawn.
         with suppress(AnalysisError):
             return small_world_plane(parts, title=title)
     return small_world_plane({name: points}, title=title)
@@ -236,7 +236,7 @@ def _limit(axes: Axes, values: Sequence[float]) -> None:
 
 
 def _draw_courses(axes: Axes, epochs: Sequence[int], curves: Sequence[_Curve]) -> None:
-    """Draw the curves that have a value; where none has, write the reason instead."""
+    """Draw the curves that have a value; if none has, write the reason instead."""
     every = max(1, len(epochs) // _MAX_MARKERS)
     for label, (colour, line, marker), quantities in curves:
         values = np.array([np.nan if quantity.value is None else quantity.value for quantity in quantities])

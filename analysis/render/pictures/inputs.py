@@ -50,6 +50,32 @@ def _first_layers(layers: Mapping[str, Any], image_shape: tuple[int, int]) -> di
     return graphs
 
 
+def input_degree_map(degrees: Mapping[str, npt.ArrayLike], image_shape: tuple[int, int]) -> Figure:
+    """The degree of every input neuron, laid out as the image that the inputs are; all panels share one scale.
+
+    Args:
+        degrees: for every name the degrees of the inputs, shape [height * width], row by row.
+        image_shape: (height, width) of the image.
+
+    Raises:
+        AnalysisError: no degrees, or a number of them that is not height * width.
+    """
+    height, width = image_shape
+    arrays = {name: np.asarray(values, dtype=float) for name, values in not_empty("degrees", degrees).items()}
+    for name, values in arrays.items():
+        if values.ndim != 1 or values.size != height * width:
+            raise AnalysisError(
+                f"degrees[{name!r}] has shape {values.shape}; image_shape {image_shape} needs a vector of {height * width}"
+            )
+    figure, axes = panels(len(arrays), 4, (2.3, 2.5), (0.9, 0.3))
+    highest = max(1.0, *(float(values.max()) for values in arrays.values()))
+    for panel, (name, values) in zip(axes, arrays.items(), strict=True):
+        picture = panel.imshow(values.reshape(height, width), cmap="viridis", vmin=0.0, vmax=highest)
+        panel.set(title=name, xticks=[], yticks=[])
+    figure.colorbar(picture, ax=axes, label="degree of the input neuron", shrink=0.85)
+    return figure
+
+
 def input_strength_map(layers: Mapping[str, Any], image_shape: tuple[int, int]) -> Figure:
     """Sums of the weights that leave every input, by sign, laid out as the image; arguments and errors as `first_layer_maps`.
 
@@ -116,30 +142,4 @@ def receptive_field_map(layers: Mapping[str, Any], image_shape: tuple[int, int])
             panel.add_patch(Circle(centre, length, fill=False, linestyle=line, edgecolor="0.35", linewidth=1.3, zorder=0))
         panel.set_title(f"{name}\nradius {radius:.2f}, random {expected:.2f}", fontsize=9)
     figure.colorbar(points, ax=axes, label="radius of the field (pixels)", shrink=0.8)
-    return figure
-
-
-def input_degree_map(degrees: Mapping[str, npt.ArrayLike], image_shape: tuple[int, int]) -> Figure:
-    """The degree of every input neuron, laid out as the image that the inputs are; all panels share one scale.
-
-    Args:
-        degrees: for every name the degrees of the inputs, shape [height * width], row by row.
-        image_shape: (height, width) of the image.
-
-    Raises:
-        AnalysisError: no degrees, or a number of them that is not height * width.
-    """
-    height, width = image_shape
-    arrays = {name: np.asarray(values, dtype=float) for name, values in not_empty("degrees", degrees).items()}
-    for name, values in arrays.items():
-        if values.ndim != 1 or values.size != height * width:
-            raise AnalysisError(
-                f"degrees[{name!r}] has shape {values.shape}; image_shape {image_shape} needs a vector of {height * width}"
-            )
-    figure, axes = panels(len(arrays), 4, (2.3, 2.5), (0.9, 0.3))
-    highest = max(1.0, *(float(values.max()) for values in arrays.values()))
-    for panel, (name, values) in zip(axes, arrays.items(), strict=True):
-        picture = panel.imshow(values.reshape(height, width), cmap="viridis", vmin=0.0, vmax=highest)
-        panel.set(title=name, xticks=[], yticks=[])
-    figure.colorbar(picture, ax=axes, label="degree of the input neuron", shrink=0.85)
     return figure

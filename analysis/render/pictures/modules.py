@@ -16,7 +16,7 @@ from analysis.measures.community import Modules
 from analysis.render.pictures.style import halo, panels
 
 CELLS = 250
-"""Cells a side of an adjacency picture at most; where there are more neurons, a cell shows the share of joined pairs."""
+"""Upper limit of cells per side of an adjacency picture; if there are more neurons, a cell shows the share of joined pairs."""
 
 MAX_ANNOTATED = 12
 _CLIP = 2.0
@@ -31,7 +31,7 @@ def adjacency_matrix(graph: Any, partition: Modules | None = None, *, cells: int
     Args:
         graph: one layer, of any kind that `as_bipartite` takes.
         partition: its modules, as `analysis.modules` finds them; without them the first picture stands alone.
-        cells: cells a side at most, at least 1.
+        cells: cells per side at most, at least 1.
         title: over the picture.
 
     Returns:

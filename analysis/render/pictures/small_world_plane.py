@@ -31,7 +31,7 @@ class PlanePoint:
         path_length: L of the graph.
         lattice: (C, L) of the ring lattice with the same degrees, both above 0.
         random: means of (C, L) over random graphs with the same degrees; the mean of L is above 0.
-        cloud: C and L of each of these random graphs, float64 of shape [B] both; empty where only the means are known.
+        cloud: C and L of each of these random graphs, float64 of shape [B] both; empty if only the means are known.
 
     Raises:
         AnalysisError: a reference that is divided by is not above 0, or C and L have not as many replicates.
@@ -163,7 +163,7 @@ def _finish_plane(plane: Axes) -> None:
 
 
 def _annotate(axes: Axes, paths: Mapping[str, _Path]) -> None:
-    """Arrows along the paths and names of their points, at a few of them where there are many; the ends first."""
+    """Arrows along the paths and names of their points, at a few of them if there are many; the ends first."""
     labels: list[tuple[str, float, float, str]] = []
     obstacles = [np.array([path.cloud[0], path.cloud[1]]).T for path in paths.values()]
     for path, (colour, _, _) in zip(paths.values(), cycle(STYLES), strict=False):

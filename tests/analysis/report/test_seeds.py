@@ -176,5 +176,5 @@ def test_reports_that_do_not_belong_together() -> None:
     with pytest.raises(AnalysisError, match=r"reports\[0\] is a int; a TopologyReport is needed"):
         compare([1, 2], rng=0)  # type: ignore[list-item]
     for wrong in (report, 3):
-        with pytest.raises(AnalysisError, match=r"reports is a .*; a sequence of reports, one a seed, is needed"):
+        with pytest.raises(AnalysisError, match=r"reports is a .*; a sequence of reports, one per seed, is needed"):
             compare(wrong, rng=0)  # type: ignore[arg-type]
