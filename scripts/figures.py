@@ -28,7 +28,7 @@ from netsci_nn.cli.output import STDOUT, reported_errors
 from netsci_nn.data import Dataset, load_dataset
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import RunResult, load_result
-from netsci_nn.io import atomic_write
+from netsci_nn.files import atomic_write
 
 FOLDERS = ("methods", "densities")
 PAPER = ("FC", "SC", "Prune_Retrain", "Prune_Init_Retrain", "SC_Input", "Deep R", "BA_Deep R", "SC_Input+BA_Deep R")

@@ -10,7 +10,7 @@ from netsci_nn.cli.destinations import check_writable, written_or_told
 from netsci_nn.cli.options import check_nulls
 from netsci_nn.cli.output import STDERR, STDOUT
 from netsci_nn.experiment.recorded import Recorded, recorded_births, recorded_topologies
-from netsci_nn.io import write_text
+from netsci_nn.files import write_text
 from netsci_nn.training import progress_display
 
 if TYPE_CHECKING:

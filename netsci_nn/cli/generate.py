@@ -12,9 +12,10 @@ import typer
 from netsci_nn.cli.destinations import check_writable
 from netsci_nn.cli.output import import_analysis, say
 from netsci_nn.errors import ConfigError, TopologyError
+from netsci_nn.files import atomic_write
 from netsci_nn.generators import GENERATORS, call, check_parameters
 from netsci_nn.generators.budget import RESERVED
-from netsci_nn.io import atomic_write, check_format
+from netsci_nn.topology import check_format
 
 PICTURES = (".png", ".svg", ".pdf")
 

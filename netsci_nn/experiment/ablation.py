@@ -22,8 +22,8 @@ from netsci_nn.errors import ConfigError
 from netsci_nn.experiment.recorded import check_recorded, final_layers
 from netsci_nn.experiment.result import RunResult
 from netsci_nn.experiment.schedule import CallbackFactory, run_experiment
-from netsci_nn.io import load_topology, write_text
-from netsci_nn.topology import BipartiteTopology
+from netsci_nn.files import write_text
+from netsci_nn.topology import BipartiteTopology, load_topology
 from netsci_nn.training import METRICS
 from netsci_nn.training.config import Experiment, load_experiment, parse_experiment
 

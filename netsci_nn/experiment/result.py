@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from netsci_nn.errors import CheckpointError, ConfigError
-from netsci_nn.io import load_network, write_text
-from netsci_nn.topology import BipartiteTopology
+from netsci_nn.files import write_text
+from netsci_nn.topology import BipartiteTopology, load_network
 
 FILE = "result.json"
 NOT_IN_SUMMARY = ("initial", "final", "directory")

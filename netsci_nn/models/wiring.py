@@ -14,11 +14,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import nn
 
-from netsci_nn import bridge
 from netsci_nn.errors import TopologyError
 from netsci_nn.layers import SparseLayer
 from netsci_nn.models.mlp import SparseMLP
 from netsci_nn.models.walk import LinearLayer, linear_layers, size_of
+from netsci_nn.topology import WeightedTopology, from_mask, stack_to_igraph
 
 if TYPE_CHECKING:
     import igraph
@@ -84,7 +84,7 @@ def network_graph(model: nn.Module, *, wiring: Iterable[Pair] | None = None) -> 
     order = sorted(groups, key=groups.__getitem__)
     group_sizes = dict(pair for name in order for pair in zip(groups[name], sizes[name], strict=True))
     edges = [_edges(layers[name]) for name in order]
-    return bridge.stack_to_igraph(
+    return stack_to_igraph(
         [topology for topology, _ in edges],
         np.concatenate([weights for _, weights in edges]),
         [group_sizes[group] for group in range(len(group_sizes))],
@@ -92,11 +92,11 @@ def network_graph(model: nn.Module, *, wiring: Iterable[Pair] | None = None) -> 
     )
 
 
-def _edges(layer: LinearLayer) -> bridge.WeightedTopology:
+def _edges(layer: LinearLayer) -> WeightedTopology:
     if isinstance(layer, SparseLayer):
-        return bridge.WeightedTopology(layer.topology, layer.edge_weights())
-    full = bridge.from_mask(np.ones((layer.out_features, layer.in_features), dtype=np.bool_))
-    return bridge.WeightedTopology(full, layer.weight.detach().cpu().numpy().reshape(-1))
+        return WeightedTopology(layer.topology, layer.edge_weights())
+    full = from_mask(np.ones((layer.out_features, layer.in_features), dtype=np.bool_))
+    return WeightedTopology(full, layer.weight.detach().cpu().numpy().reshape(-1))
 
 
 def _of_stack(model: nn.Module, sizes: Sizes) -> list[Pair]:

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from netsci_nn.io import save_network
 from netsci_nn.models import sparse_layers
+from netsci_nn.topology import save_network
 from netsci_nn.training.checkpoint import save_checkpoint
 from netsci_nn.training.evaluate import Batches, evaluate
 from netsci_nn.training.losses import Loss
@@ -52,8 +52,8 @@ class Evaluate:
 class RecordTopology:
     """Write the edges of every sparse layer at the start and whenever they have changed by the end of an epoch.
 
-    Files are `epoch-0000.safetensors` and so on (see `netsci_nn.io.save_network`), and `final.safetensors`, which holds the
-    weights too.
+    Files are `epoch-0000.safetensors` and so on (see `netsci_nn.topology.save_network`), and `final.safetensors`, which holds
+    the weights too.
     """
 
     needs_every_step = False

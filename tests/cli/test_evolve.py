@@ -15,7 +15,7 @@ from analysis.render import evolution_page
 from analysis.render.cells import format_number
 from analysis.render.page import Section, Table
 from netsci_nn import BipartiteTopology, generators
-from netsci_nn.io import save_network
+from netsci_nn.topology import save_network
 
 LAST_EPOCH = 15
 

@@ -16,7 +16,7 @@ from analysis.render import evolution_page, evolution_terminal, report_page
 from analysis.render import page as html
 from netsci_nn import generators
 from netsci_nn.cli import report_files
-from netsci_nn.io import save_network
+from netsci_nn.topology import save_network
 from netsci_nn.training import Event, ProgressBar, TrainingState
 
 EXPERIMENT = """

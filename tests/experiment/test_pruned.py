@@ -13,8 +13,8 @@ from toy_experiments import DATA, interrupt_at, run, toy
 from netsci_nn import ConfigError
 from netsci_nn.experiment import build_model, load_result, run_experiment, run_method
 from netsci_nn.experiment.pruned import prune_round
-from netsci_nn.io import load_network
 from netsci_nn.models import sparse_layers
+from netsci_nn.topology import load_network
 from netsci_nn.training.config import parse_experiment
 
 FC = {"name": "FC", "generator": "dense"}

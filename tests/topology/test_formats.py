@@ -12,15 +12,7 @@ from safetensors.numpy import save_file
 from sparse_cases import CASES, topologies
 
 from netsci_nn import BipartiteTopology, CheckpointError, ConfigError, TopologyError, generators
-from netsci_nn.io import (
-    atomic_write,
-    load_network,
-    load_topology,
-    load_weighted,
-    save_network,
-    save_topology,
-    write_text,
-)
+from netsci_nn.topology import load_network, load_topology, load_weighted, save_network, save_topology
 
 ENDINGS = [".safetensors", ".npz", ".graphml", ".csv"]
 EXAMPLE = generators.erdos_renyi(30, 20, density=0.2, rng=0)
@@ -177,27 +169,6 @@ def test_edge_lists_that_are_no_topology(text: str, tmp_path: Path) -> None:
     path.write_text(text)
     with pytest.raises(CheckpointError, match=r"file '.*bad\.csv' does not hold a topology: ."):
         load_topology(path)
-
-
-class WriteError(Exception):
-    pass
-
-
-def test_failing_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
-    path = tmp_path / "notes.txt"
-    write_text(path, "old")
-
-    def fail() -> None:
-        with atomic_write(path) as temporary:
-            assert temporary.parent == path.parent
-            temporary.write_text("half of the n")
-            assert path.read_text() == "old"
-            raise WriteError
-
-    with pytest.raises(WriteError):
-        fail()
-    assert path.read_text() == "old"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["notes.txt"]
 
 
 @formats

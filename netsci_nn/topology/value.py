@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import operator
 from dataclasses import dataclass
 from functools import cached_property
-from os import PathLike
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from netsci_nn.checks import neuron_count
 from netsci_nn.errors import TopologyError
+from netsci_nn.topology.arrays import ArrayLike, Int32Array, Int64Array, IntArray, as_array
+from netsci_nn.topology.edge_order import is_sorted, raise_order, sorted_by_counting, split_cells
 
 if TYPE_CHECKING:
-    import igraph
-    import networkx
-    import scipy.sparse
-
-    from netsci_nn.bridge import ArrayLike
-
-Int32Array = npt.NDArray[np.int32]
-IntArray = npt.NDArray[np.integer]
-Int64Array = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.floating]
-
-MAX_NEURONS = 2**31 - 1
+    from netsci_nn.topology.methods import Methods
+else:
+    Methods = object  # `netsci_nn.topology` adds the methods that need another library, so that this file needs none
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class BipartiteTopology:
+class BipartiteTopology(Methods):
     """The edges between `n_in` source neurons and `n_out` target neurons, as an immutable value.
 
     Edges are unique and sorted by `(dst, src)`, so that they are the CSR structure of the weight matrix in PyTorch's
@@ -61,8 +52,8 @@ class BipartiteTopology:
         object.__setattr__(self, "dst", _frozen_indices("dst", self.dst, self.n_out, "n_out"))
         if len(self.src) != len(self.dst):
             raise TopologyError(f"src has {len(self.src)} entries and dst has {len(self.dst)}; they must be equally long")
-        if not _is_sorted(self.src, self.dst):
-            _raise_order(self.src, self.dst)
+        if not is_sorted(self.src, self.dst):
+            raise_order(self.src, self.dst)
 
     @property
     def n_edges(self) -> int:
@@ -85,8 +76,8 @@ class BipartiteTopology:
         return _frozen(np.bincount(self.dst, minlength=self.n_out).astype(np.int64, copy=False))
 
     @cached_property
-    def row_pointers(self) -> Int64Array:
-        """CSR pointers by target: int64 `[n_out + 1]`; the edges of target j are row_pointers[j] to row_pointers[j + 1]."""
+    def target_pointers(self) -> Int64Array:
+        """CSR pointers, int64 `[n_out + 1]`: the edges of target j are target_pointers[j] to target_pointers[j + 1] - 1."""
         return _frozen(np.concatenate([[0], np.cumsum(self.in_degrees)]))
 
     def keys(self) -> Int64Array:
@@ -153,79 +144,13 @@ class BipartiteTopology:
     @classmethod
     def from_edges(cls, edges: ArrayLike, n_in: int, n_out: int) -> BipartiteTopology:
         """Build from `[n_edges, 2]` pairs (source, target) in any order; duplicates raise a TopologyError."""
-        return _bridge().from_edges(edges, n_in, n_out).topology
+        pairs = edge_pairs(edges)
+        pairs = pairs[np.lexsort((pairs[:, 0], pairs[:, 1]))]
+        return cls(n_in, n_out, pairs[:, 0], pairs[:, 1])
 
     def to_edges(self) -> Int32Array:
         """Return the edges as int32 `[n_edges, 2]` pairs (source, target), in edge order."""
         return np.stack([self.src, self.dst], axis=1)
-
-    @classmethod
-    def from_igraph(cls, graph: igraph.Graph) -> BipartiteTopology:
-        """Build from a bipartite igraph graph (see `netsci_nn.bridge.from_igraph`, which also gives the weights)."""
-        return _bridge().from_igraph(graph).topology
-
-    def to_igraph(self, weights: ArrayLike | None = None) -> igraph.Graph:
-        """Return the undirected igraph graph: sources first, edge id k is edge k (see `netsci_nn.bridge.to_igraph`)."""
-        return _bridge().to_igraph(self, weights)
-
-    @classmethod
-    def from_networkx(cls, graph: networkx.Graph) -> BipartiteTopology:
-        """Build from a networkx graph with node attribute `bipartite` (see `netsci_nn.bridge.from_networkx`)."""
-        return _bridge().from_networkx(graph).topology
-
-    def to_networkx(self, weights: ArrayLike | None = None) -> networkx.Graph:
-        """Return the networkx graph with node attribute `bipartite` 0 or 1, sources first."""
-        return _bridge().to_networkx(self, weights)
-
-    @classmethod
-    def from_scipy(cls, matrix: scipy.sparse.sparray | scipy.sparse.spmatrix) -> BipartiteTopology:
-        """Build from the stored entries of a scipy sparse matrix `[n_out, n_in]`."""
-        return _bridge().from_scipy(matrix).topology
-
-    def to_scipy(self, weights: ArrayLike | None = None) -> scipy.sparse.csr_array:
-        """Return the CSR array `[n_out, n_in]` whose data are `weights`, or ones."""
-        return _bridge().to_scipy(self, weights)
-
-    @classmethod
-    def from_mask(cls, mask: ArrayLike) -> BipartiteTopology:
-        """Build from a boolean mask `[n_out, n_in]`, a numpy array or torch tensor."""
-        return _bridge().from_mask(mask)
-
-    def to_mask(self) -> npt.NDArray[np.bool_]:
-        """Return the boolean numpy mask `[n_out, n_in]`; `netsci_nn.bridge.to_torch_mask` gives a tensor."""
-        return _bridge().to_mask(self)
-
-    def save(self, path: str | PathLike[str], weights: ArrayLike | None = None) -> None:
-        """Write to `path`, with weights if given; the ending chooses the format (see `netsci_nn.io.save_topology`)."""
-        _io().save_topology(self, path, weights)
-
-    @classmethod
-    def load(cls, path: str | PathLike[str]) -> BipartiteTopology:
-        """Read what `save` wrote, without weights (see `netsci_nn.io.load_topology`, and `load_weighted` there)."""
-        return _io().load_topology(path)
-
-
-def _bridge() -> Any:
-    from netsci_nn import bridge
-
-    return bridge
-
-
-def _io() -> Any:
-    from netsci_nn import io
-
-    return io
-
-
-def neuron_count(name: str, value: SupportsIndex) -> int:
-    """Return `value` as an int after checking that it is a possible number of neurons (1 to 2^31 - 1)."""
-    try:
-        count = operator.index(value)
-    except TypeError:
-        count = 0
-    if isinstance(value, (bool, np.bool_)) or not 1 <= count <= MAX_NEURONS:
-        raise TopologyError(f"{name} is {value!r}; it must be an integer from 1 to {MAX_NEURONS}")
-    return count
 
 
 def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -252,49 +177,14 @@ def _checked_indices(name: str, values: Any, size: int, size_name: str) -> npt.N
     return array if array.size else array.astype(np.int32)
 
 
-@njit(cache=True, nogil=True)
-def split_cells(cells: Int64Array, n_columns: int) -> tuple[Int32Array, Int32Array]:
-    """Return columns and rows of the flattened positions row * n_columns + column, without temporaries."""
-    columns, rows = np.empty(len(cells), np.int32), np.empty(len(cells), np.int32)
-    for place, cell in enumerate(cells):
-        rows[place] = cell // n_columns
-        columns[place] = cell % n_columns
-    return columns, rows
-
-
-@njit(cache=True, nogil=True)
-def sorted_by_counting(src: IntArray, dst: IntArray, keys: IntArray, size: int) -> tuple[Int32Array, Int32Array]:
-    """Return both ends in the order of `keys` (0..size - 1), edges of equal key in the order they had."""
-    place = np.zeros(size + 1, np.int64)
-    for key in keys:
-        place[key + 1] += 1
-    for key in range(size):
-        place[key + 1] += place[key]
-    sorted_src, sorted_dst = np.empty(len(keys), np.int32), np.empty(len(keys), np.int32)
-    for edge, key in enumerate(keys):
-        sorted_src[place[key]], sorted_dst[place[key]] = src[edge], dst[edge]
-        place[key] += 1
-    return sorted_src, sorted_dst
-
-
-@njit(cache=True, nogil=True)
-def _is_sorted(src, dst):  # type: ignore[no-untyped-def]
-    """Return whether every edge comes after the one before it by (dst, src)."""
-    for edge in range(1, len(src)):
-        if dst[edge] < dst[edge - 1] or (dst[edge] == dst[edge - 1] and src[edge] <= src[edge - 1]):
-            return False
-    return True
-
-
-def _raise_order(src: IntArray, dst: IntArray) -> None:
-    same_target = dst[1:] == dst[:-1]
-    duplicate = same_target & (src[1:] == src[:-1])
-    if duplicate.any():
-        position = int(duplicate.argmax())
-        raise TopologyError(f"edge ({src[position]}, {dst[position]}) occurs twice; every edge must be unique")
-    ordered = (dst[1:] > dst[:-1]) | (same_target & (src[1:] > src[:-1]))
-    position = int(ordered.argmin()) + 1
-    raise TopologyError(
-        f"edge {position} = ({src[position]}, {dst[position]}) is out of order; "
-        "edges must be sorted by (dst, src), as BipartiteTopology.from_edges does"
-    )
+def edge_pairs(edges: ArrayLike) -> npt.NDArray[Any]:
+    """Return edges as an array `[n_edges, 2]` of pairs (source, target) after checking its shape."""
+    try:
+        pairs = as_array(edges)
+    except ValueError:
+        raise TopologyError("edges holds entries of unequal length; it must be [n_edges, 2], pairs (source, target)") from None
+    if pairs.size == 0:
+        pairs = np.empty((0, 2), dtype=np.int64)
+    if pairs.ndim != 2 or pairs.shape[1] != 2:
+        raise TopologyError(f"edges has shape {pairs.shape}; it must be [n_edges, 2], pairs (source, target)")
+    return pairs

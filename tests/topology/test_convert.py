@@ -1,4 +1,4 @@
-"""The bridge: exact round trips whatever the order of edges, and sentences for graphs that are no layer."""
+"""Conversions: exact round trips whatever the order of edges, and sentences for graphs that are no layer."""
 
 import random
 from typing import Any
@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sparse_cases import topologies
 
-from netsci_nn import BipartiteTopology, TopologyError, bridge
+from netsci_nn import BipartiteTopology, TopologyError
+from netsci_nn.topology import convert
 
 EXAMPLE = BipartiteTopology(3, 2, [1, 0, 2], [0, 1, 1])
 WEIGHTS = np.array([0.1, -2.0, 3e-300])
@@ -25,7 +26,7 @@ def weights_of(topology: BipartiteTopology, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=topology.n_edges)
 
 
-def assert_same(result: bridge.WeightedTopology, topology: BipartiteTopology, weights: np.ndarray | None) -> None:
+def assert_same(result: convert.WeightedTopology, topology: BipartiteTopology, weights: np.ndarray | None) -> None:
     assert result.topology == topology
     if weights is None:
         assert result.weights is None
@@ -37,14 +38,14 @@ def assert_same(result: bridge.WeightedTopology, topology: BipartiteTopology, we
 @given(topologies(), seeds)
 def test_igraph_round_trip(topology: BipartiteTopology, seed: int) -> None:
     weights = weights_of(topology, seed)
-    graph = bridge.to_igraph(topology, weights)
+    graph = convert.to_igraph(topology, weights)
     assert graph.get_edgelist() == [(int(s), int(d) + topology.n_in) for s, d in topology.to_edges()]
     assert graph.es["weight"] == weights.tolist()
     assert graph.vs["type"] == [False] * topology.n_in + [True] * topology.n_out
     assert not graph.is_directed()
-    assert_same(bridge.from_igraph(graph), topology, weights)
+    assert_same(convert.from_igraph(graph), topology, weights)
     assert BipartiteTopology.from_igraph(topology.to_igraph()) == topology
-    assert bridge.from_igraph(topology.to_igraph()).weights is None
+    assert convert.from_igraph(topology.to_igraph()).weights is None
 
 
 @given(topologies(), seeds)
@@ -59,9 +60,9 @@ def test_igraph_with_shuffled_edges_turned_ends_and_mixed_vertices(topology: Bip
     graph = igraph.Graph(n=n, edges=ends)
     graph.vs["type"] = [place in set(targets) for place in range(n)]
     graph.es["weight"] = [weight for _, weight in edges]
-    assert bridge.from_igraph(graph).topology == topology
+    assert convert.from_igraph(graph).topology == topology
     if topology.n_edges:
-        assert_same(bridge.from_igraph(graph), topology, weights)
+        assert_same(convert.from_igraph(graph), topology, weights)
 
 
 @given(topologies(), seeds)
@@ -71,15 +72,15 @@ def test_networkx_round_trip_also_shuffled(topology: BipartiteTopology, seed: in
     graph = topology.to_networkx(weights)
     assert list(graph) == list(range(topology.n_in + topology.n_out))
     assert [side for _, side in graph.nodes(data="bipartite")] == [0] * topology.n_in + [1] * topology.n_out
-    assert_same(bridge.from_networkx(graph), topology, expected)
-    assert_same(bridge.from_networkx(topology.to_networkx()), topology, None)
+    assert_same(convert.from_networkx(graph), topology, expected)
+    assert_same(convert.from_networkx(topology.to_networkx()), topology, None)
     shuffled = nx.Graph()
     nodes = [("t", d) for d in range(topology.n_out)] + [("s", s) for s in range(topology.n_in)]
     shuffled.add_nodes_from((node, {"bipartite": int(node[0] == "t")}) for node in nodes)
     edges = [(("s", s), ("t", d), w) for (s, d), w in zip(topology.to_edges().tolist(), weights.tolist(), strict=True)]
     order.shuffle(edges)
     shuffled.add_weighted_edges_from((a, b, w) if order.random() < 0.5 else (b, a, w) for a, b, w in edges)
-    assert_same(bridge.from_networkx(shuffled), topology, expected)
+    assert_same(convert.from_networkx(shuffled), topology, expected)
 
 
 @given(topologies(), seeds, st.sampled_from(["csr", "csc", "coo", "lil"]))
@@ -89,11 +90,11 @@ def test_scipy_round_trip_in_any_format(topology: BipartiteTopology, seed: int, 
     assert matrix.shape == (topology.n_out, topology.n_in)
     assert matrix.data.tolist() == weights.tolist()
     assert matrix.indices.tolist() == topology.src.tolist()
-    assert_same(bridge.from_scipy(matrix), topology, weights)
-    assert_same(bridge.from_scipy(matrix.asformat(layout)), topology, weights)
+    assert_same(convert.from_scipy(matrix), topology, weights)
+    assert_same(convert.from_scipy(matrix.asformat(layout)), topology, weights)
     order = np.random.default_rng(seed).permutation(topology.n_edges)
     entries = weights[order], (topology.dst[order], topology.src[order])
-    assert_same(bridge.from_scipy(scipy.sparse.coo_array(entries, shape=matrix.shape)), topology, weights)
+    assert_same(convert.from_scipy(scipy.sparse.coo_array(entries, shape=matrix.shape)), topology, weights)
     assert topology.to_scipy().data.tolist() == [1] * topology.n_edges
 
 
@@ -105,7 +106,7 @@ def test_mask_round_trip_numpy_and_torch(topology: BipartiteTopology) -> None:
     assert {(s, d) for d, s in zip(*np.nonzero(mask), strict=True)} == set(map(tuple, topology.to_edges().tolist()))
     assert BipartiteTopology.from_mask(mask) == topology
     assert BipartiteTopology.from_mask(mask.tolist()) == topology
-    tensor = bridge.to_torch_mask(topology)
+    tensor = convert.to_torch_mask(topology)
     assert tensor.dtype == torch.bool
     assert BipartiteTopology.from_mask(tensor) == topology
 
@@ -116,9 +117,9 @@ def test_edge_list_round_trip_with_weights(topology: BipartiteTopology, seed: in
     order = np.random.default_rng(seed).permutation(topology.n_edges)
     edges = topology.to_edges()[order]
     for form in (edges, edges.tolist(), torch.tensor(edges), map(tuple, edges.tolist())):
-        result = bridge.from_edges(form, topology.n_in, topology.n_out, weights[order])
+        result = convert.from_edges(form, topology.n_in, topology.n_out, weights[order])
         assert_same(result, topology, weights)
-    assert bridge.from_edges(edges, topology.n_in, topology.n_out).weights is None
+    assert convert.from_edges(edges, topology.n_in, topology.n_out).weights is None
 
 
 def test_torch_weights_that_require_gradients_are_taken() -> None:
@@ -129,9 +130,9 @@ def test_torch_weights_that_require_gradients_are_taken() -> None:
 
 def test_stored_zero_and_zero_weight_are_edges() -> None:
     zero = np.zeros(3)
-    assert bridge.from_scipy(EXAMPLE.to_scipy(zero)).topology == EXAMPLE
-    assert bridge.from_igraph(EXAMPLE.to_igraph(zero)).topology == EXAMPLE
-    assert bridge.from_networkx(EXAMPLE.to_networkx(zero)).topology == EXAMPLE
+    assert convert.from_scipy(EXAMPLE.to_scipy(zero)).topology == EXAMPLE
+    assert convert.from_igraph(EXAMPLE.to_igraph(zero)).topology == EXAMPLE
+    assert convert.from_networkx(EXAMPLE.to_networkx(zero)).topology == EXAMPLE
 
 
 def test_changing_what_was_given_out_does_not_change_the_topology() -> None:

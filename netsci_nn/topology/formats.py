@@ -1,27 +1,31 @@
-"""Topologies on disk: safetensors, npz, GraphML and edge-list CSV; and atomic writing for everything that is written.
+"""Topologies on disk: safetensors, npz, GraphML and edge-list CSV, and all layers of a network in one file.
 
 A loaded file is data: nothing in it can run code, and a damaged file is reported by name without being half loaded.
 """
 
-import os
-import tempfile
+from __future__ import annotations
+
+import re
+import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from os import PathLike
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from netsci_nn import bridge
 from netsci_nn.errors import CheckpointError, ConfigError, TopologyError
-from netsci_nn.topology import BipartiteTopology
+from netsci_nn.files import AnyPath, atomic_write
+from netsci_nn.topology.arrays import ArrayLike
+from netsci_nn.topology.convert import WeightedTopology, edge_weights, from_edges, from_igraph, to_igraph
+from netsci_nn.topology.value import BipartiteTopology
 
-Path_ = str | PathLike[str]
+if TYPE_CHECKING:
+    import igraph
+
 Values = np.ndarray | None  # float32 [n_edges]
 
 # What the readers of damaged files raise.
@@ -38,85 +42,12 @@ DAMAGE = (
 )
 
 
-def try_writing(path: Path_) -> None:
-    """Make and remove a temporary file beside `path`, which `atomic_write` will need; permissions alone do not tell.
-
-    Raises:
-        ConfigError: when no file may or can be written at `path`.
-    """
-    with _writing(path), _temporary_file(_destination(path)):
-        pass
-
-
-@contextmanager
-def atomic_write(path: Path_) -> Iterator[Path]:
-    """Give a temporary path beside `path` to write to; rename it to `path` when the block ends without an error.
-
-    The data are flushed to the disk before the rename, so that `path` holds the old or the new content, never a part.
-
-    Raises:
-        ConfigError: when `path` is a folder, a device or anything else but a regular file, when it lies in no folder, or
-            when the system does not let it be written, as on a disk that is full or read-only.
-    """
-    with _writing(path), _temporary_file(target := _destination(path)) as temporary:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(target)
-
-
-def _destination(path: Path_) -> Path:
-    """Where a file may be written for `path`: symbolic links are followed, not replaced."""
-    given = Path(path)
-    target = Path(os.path.realpath(given)) if given.is_symlink() else given
-    if given.is_dir():
-        reason = "is a folder"
-    elif given.exists() and not given.is_file():
-        reason = "is a device, a pipe or a socket"
-    elif not target.parent.is_dir():
-        reason = "lies in a folder that does not exist"
-    else:
-        return target
-    raise ConfigError(f"path {str(path)!r} {reason}; it must be a file that can be written")
-
-
-@contextmanager
-def _temporary_file(target: Path) -> Iterator[Path]:
-    """Give an empty file beside `target`, with its ending, and remove it at the end where it is still there."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem[:40]}.", suffix=target.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def _writing(path: Path_) -> Iterator[None]:
-    """Name the file in what the system says against writing it."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise ConfigError(f"path {str(path)!r} cannot be written: {reason}") from error
-
-
-def write_text(path: Path_, text: str) -> None:
-    """Write `text` as UTF-8, atomically."""
-    with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def save_topology(topology: BipartiteTopology, path: Path_, weights: bridge.ArrayLike | None = None) -> None:
+def save_topology(topology: BipartiteTopology, path: AnyPath, weights: ArrayLike | None = None) -> None:
     """Write `topology` to `path`, atomically.
 
     Args:
         topology: what to write.
-        path: ends in .safetensors, .npz, .graphml or .csv (one "source,target" or "source,target,weight" a line below
+        path: ends in .safetensors, .npz, .graphml or .csv (one "source,target" or "source,target,weight" per line, below
             `# n_in=... n_out=...`).
         weights: `[n_edges]` numbers, kept as float32; or None.
 
@@ -125,12 +56,12 @@ def save_topology(topology: BipartiteTopology, path: Path_, weights: bridge.Arra
         TopologyError: when there are not as many weights as edges.
     """
     form = _format(path)
-    values = None if weights is None else bridge.edge_weights(weights, topology.n_edges).astype(np.float32)
+    values = None if weights is None else edge_weights(weights, topology.n_edges).astype(np.float32)
     with atomic_write(path) as temporary:
         form.write(topology, values, temporary)
 
 
-def load_topology(path: Path_) -> BipartiteTopology:
+def load_topology(path: AnyPath) -> BipartiteTopology:
     """Read a topology from a file in one of the formats of `save_topology`; weights are left out (`load_weighted`).
 
     Raises:
@@ -140,8 +71,8 @@ def load_topology(path: Path_) -> BipartiteTopology:
     return load_weighted(path).topology
 
 
-def load_weighted(path: Path_, ending: str | None = None) -> bridge.WeightedTopology:
-    """Read a topology and, where the file has them, its weights as float32 `[n_edges]`, as `save_topology` writes them.
+def load_weighted(path: AnyPath, ending: str | None = None) -> WeightedTopology:
+    """Read a topology and, if the file has them, its weights as float32 `[n_edges]`, as `save_topology` writes them.
 
     Args:
         path: the file.
@@ -160,13 +91,13 @@ def load_weighted(path: Path_, ending: str | None = None) -> bridge.WeightedTopo
         raise CheckpointError(f"file {str(path)!r} does not hold a topology: {error}") from error
 
 
-def save_network(topologies: Sequence[BipartiteTopology], path: Path_, values: Sequence[np.ndarray] | None = None) -> None:
+def save_network(topologies: Sequence[BipartiteTopology], path: AnyPath, values: Sequence[np.ndarray] | None = None) -> None:
     """Write the layers of a network to one safetensors file, atomically.
 
     Args:
-        topologies: one a layer, from the input on.
+        topologies: one per layer, from the input on.
         path: ends in .safetensors.
-        values: the weights of every layer's edges, if they are to be kept.
+        values: the weights of every layer's edges; or None.
     """
     arrays: dict[str, np.ndarray] = {}
     for layer, topology in enumerate(topologies):
@@ -177,8 +108,8 @@ def save_network(topologies: Sequence[BipartiteTopology], path: Path_, values: S
         save_file(arrays, temporary, metadata={"n_layers": str(len(topologies))})
 
 
-def load_network(path: Path_) -> list[bridge.WeightedTopology]:
-    """Read what `save_network` wrote, with the weights where it wrote them.
+def load_network(path: AnyPath) -> list[WeightedTopology]:
+    """Read what `save_network` wrote, with the weights if it wrote them.
 
     Raises:
         CheckpointError: when the file is missing, damaged or holds something else.
@@ -187,18 +118,18 @@ def load_network(path: Path_) -> list[bridge.WeightedTopology]:
         arrays = load_file(path)
         n_layers = len({name.split(".")[1] for name in arrays if name.startswith("layers.")})
         prefixes = [f"layers.{layer}." for layer in range(max(1, n_layers))]
-        layers = [bridge.WeightedTopology(_from_arrays(arrays, prefix), arrays.get(f"{prefix}values")) for prefix in prefixes]
+        layers = [WeightedTopology(_from_arrays(arrays, prefix), arrays.get(f"{prefix}values")) for prefix in prefixes]
     except DAMAGE as error:
         raise CheckpointError(f"file {str(path)!r} does not hold a network: {error}") from error
     return layers
 
 
-def check_format(path: Path_) -> None:
+def check_format(path: AnyPath) -> None:
     """Raise a ConfigError unless the ending of `path` is that of a topology file."""
     _format(path)
 
 
-def _format(path: Path_) -> "_Format":
+def _format(path: AnyPath) -> _Format:
     ending = Path(path).suffix.lower()
     if ending not in _FORMATS:
         raise ConfigError(f"path {str(path)!r} ends in {ending!r}; allowed are: {', '.join(_FORMATS)}")
@@ -211,11 +142,11 @@ def _arrays(topology: BipartiteTopology, values: Values = None) -> dict[str, np.
     return arrays if values is None else {**arrays, "values": np.ascontiguousarray(values)}
 
 
-def _weighted(arrays: Mapping[str, np.ndarray]) -> bridge.WeightedTopology:
+def _weighted(arrays: Mapping[str, np.ndarray]) -> WeightedTopology:
     topology = _from_arrays(arrays)
     if "values" not in arrays:
-        return bridge.WeightedTopology(topology, None)
-    return bridge.WeightedTopology(topology, bridge.edge_weights(arrays["values"], topology.n_edges).astype(np.float32))
+        return WeightedTopology(topology, None)
+    return WeightedTopology(topology, edge_weights(arrays["values"], topology.n_edges).astype(np.float32))
 
 
 def _from_arrays(arrays: Mapping[str, np.ndarray], prefix: str = "") -> BipartiteTopology:
@@ -234,7 +165,7 @@ def _write_npz(topology: BipartiteTopology, values: Values, path: Path) -> None:
         np.savez_compressed(file, allow_pickle=False, **_arrays(topology, values))
 
 
-def _read_npz(path: Path) -> bridge.WeightedTopology:
+def _read_npz(path: Path) -> WeightedTopology:
     if not zipfile.is_zipfile(path):
         raise TopologyError("it is no archive of arrays, or its end is missing")
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
@@ -250,7 +181,7 @@ def _write_csv(topology: BipartiteTopology, values: Values, path: Path) -> None:
     np.savetxt(path, table, fmt=["%d", "%d", "%.9g"], delimiter=",", header=header)  # nine digits tell any float32
 
 
-def _read_csv(path: Path) -> bridge.WeightedTopology:
+def _read_csv(path: Path) -> WeightedTopology:
     with path.open(encoding="utf-8-sig") as file:
         n_in, n_out = _sizes(file.readline().strip())
         lines = [line for line in (line.partition("#")[0].strip() for line in file) if line]
@@ -263,7 +194,7 @@ def _read_csv(path: Path) -> bridge.WeightedTopology:
     except ValueError as error:
         reason = str(error).partition(";")[0]  # what follows is advice to programmers
         raise TopologyError(f"its further lines must be 'source,target' or 'source,target,weight': {reason}") from error
-    return bridge.from_edges(ends, n_in, n_out, weights)
+    return from_edges(ends, n_in, n_out, weights)
 
 
 def _sizes(line: str) -> tuple[int, int]:
@@ -278,14 +209,85 @@ def _write_safetensors(topology: BipartiteTopology, values: Values, path: Path) 
     save_file(_arrays(topology, values), path)
 
 
+def _write_graphml(topology: BipartiteTopology, values: Values, path: Path) -> None:
+    import igraph
+
+    graph = to_igraph(topology, None if values is None else values.astype(np.float64))
+    try:
+        graph.write_graphml(str(path))
+    except igraph.InternalError as error:
+        raise OSError(_without_place(error)) from error
+
+
+def _read_graphml(path: Path) -> WeightedTopology:
+    """Read vertices with the boolean `type` (see `from_igraph`), or networkx's `bipartite` instead; weights become float32."""
+    graph = _parsed(path, "GraphML cannot be read")
+    if "type" not in graph.vs.attributes() and "bipartite" in graph.vs.attributes():
+        graph.vs["type"] = graph.vs["bipartite"]
+    topology, weights = from_igraph(graph)
+    return WeightedTopology(topology, None if weights is None else weights.astype(np.float32))
+
+
+def read_layered_graphml(path: Path) -> igraph.Graph | None:
+    """Read a GraphML file of a whole network, whose vertices and edges carry `layer` as `stack_to_igraph` gives it.
+
+    Returns:
+        the graph, `layer` as whole numbers (GraphML stores decimals); None if its vertices carry `type` or `bipartite` instead.
+
+    Raises:
+        TopologyError: when the file does not hold GraphML, or its vertices carry none of the three.
+    """
+    graph = _parsed(path, "GraphML cannot be read")
+    if "layer" not in graph.vs.attributes():
+        if not {"type", "bipartite"} & set(graph.vs.attributes()):
+            raise TopologyError(
+                "its vertices carry neither 'type' (false for a source, true for a target) nor 'bipartite' (0 or 1) nor "
+                "'layer' (0, 1, ...); one of them must say where each belongs"
+            )
+        return None
+    for sequence in (graph.vs, graph.es):
+        if "layer" in sequence.attributes():
+            sequence["layer"] = [int(n) if isinstance(n, float) and n.is_integer() else n for n in sequence["layer"]]
+    return graph
+
+
+def read_graph(path: AnyPath) -> igraph.Graph:
+    """Read any graph from a GraphML file.
+
+    Raises:
+        ConfigError: when `path` is not a file.
+        TopologyError: when the file does not hold GraphML.
+    """
+    if not Path(path).is_file():
+        raise ConfigError(f"path {str(path)!r} is not a file")
+    return _parsed(path, f"file {str(path)!r} cannot be read as GraphML")
+
+
+def _parsed(path: AnyPath, failure: str) -> igraph.Graph:
+    """Read GraphML without igraph's warnings of undeclared attributes, about which a user can do nothing."""
+    import igraph
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return igraph.Graph.Read_GraphML(str(path))
+    except igraph.InternalError as error:
+        raise TopologyError(f"{failure}: {_without_place(error)}") from error
+
+
+def _without_place(error: igraph.InternalError) -> str:
+    """Return igraph's message without the line of its own source."""
+    return re.sub(r"^Error at \S+: ", "", str(error))
+
+
 class _Format(NamedTuple):
     write: Callable[[BipartiteTopology, Values, Path], None]
-    read: Callable[[Path], bridge.WeightedTopology]
+    read: Callable[[Path], WeightedTopology]
 
 
 _FORMATS = {
     ".safetensors": _Format(write=_write_safetensors, read=lambda path: _weighted(load_file(path))),
     ".npz": _Format(write=_write_npz, read=_read_npz),
-    ".graphml": _Format(write=bridge.write_graphml, read=bridge.read_graphml),
+    ".graphml": _Format(write=_write_graphml, read=_read_graphml),
     ".csv": _Format(write=_write_csv, read=_read_csv),
 }

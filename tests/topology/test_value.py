@@ -24,7 +24,7 @@ def test_hand_worked_example() -> None:
     assert EXAMPLE.density == 4 / 20
     assert EXAMPLE.out_degrees.tolist() == [1, 1, 2, 0]
     assert EXAMPLE.in_degrees.tolist() == [2, 1, 0, 1, 0]
-    assert EXAMPLE.row_pointers.tolist() == [0, 2, 3, 3, 4, 4]
+    assert EXAMPLE.target_pointers.tolist() == [0, 2, 3, 3, 4, 4]
     assert EXAMPLE.keys().tolist() == [1, 2, 4, 14]
     assert EXAMPLE.to_edges().tolist() == [[1, 0], [2, 0], [0, 1], [2, 3]]
     assert repr(EXAMPLE) == "BipartiteTopology(n_in=4, n_out=5, n_edges=4, density=0.2)"
@@ -32,7 +32,7 @@ def test_hand_worked_example() -> None:
 
 def test_dtypes_follow_the_contract() -> None:
     assert EXAMPLE.src.dtype == EXAMPLE.dst.dtype == np.int32
-    assert EXAMPLE.row_pointers.dtype == EXAMPLE.keys().dtype == np.int64
+    assert EXAMPLE.target_pointers.dtype == EXAMPLE.keys().dtype == np.int64
     assert EXAMPLE.out_degrees.dtype == EXAMPLE.in_degrees.dtype == np.int64
     assert type(EXAMPLE.n_in) is type(BipartiteTopology(np.int32(4), np.uint8(5), [], []).n_in) is int
 
@@ -42,7 +42,7 @@ def test_no_edges_is_legal() -> None:
     assert (empty.n_edges, empty.density) == (0, 0.0)
     assert empty.src.dtype == np.int32
     assert empty.out_degrees.tolist() == [0, 0]
-    assert empty.row_pointers.tolist() == [0, 0, 0, 0]
+    assert empty.target_pointers.tolist() == [0, 0, 0, 0]
     assert empty == BipartiteTopology.from_edges([], 2, 3)
 
 
@@ -52,7 +52,7 @@ def test_keys_do_not_overflow_int32() -> None:
     assert BipartiteTopology.from_keys(corner.keys(), 65_536, 65_536) == corner
 
 
-@pytest.mark.parametrize("array", ["src", "dst", "out_degrees", "in_degrees", "row_pointers"])
+@pytest.mark.parametrize("array", ["src", "dst", "out_degrees", "in_degrees", "target_pointers"])
 def test_arrays_are_read_only(array: str) -> None:
     with pytest.raises(ValueError, match="read-only"):
         getattr(EXAMPLE, array)[0] = 1
@@ -154,5 +154,5 @@ def test_degrees_and_pointers_agree_with_the_mask(topology: BipartiteTopology) -
     assert topology.in_degrees.tolist() == mask.sum(axis=1).tolist()
     assert topology.out_degrees.tolist() == mask.sum(axis=0).tolist()
     for target in range(topology.n_out):
-        sources = topology.src[topology.row_pointers[target] : topology.row_pointers[target + 1]]
+        sources = topology.src[topology.target_pointers[target] : topology.target_pointers[target + 1]]
         assert sources.tolist() == np.flatnonzero(mask[target]).tolist()
