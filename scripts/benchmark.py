@@ -30,7 +30,7 @@ from rich.console import Console
 from torch import nn
 
 import netsci_nn as ns
-from analysis.tables import markdown_table
+from analysis.render.markdown import markdown_table
 from netsci_nn.data import load_dataset
 from netsci_nn.errors import DataError
 from netsci_nn.files import write_text

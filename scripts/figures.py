@@ -21,7 +21,8 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from scipy import stats
 
-from analysis.plots import STYLES, draw_degree_histogram, draw_degree_tails
+from analysis.render.pictures.degrees import draw_degree_histogram, draw_degree_tails
+from analysis.render.pictures.style import STYLES
 from netsci_nn import BipartiteTopology
 from netsci_nn.cli.output import STDOUT, reported_errors
 from netsci_nn.data import Dataset, load_dataset

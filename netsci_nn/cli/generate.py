@@ -46,10 +46,10 @@ def generate(
     settings = ", ".join([model, *(param or []), f"seed={seed}"])
     say(f"{topology} ({settings})\nwritten to {out}")
     if plot is not None:
-        analysis = import_analysis()
-        from analysis import plots
+        import_analysis()
+        from analysis.render.pictures.degrees import topology_card
 
-        figure = plots.topology_card(analysis.intake.as_bipartite(topology), title=settings)
+        figure = topology_card(topology, title=settings)
         with atomic_write(plot) as temporary:
             figure.savefig(temporary, dpi=100)
         say(f"drawn in {plot}")
