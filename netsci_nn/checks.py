@@ -1,4 +1,4 @@
-"""Checks of single arguments: each returns the value in its own type, or raises an error that says what is allowed."""
+"""Checks of single arguments: each returns the value in its own type, or raises one sentence that says what is allowed."""
 
 import math
 import numbers

@@ -14,10 +14,10 @@ RESERVED = ("n_in", "n_out", "n_edges", "density", "rng")
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """A read-only mapping from name to factory that grows only by `register`.
+    """A read-only mapping from name to factory; `register` is the only way to add one.
 
     Args:
-        kind: what the names stand for, used in error messages (for example `"generator"`).
+        kind: what the names stand for, for error messages (for example `"generator"`).
     """
 
     def __init__(self, kind: str) -> None:

@@ -1,9 +1,9 @@
-"""Graph models that generate the topology of a layer: sizes, an edge budget and a seed in, a `BipartiteTopology` out.
+"""Graph models that generate the topology of a layer from its sizes, a number of edges and a seed; one model per file.
 
 Most generators have the signature `model(n_in, n_out, *, n_edges=None, density=None, rng, **parameters)` and return exactly
-the requested number of edges without duplicates; models whose structure fixes the number of edges take no budget, and
-deterministic ones no `rng`. `call` passes to a model what it takes. The same seed gives the same edges on every platform.
-A new model is one file here: a function under `@GENERATORS.register("its_name")`, imported below.
+the requested number of edges without duplicates. Models whose structure fixes the number of edges take neither of the two,
+and deterministic ones take no `rng`; `call` passes to a model what it takes. The same seed gives the same edges on every
+platform. A new model is one file here: a function under `@GENERATORS.register("its_name")`, imported below.
 """
 
 from netsci_nn.generators.barabasi_albert import barabasi_albert

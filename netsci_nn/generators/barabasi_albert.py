@@ -1,4 +1,4 @@
-"""Barabasi-Albert, bipartite: sources and targets arrive one after the other and link preferentially to the other side."""
+"""Bipartite Barabasi-Albert: neurons arrive one by one and link preferentially to the other side."""
 
 import numpy as np
 import numpy.typing as npt
@@ -32,10 +32,10 @@ def barabasi_albert(
 
     Sources and targets arrive interleaved in random order. Each brings an equal share of the budget (shares differ by
     at most one) and links to that many different nodes of the other side that have arrived before, chosen one after the
-    other with probability proportional to degree + attractiveness; a newcomer's own edges count at once. Where all
+    other with probability proportional to degree + attractiveness; a newcomer's own edges count at once. If all
     candidates have weight 0 they are equally likely. What a newcomer cannot place, because too few nodes have arrived, is
     placed after all have arrived: a source and a target are drawn, each with probability proportional to degree +
-    attractiveness, until they are not yet joined (where nearly all such pairs are joined already, the rest is drawn with the
+    attractiveness, until they are not yet joined (if nearly all such pairs are joined already, the rest is drawn with the
     degrees of that moment). With sides="source" only sources are chosen preferentially: every target has room for its equal
     share of all edges, and an arriving source draws among the places that are left, so that in-degrees differ by at most one.
     sides="target" is the same with the sides exchanged.
@@ -49,7 +49,7 @@ def barabasi_albert(
 
     mode="urn" is the version without growth: all nodes are there from the start, and every edge draws its ends as what is
     left over does above. That is a Polya urn: for many nodes a degree is negative binomial with shape a and mean k (at a = 1
-    geometric), with an exponential tail: no power law at any a. Hubs are whoever was lucky at the start.
+    geometric), with an exponential tail: no power law at any a. Its hubs are the nodes that were lucky at the start.
 
     Args:
         n_in: number of sources, at least 1.
@@ -67,6 +67,11 @@ def barabasi_albert(
 
     Source: Barabasi & Albert 1999, attractiveness after Dorogovtsev, Mendes & Samukhin 2000; two sides, the interleaved
     arrival and the exact budget are this toolkit's.
+
+    Example:
+        >>> hubs = barabasi_albert(300, 100, density=0.05, rng=0)
+        >>> hubs.n_edges, bool(hubs.out_degrees.max() > 3 * hubs.out_degrees.mean())
+        (1500, True)
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count = resolve_n_edges(n_in, n_out, n_edges, density)

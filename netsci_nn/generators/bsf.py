@@ -1,4 +1,4 @@
-"""Bipartite scale free: a Barabasi-Albert graph whose nodes are split into two sides, edges within a side moved across."""
+"""Bipartite scale free (BSF): a Barabasi-Albert graph split into two sides, edges within a side moved across."""
 
 import math
 
@@ -11,7 +11,7 @@ from netsci_nn.sampling import Rng, as_generator, distinct_cells, grow_preferent
 from netsci_nn.sampling.cell_set import add, find, new_cell_set
 from netsci_nn.topology import BipartiteTopology, Int64Array
 
-# So often another partner is tried for an edge that cannot be moved across, and another node for one re-attached.
+# How often another partner is tried for an edge that cannot be moved across, or another node for an edge to re-attach.
 TRIES = 32
 
 
@@ -24,13 +24,13 @@ def bsf(n_in: int, n_out: int, *, n_edges: int | None = None, density: float | N
        with probability proportional to the degree they had before it came.
     2. A random n_in of the nodes become the sources.
     3. An edge (a, b) among the sources and one (c, d) among the targets, partners at random, are replaced by a-c and b-d or
-       by a-d and b-c, where both are free: no degree changes.
-    4. What finds no partner keeps one end, drawn at random, and gives up the other for a node across, drawn with
+       by a-d and b-c if both are free: no degree changes.
+    4. An edge without a partner keeps one end, drawn at random, and exchanges the other for a node across, drawn with
        probability proportional to its degree.
     5. Edges that are still missing, because nothing free was found, join a source and a target each drawn with probability
-       proportional to its degree. There never are too many.
+       proportional to its degree. There are never too many.
 
-    Degrees: where sides are equally large and sparse, nearly all nodes keep the degree of step 1, so both sides have the
+    Degrees: if the sides are equally large and sparse, nearly all nodes keep the degree of step 1, so both sides have the
     law 2m(m + 1) / (k (k + 1)(k + 2)) of that graph, a tail of exponent 3, up to the ceiling of degrees, the size of the
     other side. Unequal sides cannot keep them, since both must sum to n_edges: in step 4 the larger side loses ends at
     random, which keeps the exponent and blurs the minimum m, down to isolated nodes, and the smaller side gains by degree,
@@ -50,8 +50,13 @@ def bsf(n_in: int, n_out: int, *, n_edges: int | None = None, density: float | N
         TopologyError: when a size or the budget is out of range.
 
     Source: the model BSF of Zhang, Zhao, Wu, Muscoloni & Cannistraci 2024 (Cannistraci-Hebb training), on Barabasi &
-    Albert 1999. The published code pairs single ends instead of edges, gives an empty graph where m is whole, and meets the
-    number of edges only about; the exact budget, the bounded tries and step 5 are this toolkit's.
+    Albert 1999. The published code pairs single ends instead of edges, gives an empty graph if m is whole, and meets the
+    number of edges only approximately; the exact budget, the bounded tries and step 5 are this toolkit's.
+
+    Example:
+        >>> topology = bsf(200, 200, density=0.05, rng=0)
+        >>> topology.n_edges, bool(topology.out_degrees.max() > 3 * topology.out_degrees.mean())
+        (2000, True)
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count = resolve_n_edges(n_in, n_out, n_edges, density)
@@ -107,7 +112,7 @@ def grow(brought, rng):  # type: ignore[no-untyped-def]
                 placed += 1
         if placed < n_after:
             for node in range(newcomer):
-                # Nodes without edges only come last where all earlier nodes are taken anyway.
+                # Nodes without edges come last only if all earlier nodes are taken anyway.
                 rate = degree[node] if chosen_by[node] != newcomer else 0
                 keys[node] = -np.log(1.0 - rng.random()) / rate if rate > 0 else np.inf
             for node in np.argsort(keys[:newcomer])[: n_after - placed]:

@@ -13,8 +13,8 @@ def constant_fan_in(
 ) -> BipartiteTopology:
     """Give every target the same number of sources, each set of that size equally likely.
 
-    In-degrees are n_edges / n_out; where that is not whole they differ by one, and which targets get one more is random.
-    Out-degrees are nearly binomial: sums of n_out independent coins of probability in-degree / n_in.
+    In-degrees are n_edges / n_out; if that is not whole they differ by one, and which targets get one more is random.
+    Out-degrees are nearly binomial: sums of n_out independent coins with probability in-degree / n_in.
 
     Args:
         n_in: number of sources, at least 1.
@@ -26,7 +26,11 @@ def constant_fan_in(
     Raises:
         TopologyError: when a size or the budget is out of range.
 
-    Source: the layout of structured sparse training, for example Lasby et al. 2023 (SRigL); drawn at random here.
+    Source: the layout of structured sparse training, for example Lasby et al. 2023 (SRigL); here it is drawn at random.
+
+    Example:
+        >>> constant_fan_in(8, 4, n_edges=12, rng=0).in_degrees.tolist()
+        [3, 3, 3, 3]
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count, generator = resolve_n_edges(n_in, n_out, n_edges, density), as_generator(rng)
@@ -40,6 +44,10 @@ def constant_fan_out(
     """Give every source the same number of targets: `constant_fan_in` with the sides exchanged.
 
     Out-degrees differ by at most one; in-degrees are nearly binomial. Arguments and errors as there.
+
+    Example:
+        >>> constant_fan_out(8, 4, n_edges=16, rng=0).out_degrees.tolist()
+        [2, 2, 2, 2, 2, 2, 2, 2]
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count, generator = resolve_n_edges(n_in, n_out, n_edges, density), as_generator(rng)

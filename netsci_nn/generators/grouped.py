@@ -26,6 +26,10 @@ def grouped(n_in: int, n_out: int, *, n_groups: int) -> BipartiteTopology:
         TopologyError: when a size is out of range or n_groups does not divide both (the message lists what does).
 
     Source: the group convolution of AlexNet (Krizhevsky, Sutskever & Hinton 2012), its channels taken as neurons.
+
+    Example:
+        >>> grouped(4, 6, n_groups=2).to_mask().astype(int).tolist()
+        [[1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1]]
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     n_groups = check_groups(n_groups, n_in, n_out)

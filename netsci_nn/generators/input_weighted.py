@@ -29,7 +29,7 @@ def input_weighted(
     sampler: str = "expected",
     rng: Rng,
 ) -> BipartiteTopology:
-    """Draw edges whose source is chosen in proportion to weights[i] + smoothing, and whose target is a uniform free one.
+    """Draw edges whose source is chosen in proportion to weights[i] + smoothing, and whose target is any free one.
 
     Two samplers differ in the out-degrees; given these, the targets of a source are a uniform set:
 
@@ -58,6 +58,10 @@ def input_weighted(
     Source: the rule SC_Input of the brain-inspired LeNet-300-100 study (edges of the first layer drawn with a
     probability that grows with the mean input pixel); the samplers and the cap are this
     toolkit's.
+
+    Example:
+        >>> input_weighted(3, 10, weights=[0.1, 0.2, 0.4], n_edges=14, rng=0).out_degrees.tolist()
+        [2, 4, 8]
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count = resolve_n_edges(n_in, n_out, n_edges, density)
@@ -65,7 +69,7 @@ def input_weighted(
     shares = _check_weights(weights, n_in) + smoothing
     feasible = n_out * int((shares > 0).sum())
     if feasible == 0:
-        raise TopologyError("weights are all zero; at least one must be positive where smoothing is 0")
+        raise TopologyError("weights are all zero; at least one must be positive if smoothing is 0")
     if count > feasible:
         raise TopologyError(
             f"n_edges is {count}; with {feasible // n_out} sources of positive weight it must be from 0 to {feasible}"

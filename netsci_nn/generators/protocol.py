@@ -39,6 +39,11 @@ def call(
     Raises:
         ConfigError: when a budget is given to a generator whose structure fixes the number of edges.
         TopologyError: as the generator does.
+
+    Example:
+        >>> from netsci_nn import generators
+        >>> call(generators.grouped, 4, 4, n_groups=2, rng=0).n_edges  # takes neither a density nor rng
+        8
     """
     given = {"n_edges": n_edges, "density": density}
     for name, value in given.items():
@@ -62,6 +67,10 @@ def resolve_n_edges(n_in: int, n_out: int, n_edges: int | None, density: float |
     Raises:
         ConfigError: when not exactly one of `n_edges` and `density` is given.
         TopologyError: when the one that is given is out of range.
+
+    Example:
+        >>> resolve_n_edges(784, 300, n_edges=None, density=0.1)
+        23520
     """
     n_cells = neuron_count("n_in", n_in) * neuron_count("n_out", n_out)
     if (n_edges is None) == (density is None):

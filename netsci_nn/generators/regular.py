@@ -24,6 +24,11 @@ def regular(n_in: int, n_out: int, *, n_edges: int | None = None, density: float
 
     Raises:
         TopologyError: when a size or the budget is out of range.
+
+    Example:
+        >>> topology = regular(6, 4, n_edges=12, rng=0)
+        >>> topology.out_degrees.tolist(), topology.in_degrees.tolist()
+        ([2, 2, 2, 2, 2, 2], [3, 3, 3, 3])
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count, generator = resolve_n_edges(n_in, n_out, n_edges, density), as_generator(rng)

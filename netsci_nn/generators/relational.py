@@ -1,4 +1,4 @@
-"""Relational graph: neurons belong to the nodes of an undirected graph, and joined nodes are joined completely."""
+"""Relational graph: neurons belong to the nodes of an undirected graph, and joined nodes have all edges."""
 
 import numpy as np
 import numpy.typing as npt
@@ -25,13 +25,13 @@ def relational(
     edges, floor(degree / 2) from every node to its next neighbours on a ring and the rest from distinct random nodes, one
     step further. Node by node, each edge from a node to the next ones is rewired with the given probability: its far end
     becomes a uniformly random node that the node is not yet joined to. A node with too few of those keeps edges. Every node
-    also hears itself. Sources and targets are dealt out to the nodes in order, in shares that differ by at most one, and the
-    sources of a node are joined to all targets of the node itself and of its neighbours.
+    is also joined to itself. Sources and targets are dealt out to the nodes in order, in shares that differ by at most one,
+    and the sources of a node are joined to all targets of the node itself and of its neighbours.
 
     A source of a node with k neighbours has degree (k + 1) * n_out / n_nodes and a target (k + 1) * n_in / n_nodes, exactly
-    where n_nodes divides the sizes, so the density is then (2 * round(degree * n_nodes / 2) + n_nodes) / n_nodes^2. Without
+    if n_nodes divides the sizes, so the density is then (2 * round(degree * n_nodes / 2) + n_nodes) / n_nodes^2. Without
     rewiring k takes the values 2 floor(degree / 2) + 0, 1 and 2. The graph is undirected, so the layer is symmetric at the
-    level of nodes: the targets of node a hear the sources of node b exactly where those of b hear those of a.
+    level of nodes: the targets of node a are joined to the sources of node b exactly if those of b are joined to those of a.
 
     Graph2NN uses one graph for all layers of a width, and compares graphs at equal FLOPs by widening the sparser nets. Layers
     drawn with different seeds are not that network, and a comparison at equal width may come out the other way round.
@@ -51,6 +51,10 @@ def relational(
     Deviations: the rest of the edges goes to random nodes, not to the first ones; the edges of a node are rewired at once,
     not one after the other; larger shares are spread evenly, not at random; degrees below 2 are allowed, and the graph may
     be disconnected.
+
+    Example:
+        >>> relational(8, 8, n_nodes=4, degree=2, rng=0).in_degrees.tolist()
+        [6, 6, 6, 6, 6, 6, 6, 6]
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     n_nodes = check_count("n_nodes", n_nodes, 1, min(n_in, n_out), "min(n_in, n_out)")

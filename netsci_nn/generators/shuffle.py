@@ -26,6 +26,10 @@ def shuffle(n_in: int, n_out: int, *, n_groups: int) -> BipartiteTopology:
         TopologyError: when a size is out of range, the sizes differ, or n_groups does not divide them.
 
     Source: the channel shuffle of ShuffleNet (Zhang et al. 2018), which lies between two grouped convolutions.
+
+    Example:
+        >>> shuffle(6, 6, n_groups=2).src.tolist()
+        [0, 3, 1, 4, 2, 5]
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     if n_in != n_out:

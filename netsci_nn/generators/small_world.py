@@ -1,4 +1,4 @@
-"""Small world: a bipartite ring lattice, part of whose edges is rewired at random."""
+"""Small world: a bipartite ring lattice with a part of its edges rewired at random."""
 
 import math
 
@@ -35,8 +35,8 @@ def small_world(
 
     - `"target_end"`: a chosen edge keeps its source and takes a uniformly random target to which the source has no other
       edge. Out-degrees stay those of the lattice, in-degrees become those of a random graph.
-    - `"swap"`: the chosen edges exchange their targets among each other, by trades between pairs of sources. All degrees
-      stay those of the lattice.
+    - `"swap"`: the chosen edges exchange their targets among each other, by trades between pairs of sources. All degrees stay
+      those of the lattice.
 
     Probability 0 is exactly the lattice, probability 1 a random graph with the degrees that the rewiring keeps.
 
@@ -54,6 +54,12 @@ def small_world(
 
     Source: Watts & Strogatz 1998, carried over to two sides; the lattice for unequal sides and any budget is this
     toolkit's. "swap" after Maslov & Sneppen 2002, with trades (see `netsci_nn.generators.trades`) for single swaps.
+
+    Example:
+        >>> small_world(4, 4, n_edges=8, rewiring_probability=0, rng=0).to_mask().astype(int).tolist()
+        [[1, 0, 0, 1], [1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]]
+        >>> small_world(4, 4, n_edges=8, rewiring_probability=0.5, rng=0).out_degrees.tolist()
+        [2, 2, 2, 2]
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count = resolve_n_edges(n_in, n_out, n_edges, density)

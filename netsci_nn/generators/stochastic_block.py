@@ -1,4 +1,4 @@
-"""Stochastic block model: neurons fall into groups, and how densely two groups are joined depends on the groups alone."""
+"""Stochastic block model: neurons in groups, and a density for every pair of groups."""
 
 import numpy as np
 import numpy.typing as npt
@@ -30,14 +30,14 @@ def stochastic_block(
     side, of which the matching ones share 1 - mixing of the edges and all others the rest; or `affinity` gives the relative
     density of every pair of groups. Shares are rounded by largest remainder, and what a full block cannot take goes to the
     others in the same proportion. Within a block every set of pairs is equally likely, so degrees there are hypergeometric;
-    a neuron's degree is the sum over the blocks that it lies in.
+    a neuron's degree is the sum over its blocks.
 
     Args:
         n_in: number of sources, at least 1.
         n_out: number of targets, at least 1.
         n_edges: exact number of edges, 0 to the number of pairs whose groups may be joined; or
         density: share of the possible edges in (0, 1], meaning round(density * n_in * n_out) edges.
-        n_blocks: groups on each side, 1 to min(n_in, n_out); ignored where `affinity` is given.
+        n_blocks: groups on each side, 1 to min(n_in, n_out); ignored if `affinity` is given.
         mixing: share of the edges between groups that do not match, 0 to 1; (n_blocks - 1) / n_blocks is no modularity.
         affinity: `[target groups, source groups]`, finite, >= 0: the density of each block in any unit.
         rng: int seed or numpy Generator.
@@ -46,6 +46,11 @@ def stochastic_block(
         TopologyError: when a size, the budget or a parameter is out of range; for the budget with the feasible range.
 
     Source: Holland, Laskey & Leinhardt 1983; with counts fixed as in the microcanonical version (Peixoto 2012).
+
+    Example:
+        >>> mask = stochastic_block(40, 40, n_edges=200, n_blocks=2, mixing=0.1, rng=0).to_mask()
+        >>> int(mask[:20, :20].sum()), int(mask[:20, 20:].sum())
+        (90, 10)
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count, generator = resolve_n_edges(n_in, n_out, n_edges, density), as_generator(rng)
@@ -55,8 +60,8 @@ def stochastic_block(
         weights = _planted(n_blocks, mixing)
     else:
         weights = _check_affinity(affinity, n_in, n_out)
-    rows, columns = even_borders(n_out, len(weights)), even_borders(n_in, weights.shape[1])
-    sizes = np.diff(rows)[:, None] * np.diff(columns)
+    targets, sources = even_borders(n_out, len(weights)), even_borders(n_in, weights.shape[1])
+    sizes = np.diff(targets)[:, None] * np.diff(sources)
     shares = (weights if affinity is None else weights * sizes).ravel()
     feasible = int(sizes.ravel()[shares > 0].sum())
     if count > feasible:
@@ -65,9 +70,10 @@ def stochastic_block(
         )
     counts = largest_remainder(count, shares, sizes.ravel(), generator, multiplies_first=True)
     block, within = _cells_of_blocks(counts, sizes.ravel(), generator)
-    row, column = np.divmod(block, weights.shape[1])
-    width = np.diff(columns)[column]
-    return BipartiteTopology.from_ends(within % width + columns[column], within // width + rows[row], n_in, n_out)
+    target_group, source_group = np.divmod(block, weights.shape[1])
+    width = np.diff(sources)[source_group]
+    src, dst = within % width + sources[source_group], within // width + targets[target_group]
+    return BipartiteTopology.from_ends(src, dst, n_in, n_out)
 
 
 def _cells_of_blocks(counts: Int64Array, sizes: Int64Array, rng: np.random.Generator) -> tuple[Int64Array, Int64Array]:

@@ -43,9 +43,9 @@ def grow_preferentially(
     are not yet joined: a free pair (i, j) has a probability proportional to (k_i + a) (k_j + a). If nearly all the weight
     lies on joined pairs, the rest is drawn with the degrees of that moment.
 
-    This is not the Barabasi-Albert model, for no node arrives: no power law is to be expected at any a. Where edges are
+    This is not the Barabasi-Albert model, for no node arrives: no power law is to be expected at any a. If edges are
     dropped without regard to degree and regrown like this, they condense onto a few saturated hubs, the more so the
-    smaller a is; and at a = 0 a node that has lost its last edge does not come back while others have any.
+    smaller a is. At a = 0 a node that has lost its last edge gets no new one while others have any.
 
     Takes O(n_in + n_out + n_edges) once, and for every new edge a few logarithms; an edge of a node that is joined to
     nearly all partners may cost a look at all of them.
@@ -181,10 +181,10 @@ class _Lottery(NamedTuple):
     """
 
     tree: Int64Array  # [1 + a power of two >= size], Fenwick tree of the weights; the last entry is their sum
-    weight: Int64Array  # [size], the degree that counts in the lottery, 0 for who has left it
+    weight: Int64Array  # [size], the degree that counts in the lottery, 0 for nodes that have left it
     degree: Int64Array  # [size], the degree now
-    open_nodes: Int64Array  # [size], who is in the lottery, in the first n_open[0] places
-    place: Int64Array  # [size], where each of them is there
+    open_nodes: Int64Array  # [size], the nodes in the lottery, in the first n_open[0] places
+    place: Int64Array  # [size], the place of each of them there
     n_open: Int64Array  # [1]
     capacity: int  # the size of the other side
 
@@ -260,10 +260,10 @@ def _new_lottery(degree, capacity):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _draw(lottery, attraction, rng):  # type: ignore[no-untyped-def]
-    """Draw an open node with probability proportional to weight + attraction; where all of that is 0, any."""
+    """Draw an open node with probability proportional to weight + attraction; any if all of that is 0."""
     tree, n_open = lottery.tree, lottery.n_open[0]
     ticket = rng.random() * (tree[-1] + attraction * n_open)
-    if not ticket < tree[-1]:  # so also for an infinite attraction, where 0 * inf is NaN
+    if not ticket < tree[-1]:  # also for an infinite attraction, whose 0 * inf is NaN
         return lottery.open_nodes[int(rng.random() * n_open)]
     rest, node, step = int(ticket), 0, (len(tree) - 1) >> 1
     while step > 0:
@@ -276,7 +276,7 @@ def _draw(lottery, attraction, rng):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _draw_partner(lottery, attraction, taken, node, is_source, rng):  # type: ignore[no-untyped-def]
-    """Draw from the lottery who is not joined to `node`, a source or a target: reject, or list when that takes too long.
+    """Draw a partner that is not joined to `node`, a source or a target: reject, or list when that takes too long.
 
     Listing costs a look at all open nodes. A quarter as many tries succeed nearly always when ten are free, and when they
     do not, the law is the same: every try and the list have that of the lottery restricted to the free ones.
