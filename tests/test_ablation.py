@@ -26,11 +26,11 @@ from netsci_nn.experiment.ablation import (
     save_ablation,
     summarise,
 )
+from netsci_nn.experiment.config import Experiment, parse_experiment
 from netsci_nn.experiment.recorded import initial_topologies, recorded_births, recorded_topologies
 from netsci_nn.experiment.result import RunResult
 from netsci_nn.models import sparse_layers
 from netsci_nn.training import Event, TrainingState
-from netsci_nn.training.config import Experiment, parse_experiment
 
 
 def toy_data() -> Dataset:

@@ -23,9 +23,9 @@ from netsci_nn.experiment.ablation import (
     save_ablation,
     summarise,
 )
+from netsci_nn.experiment.config import load_experiment, slug
 from netsci_nn.experiment.result import RunResult
 from netsci_nn.training import METRICS, ProgressBar, progress_display
-from netsci_nn.training.config import load_experiment, slug
 
 NOTE = (
     "Own wiring: the run's final topology; same degrees: a random graph with the degree of every neuron on both sides, drawn "

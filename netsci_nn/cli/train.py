@@ -11,9 +11,9 @@ from netsci_nn.cli.output import INTERRUPTED, STDERR, new_directory, say, say_in
 from netsci_nn.data import load_dataset
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import run_method
+from netsci_nn.experiment.config import Experiment, MethodConfig, load_experiment, slug
 from netsci_nn.experiment.directory import CHECKPOINT
 from netsci_nn.training import METRICS, ProgressBar, progress_display
-from netsci_nn.training.config import Experiment, MethodConfig, load_experiment, slug
 
 
 def train(

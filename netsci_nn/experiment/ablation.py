@@ -19,13 +19,13 @@ from scipy.special import stdtrit
 
 from netsci_nn.data import Dataset
 from netsci_nn.errors import ConfigError
+from netsci_nn.experiment.config import Experiment, load_experiment, parse_experiment
 from netsci_nn.experiment.recorded import check_recorded, final_layers
 from netsci_nn.experiment.result import RunResult
 from netsci_nn.experiment.schedule import CallbackFactory, run_experiment
 from netsci_nn.io import load_topology, write_text
 from netsci_nn.topology import BipartiteTopology
 from netsci_nn.training import METRICS
-from netsci_nn.training.config import Experiment, load_experiment, parse_experiment
 
 OWN, SAME_DEGREES, SAME_SIZE = ARMS = "own wiring", "same degrees", "same size"
 CONTRASTS = (

@@ -9,12 +9,12 @@ from torch import nn
 
 from netsci_nn.data import Dataset, input_statistic
 from netsci_nn.errors import ConfigError, DataError
+from netsci_nn.experiment.config import Experiment, GeneratorConfig, MethodConfig, RewiringConfig
 from netsci_nn.generators import GENERATORS, Generator, check_parameters
 from netsci_nn.layers import SparseLayer
 from netsci_nn.models import SparseMLP, dense_mlp, sparse_layers
 from netsci_nn.rewiring import REWIRERS
 from netsci_nn.training import LOSSES, LearningRateSchedule, Rewire, make_optimizer
-from netsci_nn.training.config import Experiment, GeneratorConfig, MethodConfig, RewiringConfig
 from netsci_nn.training.losses import Loss
 
 

@@ -13,8 +13,8 @@ import tomli_w
 import torch
 
 from netsci_nn.errors import ConfigError
+from netsci_nn.experiment.config import Experiment, MethodConfig, load_experiment, parse_experiment
 from netsci_nn.io import write_text
-from netsci_nn.training.config import Experiment, MethodConfig, load_experiment, parse_experiment
 
 PACKAGES = ("netsci-nn", "torch", "numpy", "scipy", "igraph", "networkx", "numba", "powerlaw")
 CHECKPOINT = Path("checkpoint") / "last.safetensors"

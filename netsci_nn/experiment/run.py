@@ -22,6 +22,7 @@ from netsci_nn.experiment.build import (
     device_of,
     training_multiply_adds,
 )
+from netsci_nn.experiment.config import Experiment, MethodConfig
 from netsci_nn.experiment.directory import CHECKPOINT, METRICS, check_same_run, clear, is_begun, rewind_log, write_header
 from netsci_nn.experiment.pruned import prune_round
 from netsci_nn.experiment.result import RunResult, load_result, save_result
@@ -39,7 +40,6 @@ from netsci_nn.training import (
     load_checkpoint,
     train,
 )
-from netsci_nn.training.config import Experiment, MethodConfig
 
 
 class Phase(NamedTuple):

@@ -12,11 +12,11 @@ import torch
 
 from netsci_nn.data import Dataset
 from netsci_nn.errors import ConfigError
+from netsci_nn.experiment.config import Experiment, MethodConfig, slug
 from netsci_nn.experiment.directory import CHECKPOINT, check_same_run, clear, is_begun
 from netsci_nn.experiment.result import RunResult, load_result
 from netsci_nn.experiment.run import check_method, run_method
 from netsci_nn.training import Callback
-from netsci_nn.training.config import Experiment, MethodConfig, slug
 
 CallbackFactory = Callable[[str, int], Callback]
 

@@ -12,10 +12,10 @@ from toy_experiments import DATA, interrupt_at, run, toy
 
 from netsci_nn import ConfigError
 from netsci_nn.experiment import build_model, load_result, run_experiment, run_method
+from netsci_nn.experiment.config import parse_experiment
 from netsci_nn.experiment.pruned import prune_round
 from netsci_nn.io import load_network
 from netsci_nn.models import sparse_layers
-from netsci_nn.training.config import parse_experiment
 
 FC = {"name": "FC", "generator": "dense"}
 
@@ -187,7 +187,7 @@ def test_the_config_of_a_run_reads_back(tmp_path: Path) -> None:
     """Also with the dense method it names, so that a run directory is complete by itself."""
     experiment = toy([FC, method(dense="FC", rounds=1)])
     run_method(experiment, experiment.method[1], 0, DATA, tmp_path / "run")
-    from netsci_nn.training.config import load_experiment
+    from netsci_nn.experiment.config import load_experiment
 
     read = load_experiment(tmp_path / "run" / "config.toml")
     assert [m.name for m in read.method] == ["P", "FC"]
