@@ -14,6 +14,7 @@ from netsci_nn.cli.options import check_data_dir
 from netsci_nn.cli.output import INTERRUPTED, STDERR, STDOUT, print_table, say, say_interrupted
 from netsci_nn.data import load_dataset
 from netsci_nn.errors import ConfigError
+from netsci_nn.experiment import RunDirectory, RunResult, load_experiment
 from netsci_nn.experiment.ablation import (
     Ablation,
     PairedDifference,
@@ -23,8 +24,6 @@ from netsci_nn.experiment.ablation import (
     save_ablation,
     summarise,
 )
-from netsci_nn.experiment.config import load_experiment, slug
-from netsci_nn.experiment.result import RunResult
 from netsci_nn.training import METRICS, ProgressBar, progress_display
 
 NOTE = (
@@ -78,9 +77,9 @@ def _check_epochs(plan: Plan) -> None:
     epochs = plan.experiment.training.epochs
     if epochs < 1:
         raise ConfigError(f"epochs is {epochs}; without training no wiring differs: give --epochs, an integer >= 1")
-    places = (plan.directory / slug(method.name) for method in plan.experiment.method)
-    for config in (config for place in places for config in sorted(place.glob("seed-*/config.toml"))):
-        known = load_experiment(config).training.epochs
+    methods = plan.experiment.method
+    for begun in (run for method in methods for run in RunDirectory.all_below(plan.directory, method.name)):
+        known = load_experiment(begun.config).training.epochs
         if known != epochs:
             raise ConfigError(
                 f"out {str(plan.directory)!r} belongs to another experiment, with {known} epochs a retraining where there "

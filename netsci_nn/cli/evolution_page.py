@@ -9,7 +9,7 @@ from analysis import evolution_pictures as pictures
 from analysis.evolution import NOTE, STATE_TITLES, Evolution, LayerState, state_cells, value_cell
 from analysis.html import Block, Heading, Paragraph, Picture, Section, Table, page
 from analysis.network_blocks import MAX_SEARCHED_EDGES, RESOLUTION
-from netsci_nn.experiment.recorded import Recorded
+from netsci_nn.experiment.run_directory import Recorded
 from netsci_nn.topology import BipartiteTopology
 
 MAX_PLANE_EPOCHS = 12

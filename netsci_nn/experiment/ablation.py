@@ -20,8 +20,8 @@ from scipy.special import stdtrit
 from netsci_nn.data import Dataset
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment.config import Experiment, load_experiment, parse_experiment
-from netsci_nn.experiment.recorded import check_recorded, final_layers
 from netsci_nn.experiment.result import RunResult
+from netsci_nn.experiment.run_directory import RunDirectory
 from netsci_nn.experiment.schedule import CallbackFactory, run_experiment
 from netsci_nn.io import load_topology, write_text
 from netsci_nn.topology import BipartiteTopology
@@ -131,13 +131,13 @@ def plan_ablation(run: Path, directory: Path, *, seeds: int = 5, epochs: int | N
     """
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
         raise ConfigError(f"seeds is {seeds!r}; it must be an integer >= 1")
-    if not (run / "config.toml").is_file():
+    ablated = RunDirectory(run)
+    if not ablated.is_begun:
         raise ConfigError(f"directory {str(run)!r} has no config.toml; it must be a run directory")
-    known = load_experiment(run / "config.toml")
+    known = load_experiment(ablated.config)
     if known.method[0].is_dense:
         raise ConfigError(f"run {str(run)!r} trained the dense method {known.method[0].name!r}; there is no wiring to ablate")
-    check_recorded(run)
-    topologies = tuple(layer.topology for layer in final_layers(run))
+    topologies = tuple(layer.topology for layer in ablated.final_layers())
     _check_topologies(run, topologies, known.model.layer_sizes)
     table = known.model_dump(mode="json", exclude_none=True)
     table |= {"method": _methods(topologies, directory), "seeds": _seeds(seeds, known.seeds[0])}

@@ -1,4 +1,4 @@
-"""The ablation of a run's wiring, and what a run has recorded of its topologies."""
+"""The ablation of a run's wiring: what the three wirings keep, their comparison, and the command."""
 
 import json
 import math
@@ -14,7 +14,7 @@ from scipy import stats
 
 from netsci_nn import BipartiteTopology, ConfigError, cli
 from netsci_nn.data import Dataset
-from netsci_nn.experiment import build_model, run_experiment, run_method
+from netsci_nn.experiment import RunResult, build_model, run_experiment, run_method
 from netsci_nn.experiment.ablation import (
     ARMS,
     OWN,
@@ -27,8 +27,6 @@ from netsci_nn.experiment.ablation import (
     summarise,
 )
 from netsci_nn.experiment.config import Experiment, parse_experiment
-from netsci_nn.experiment.recorded import initial_topologies, recorded_births, recorded_topologies
-from netsci_nn.experiment.result import RunResult
 from netsci_nn.models import sparse_layers
 from netsci_nn.training import Event, TrainingState
 
@@ -193,29 +191,6 @@ def test_nothing_of_another_ablation_is_overwritten(trained: RunResult, tmp_path
     other = run_method(experiment, experiment.method[0], 5, DATA, tmp_path / "other")
     with pytest.raises(ConfigError, match="holds the ablation of another topology"):
         plan_ablation(other.directory, tmp_path / "out")
-
-
-def test_recorded_topologies_and_births(trained: RunResult) -> None:
-    recorded = recorded_topologies(trained.directory)
-    assert [epoch for epoch, _ in recorded] == [0, 1, 2, 3]
-    assert recorded[0].layers == trained.initial == initial_topologies(trained.directory)
-    assert recorded[-1].layers == trained.final
-    births = recorded_births(trained.directory)
-    assert births is not None
-    assert births.step == 18
-    for layer, (topology, born) in enumerate(zip(trained.final, births.layers, strict=True)):
-        first, keys = recorded[0].layers[layer].keys(), topology.keys()
-        assert born.shape == keys.shape
-        assert set(np.unique(born)) <= {0, 6, 12}  # rewired after an epoch of six steps; the last removal grows nothing
-        assert set(keys[born == 0]) <= set(first)
-
-
-def test_a_fixed_topology_is_recorded_at_its_start_and_end(tmp_path: Path) -> None:
-    experiment = toy({"name": "ER"})
-    run = run_method(experiment, experiment.method[0], 0, DATA, tmp_path / "run")
-    assert recorded_topologies(run.directory) == [(0, run.initial), (3, run.initial)]
-    (run.directory / "checkpoint" / "last.safetensors").write_bytes(b"damaged")
-    assert recorded_births(run.directory) is None
 
 
 DIGITS = """
