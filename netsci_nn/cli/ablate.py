@@ -1,8 +1,5 @@
 """`netsci-nn ablate`: does a run's wiring matter, or only its degrees, or only its size?"""
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Annotated
@@ -17,13 +14,13 @@ from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import RunDirectory, RunResult, load_experiment
 from netsci_nn.experiment.ablation import (
     Ablation,
-    PairedDifference,
     Plan,
     plan_ablation,
     run_ablation,
     save_ablation,
     summarise,
 )
+from netsci_nn.experiment.paired import PairedDifference
 from netsci_nn.training import METRICS, ProgressBar, progress_display
 
 NOTE = (
@@ -55,7 +52,7 @@ def ablate(
     _check_epochs(plan)
     dataset = load_dataset(plan.experiment.dataset, data_dir)
     results: list[RunResult] = []
-    with progress_display(STDERR) as display, _quiet_generators():
+    with progress_display(STDERR) as display:
         total = display.add_task("retrainings", total=len(plan.experiment.method) * len(plan.experiment.seeds))
         for result in run_ablation(
             plan, dataset, lambda method, seed: ProgressBar(display, escape(f"{method}, seed {seed}")), workers=workers
@@ -113,15 +110,3 @@ def _difference_row(difference: PairedDifference, scale: int) -> list[str]:
     if difference.low is not None and difference.high is not None:
         interval = f"{scale * difference.low:+.2f} to {scale * difference.high:+.2f}"
     return [difference.name, f"{difference.first} - {difference.second}", f"{scale * difference.mean:+.2f}", interval]
-
-
-@contextmanager
-def _quiet_generators() -> Iterator[None]:
-    """Keep `from_graph` from saying for every layer of every retraining that the graph fits."""
-    logger = logging.getLogger("netsci_nn.generators.from_graph")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
