@@ -18,7 +18,7 @@ from analysis.tails.fit import NoFit, fit_power_law
 from netsci_nn.cli.output import reported_errors
 from netsci_nn.data import Dataset, load_dataset
 from netsci_nn.errors import ConfigError
-from netsci_nn.experiment import RunResult, load_result
+from netsci_nn.experiment import RunDirectory, RunResult
 
 PAIRS = (
     ("SC_Input", "SC"),
@@ -79,8 +79,8 @@ def read_runs(directory: Path) -> dict[str, dict[int, RunResult]]:
         ConfigError: when there is none.
     """
     runs: dict[str, dict[int, RunResult]] = {}
-    for path in sorted(directory.glob("*/seed-*")):
-        result = load_result(path)
+    for run in RunDirectory.all_below(directory):
+        result = run.load_result()
         if result is not None:
             runs.setdefault(result.method, {})[result.seed] = result
     if not runs:

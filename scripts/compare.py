@@ -11,7 +11,7 @@ from pathlib import Path
 from netsci_nn.cli.comparison import run_comparison
 from netsci_nn.cli.output import new_directory, reported_errors
 from netsci_nn.data import load_dataset
-from netsci_nn.training.config import load_experiment, slug
+from netsci_nn.experiment.config import load_experiment, slug
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ from netsci_nn import BipartiteTopology
 from netsci_nn.cli.output import STDOUT, reported_errors
 from netsci_nn.data import Dataset, load_dataset
 from netsci_nn.errors import ConfigError
-from netsci_nn.experiment import RunResult, load_result
+from netsci_nn.experiment import RunDirectory, RunResult
 from netsci_nn.files import atomic_write
 
 FOLDERS = ("methods", "densities")
@@ -94,8 +94,8 @@ def draw_all(runs: Path, dataset: Dataset, out: Path) -> list[Path]:
 def load_runs(runs: Path) -> Runs:
     """Read all complete runs: results by folder and method, by ascending seed."""
     loaded: dict[str, dict[str, list[RunResult]]] = {folder: {} for folder in FOLDERS}
-    for folder, directory in _complete(runs):
-        result = load_result(directory)
+    for folder, run in _complete(runs):
+        result = run.load_result()
         if result is not None:
             loaded[folder].setdefault(result.method, []).append(result)
     for methods in loaded.values():
@@ -104,9 +104,9 @@ def load_runs(runs: Path) -> Runs:
     return loaded
 
 
-def _complete(runs: Path) -> list[tuple[str, Path]]:
+def _complete(runs: Path) -> list[tuple[str, RunDirectory]]:
     """Folders and directories of all complete runs."""
-    found = [(folder, path.parent) for folder in FOLDERS for path in sorted((runs / folder).glob("*/seed-*/result.json"))]
+    found = [(folder, run) for folder in FOLDERS for run in RunDirectory.all_below(runs / folder) if run.result.is_file()]
     if not found:
         raise ConfigError(f"folder {str(runs)!r} has no complete run; METHOD/seed-0 and so on must lie in its 'methods'")
     return found

@@ -21,8 +21,7 @@ import numpy as np
 import analysis
 from netsci_nn.cli.output import reported_errors
 from netsci_nn.errors import ConfigError
-from netsci_nn.experiment import load_result
-from netsci_nn.experiment.recorded import recorded_topologies
+from netsci_nn.experiment import RunDirectory
 from netsci_nn.topology import BipartiteTopology
 
 METHODS = ("SET", "Deep R", "BA_Deep R", "SC_Input", "SC_Input+BA_Deep R", "Prune_Retrain")
@@ -81,12 +80,12 @@ def find_tasks(directory: Path, layers: Sequence[int], nulls: int) -> list[Task]
     """
     tasks = []
     for method in METHODS:
-        for path in sorted(directory.glob("*/seed-*")):
-            result = load_result(path)
+        for run in RunDirectory.all_below(directory, method):
+            result = run.load_result()
             if result is not None and result.method == method:
                 tasks += [
                     Task(method, result.seed, epoch, layer, topologies[layer], nulls)
-                    for epoch, topologies in snapshots(path).items()
+                    for epoch, topologies in snapshots(run).items()
                     for layer in layers
                 ]
     if not tasks:
@@ -94,10 +93,10 @@ def find_tasks(directory: Path, layers: Sequence[int], nulls: int) -> list[Task]
     return tasks
 
 
-def snapshots(run: Path) -> dict[int, tuple[BipartiteTopology, ...]]:
+def snapshots(run: RunDirectory) -> dict[int, tuple[BipartiteTopology, ...]]:
     """Return the topologies of a run at `EPOCHS`, each as last recorded; those that repeat the one before are left out."""
     found: dict[int, tuple[BipartiteTopology, ...]] = {}
-    recorded = recorded_topologies(run)
+    recorded = run.recorded_topologies()
     for epoch in EPOCHS:
         layers = [entry.layers for entry in recorded if entry.epoch <= epoch][-1]
         if layers not in found.values():

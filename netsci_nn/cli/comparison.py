@@ -17,10 +17,10 @@ from analysis.render.pictures.inputs import input_degree_map
 from netsci_nn.cli.output import STDERR, STDOUT, print_table, say, say_interrupted
 from netsci_nn.data import Dataset
 from netsci_nn.experiment import RunResult, describe_environment, run_experiment
+from netsci_nn.experiment.config import Experiment
 from netsci_nn.files import write_text
 from netsci_nn.topology import BipartiteTopology
 from netsci_nn.training import METRICS, Metric, ProgressBar, progress_display
-from netsci_nn.training.config import Experiment
 
 MEASURES = ("degree", "clustering", "paths", "power_law")
 RESULT_NOTE = (

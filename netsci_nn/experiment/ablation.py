@@ -7,32 +7,29 @@ in-degrees.
 """
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
-from scipy.special import stdtrit
-
 from netsci_nn.data import Dataset
 from netsci_nn.errors import ConfigError
-from netsci_nn.experiment.recorded import check_recorded, final_layers
+from netsci_nn.experiment.config import STORED, Experiment, load_experiment, parse_experiment
+from netsci_nn.experiment.paired import CONFIDENCE, PairedDifference, paired_difference
 from netsci_nn.experiment.result import RunResult
+from netsci_nn.experiment.run_directory import RunDirectory
 from netsci_nn.experiment.schedule import CallbackFactory, run_experiment
 from netsci_nn.files import write_text
-from netsci_nn.topology import BipartiteTopology, load_topology
+from netsci_nn.topology import BipartiteTopology, load_topology, save_topology
 from netsci_nn.training import METRICS
-from netsci_nn.training.config import Experiment, load_experiment, parse_experiment
 
 OWN, SAME_DEGREES, SAME_SIZE = ARMS = "own wiring", "same degrees", "same size"
 CONTRASTS = (
     ("structure beyond degrees", OWN, SAME_DEGREES),
     ("degrees", SAME_DEGREES, SAME_SIZE),
 )
-CONFIDENCE = 0.95
 FILE = "ablation.json"
 WIRING = "wiring"
 
@@ -43,42 +40,6 @@ class Plan(NamedTuple):
     experiment: Experiment
     topologies: tuple[BipartiteTopology, ...]  # the run's final ones
     directory: Path
-
-
-@dataclass(frozen=True)
-class PairedDifference:
-    """A mean difference of a metric, seed by seed.
-
-    Attributes:
-        name: what it is the effect of.
-        first: the method whose metric is taken.
-        second: the method whose metric is subtracted.
-        mean: over the seeds, in the unit of the metric; of the accuracy in shares of the test rows, -1 to 1.
-        sd: standard deviation over the seeds (divisor n - 1); None for one seed.
-        low: lower end of the 95 % interval of Student's t; None for one seed.
-        high: its upper end.
-        is_better_high: whether more of the metric is better.
-    """
-
-    name: str
-    first: str
-    second: str
-    mean: float
-    sd: float | None
-    low: float | None
-    high: float | None
-    is_better_high: bool = True
-
-    @property
-    def sentence(self) -> str:
-        """What the interval says."""
-        if self.low is None or self.high is None:
-            return f"{self.name}: one seed has no interval, so nothing can be said"
-        if self.low > 0:
-            return f"{self.name}: {'helps' if self.is_better_high else 'harms'}, since the interval lies above 0"
-        if self.high < 0:
-            return f"{self.name}: {'harms' if self.is_better_high else 'helps'}, since the interval lies below 0"
-        return f"{self.name}: no effect is shown, since the interval holds 0"
 
 
 @dataclass(frozen=True)
@@ -131,13 +92,13 @@ def plan_ablation(run: Path, directory: Path, *, seeds: int = 5, epochs: int | N
     """
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
         raise ConfigError(f"seeds is {seeds!r}; it must be an integer >= 1")
-    if not (run / "config.toml").is_file():
+    ablated = RunDirectory(run)
+    if not ablated.is_begun:
         raise ConfigError(f"directory {str(run)!r} has no config.toml; it must be a run directory")
-    known = load_experiment(run / "config.toml")
+    known = load_experiment(ablated.config)
     if known.method[0].is_dense:
         raise ConfigError(f"run {str(run)!r} trained the dense method {known.method[0].name!r}; there is no wiring to ablate")
-    check_recorded(run)
-    topologies = tuple(layer.topology for layer in final_layers(run))
+    topologies = tuple(layer.topology for layer in ablated.final_layers())
     _check_topologies(run, topologies, known.model.layer_sizes)
     table = known.model_dump(mode="json", exclude_none=True)
     table |= {"method": _methods(topologies, directory), "seeds": _seeds(seeds, known.seeds[0])}
@@ -171,7 +132,7 @@ def run_ablation(
     for layer, topology in enumerate(plan.topologies):
         path = _wiring(plan.directory, layer)
         if not path.is_file():
-            topology.save(path)
+            save_topology(topology, path)
     yield from run_experiment(plan.experiment, dataset, plan.directory, further, workers=workers, resume=True)
 
 
@@ -184,22 +145,12 @@ def summarise(results: Iterable[RunResult]) -> Ablation | None:
         return None
     metric = complete[0].metric
     scores = {arm: tuple(table[arm, seed] for seed in seeds) for arm in ARMS}
+    is_better_high = METRICS[metric].is_better_high
     differences = [
-        replace(paired_difference(name, a, scores[a], b, scores[b]), is_better_high=METRICS[metric].is_better_high)
-        for name, a, b in CONTRASTS
+        paired_difference(name, first, scores[first], second, scores[second], is_better_high=is_better_high)
+        for name, first, second in CONTRASTS
     ]
     return Ablation(tuple(seeds), metric, scores, tuple(differences))
-
-
-def paired_difference(name: str, first: str, values: Sequence[float], second: str, others: Sequence[float]) -> PairedDifference:
-    """Return the mean of values - others with its 95 % interval, mean -+ t(n - 1) sd / sqrt(n)."""
-    differences = [value - other for value, other in zip(values, others, strict=True)]
-    mean, n = fmean(differences), len(differences)
-    if n == 1:
-        return PairedDifference(name, first, second, mean, None, None, None)
-    sd = stdev(differences)
-    reach = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * sd / math.sqrt(n)
-    return PairedDifference(name, first, second, mean, sd, mean - reach, mean + reach)
 
 
 def save_ablation(ablation: Ablation, plan: Plan, run: Path) -> Path:
@@ -216,7 +167,7 @@ def _methods(topologies: Sequence[BipartiteTopology], directory: Path) -> list[d
     """The three wirings as methods of an experiment file."""
     own, degrees = [], []
     for layer, topology in enumerate(topologies):
-        own.append({"name": "from_graph", "graph": str(_wiring(directory, layer).resolve())})
+        own.append({"name": STORED, "path": str(_wiring(directory, layer).resolve())})
         ends = {"out_degrees": topology.out_degrees.tolist(), "in_degrees": topology.in_degrees.tolist()}
         degrees.append({"name": "configuration_model", **ends})
     size = [topology.density for topology in topologies]
@@ -232,7 +183,7 @@ def _seeds(count: int, taken: int) -> list[int]:
 
 
 def _wiring(directory: Path, layer: int) -> Path:
-    return directory / WIRING / f"layer-{layer}.graphml"
+    return directory / WIRING / f"layer-{layer}.safetensors"
 
 
 def _check_topologies(run: Path, topologies: Sequence[BipartiteTopology], layer_sizes: Sequence[int]) -> None:
@@ -251,6 +202,8 @@ def _check_directory(plan: Plan) -> None:
         return
     if not (directory / WIRING).is_dir():
         raise ConfigError(f"out {str(directory)!r} exists and holds no ablation; results go to a new folder")
+    if any((directory / WIRING).glob("*.graphml")):
+        raise ConfigError(f"out {str(directory)!r} holds an ablation of version 0.1.0; results go to a new folder")
     for layer, topology in enumerate(plan.topologies):
         path = _wiring(directory, layer)
         if path.is_file() and load_topology(path) != topology:

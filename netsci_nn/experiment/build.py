@@ -9,12 +9,13 @@ from torch import nn
 
 from netsci_nn.data import Dataset, input_statistic
 from netsci_nn.errors import ConfigError, DataError
+from netsci_nn.experiment.config import STORED, Experiment, GeneratorConfig, MethodConfig, RewiringConfig
+from netsci_nn.experiment.stored import stored
 from netsci_nn.generators import GENERATORS, Generator, check_parameters
 from netsci_nn.models import SparseMLP, dense_mlp, linear_layers
 from netsci_nn.models.walk import count_edges
 from netsci_nn.rewiring import REWIRERS
 from netsci_nn.training import LOSSES, LearningRateSchedule, Rewire, make_optimizer
-from netsci_nn.training.config import Experiment, GeneratorConfig, MethodConfig, RewiringConfig
 from netsci_nn.training.losses import Loss
 
 
@@ -113,7 +114,7 @@ def _build_rewiring(rule: RewiringConfig) -> Rewire:
 
 def _build_generator(choice: GeneratorConfig, dataset: Dataset) -> Generator:
     """Bind a generator's parameters; those that come from data are computed on the training inputs where not given."""
-    generator, parameters = GENERATORS[choice.name], choice.parameters
+    generator, parameters = stored if choice.name == STORED else GENERATORS[choice.name], choice.parameters
     statistic = parameters.pop("statistic", "mean") if choice.name == "input_weighted" else ""
     check_parameters(f"generator {choice.name!r}", generator, parameters)
     if choice.name == "input_weighted" and "weights" not in parameters:

@@ -4,11 +4,11 @@ import numpy as np
 from torch import nn
 
 from netsci_nn.experiment.build import density_of
+from netsci_nn.experiment.config import Experiment, MethodConfig
 from netsci_nn.generators import trade_edges
 from netsci_nn.models import sparse_layers
 from netsci_nn.models.mlp import seeded_torch
 from netsci_nn.pruning import prune, restrict, round_densities
-from netsci_nn.training.config import Experiment, MethodConfig
 
 
 def prune_round(

@@ -12,11 +12,11 @@ import torch
 
 from netsci_nn.data import Dataset
 from netsci_nn.errors import ConfigError
-from netsci_nn.experiment.directory import CHECKPOINT, check_same_run, clear, is_begun
-from netsci_nn.experiment.result import RunResult, load_result
-from netsci_nn.experiment.run import check_method, run_method
+from netsci_nn.experiment.config import Experiment, MethodConfig
+from netsci_nn.experiment.result import RunResult
+from netsci_nn.experiment.run import check_method, run_checked
+from netsci_nn.experiment.run_directory import RunDirectory
 from netsci_nn.training import Callback
-from netsci_nn.training.config import Experiment, MethodConfig, slug
 
 CallbackFactory = Callable[[str, int], Callback]
 
@@ -71,9 +71,8 @@ def _tasks(experiment: Experiment, directory: Path) -> list[Task]:
     for seed in experiment.seeds:
         for method in sorted(experiment.method, key=lambda method: method.pruning is not None):
             dense = None if method.pruning is None else method.pruning.dense
-            places = [None if name is None else directory / slug(name) / f"seed-{seed}" for name in (method.name, dense)]
-            assert places[0] is not None
-            tasks.append(Task(method, seed, places[0], places[1]))
+            dense_run = None if dense is None else RunDirectory.of(directory, dense, seed).path
+            tasks.append(Task(method, seed, RunDirectory.of(directory, method.name, seed).path, dense_run))
     return tasks
 
 
@@ -91,18 +90,14 @@ def _run_here(
 
 
 def _run(experiment: Experiment, dataset: Dataset, task: Task, callbacks: list[Callback], resume: bool) -> RunResult:
-    """Do a run, or what is left of it."""
-    run = experiment, task.method, task.seed
-    if not (resume and is_begun(task.directory)):
-        return run_method(*run, dataset, task.directory, callbacks, dense_run=task.dense_run)
-    check_same_run(task.directory, *run)
-    known = load_result(task.directory)
+    """Do a run, or what is left of it; of a complete run read the result."""
+    method, seed, directory, dense_run = task
+    run = RunDirectory(directory)
+    known = run.load_result() if resume else None
     if known is not None:
+        run.check_same_run(experiment, method, seed)
         return known
-    go_on = task.method.pruning is not None or (task.directory / CHECKPOINT).is_file()
-    if not go_on:
-        clear(task.directory, header=True)
-    return run_method(*run, dataset, task.directory, callbacks, resume=go_on, dense_run=task.dense_run)
+    return run_checked(experiment, method, seed, dataset, directory, callbacks, resume=resume, dense_run=dense_run)
 
 
 def _run_in_workers(

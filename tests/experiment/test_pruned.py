@@ -11,11 +11,11 @@ import torch
 from toy_experiments import DATA, interrupt_at, run, toy
 
 from netsci_nn import ConfigError
-from netsci_nn.experiment import build_model, load_result, run_experiment, run_method
+from netsci_nn.experiment import RunDirectory, build_model, run_experiment, run_method
+from netsci_nn.experiment.config import parse_experiment
 from netsci_nn.experiment.pruned import prune_round
 from netsci_nn.models import sparse_layers
 from netsci_nn.topology import load_network
-from netsci_nn.training.config import parse_experiment
 
 FC = {"name": "FC", "generator": "dense"}
 
@@ -115,14 +115,14 @@ def test_alone_it_trains_a_dense_network_of_its_own(tmp_path: Path) -> None:
     alone = run_method(shared, shared.method[1], 0, DATA, tmp_path / "alone")
     assert (alone.final, alone.accuracy, alone.multiply_adds) == (together.final, together.accuracy, together.multiply_adds)
     assert all(np.array_equal(a, b) for a, b in zip(weights(alone.directory), weights(together.directory), strict=True))
-    assert load_result(tmp_path / "alone" / "dense") is not None
+    assert RunDirectory(tmp_path / "alone" / "dense").load_result() is not None
 
 
 def test_rounds_shrink_the_network_step_by_step(tmp_path: Path) -> None:
     experiment = toy([method(rounds=3)])
     result = run(tmp_path / "run", experiment)
     places = [tmp_path / "run" / name for name in ("dense", "round-1", "round-2")]
-    rounds = [load_result(place) for place in places[1:]] + [result]
+    rounds = [RunDirectory(place).load_result() for place in places[1:]] + [result]
     for earlier, later in pairwise(rounds):
         for a, b in zip(earlier.final, later.initial, strict=True):
             assert set(b.keys()) < set(a.keys())
@@ -147,7 +147,7 @@ def test_interrupted_in_any_phase_it_goes_on_where_it_stopped(step: int, tmp_pat
     part = run(tmp_path / "part", experiment, callbacks=[stop])
     assert part.interrupted
     assert part.method == "P"
-    assert load_result(tmp_path / "part") is None
+    assert RunDirectory(tmp_path / "part").load_result() is None
     resumed = run(tmp_path / "part", experiment, resume=True)
     assert not resumed.interrupted
     assert (resumed.final, resumed.multiply_adds) == (whole.final, whole.multiply_adds)
@@ -187,9 +187,9 @@ def test_the_config_of_a_run_reads_back(tmp_path: Path) -> None:
     """Also with the dense method it names, so that a run directory is complete by itself."""
     experiment = toy([FC, method(dense="FC", rounds=1)])
     run_method(experiment, experiment.method[1], 0, DATA, tmp_path / "run")
-    from netsci_nn.training.config import load_experiment
+    from netsci_nn.experiment.config import load_experiment
 
     read = load_experiment(tmp_path / "run" / "config.toml")
     assert [m.name for m in read.method] == ["P", "FC"]
     again = run_method(read, read.method[0], 0, DATA, tmp_path / "run", resume=True)
-    assert again.accuracy == load_result(tmp_path / "run").accuracy
+    assert again.accuracy == RunDirectory(tmp_path / "run").load_result().accuracy

@@ -24,7 +24,7 @@ from analysis.tails.fit import PowerLawFit, fit_power_law
 from netsci_nn import ConfigError, generators
 from netsci_nn.data import Dataset, load_dataset
 from netsci_nn.experiment import RunResult, run_experiment
-from netsci_nn.training.config import parse_experiment
+from netsci_nn.experiment.config import parse_experiment
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "figures.py"
 NAMES = [f"figure-{number}" for number in range(2, 8)]

@@ -12,7 +12,7 @@ from scipy import stats
 from netsci_nn import ConfigError
 from netsci_nn.data import load_dataset
 from netsci_nn.experiment import RunResult, run_experiment
-from netsci_nn.training.config import Experiment, parse_experiment
+from netsci_nn.experiment.config import Experiment, parse_experiment
 
 DIGITS = load_dataset("digits")
 METHODS = [

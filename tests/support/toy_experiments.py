@@ -10,8 +10,8 @@ import numpy as np
 
 from netsci_nn.data import Dataset
 from netsci_nn.experiment import RunResult, run_method
+from netsci_nn.experiment.config import Experiment, parse_experiment
 from netsci_nn.training import Event, TrainingState
-from netsci_nn.training.config import Experiment, parse_experiment
 
 SET = {"name": "SET", "rewiring": "set"}
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from netsci_nn import ConfigError
-from netsci_nn.training.config import Experiment, load_experiment, parse_experiment, slug
+from netsci_nn.experiment.config import Experiment, load_experiment, parse_experiment, slug
 
 ROOT = Path(__file__).resolve().parents[2]
 

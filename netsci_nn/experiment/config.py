@@ -20,6 +20,7 @@ from netsci_nn.rewiring import REWIRERS
 from netsci_nn.training import LOSSES, METRICS, OPTIMIZERS, SCHEDULES
 
 DENSE = "dense"  # in place of a generator: ordinary nn.Linear layers
+STORED = "stored"  # in place of a generator: the topology in the file `path`, with which `ablate` retrains a run's wiring
 
 Density = Annotated[float, Field(strict=True, gt=0, le=1)]
 Neurons = Annotated[int, Field(strict=True, ge=1)]
@@ -59,7 +60,10 @@ class GeneratorConfig(_Named):
 
     @model_validator(mode="after")
     def _known(self) -> "GeneratorConfig":
-        if self.name != DENSE:
+        if self.name == STORED:
+            if "path" not in self.parameters:
+                raise ValueError(f"generator {STORED!r} has no path; it must name the file of a topology")
+        elif self.name != DENSE:
             _require(GENERATORS, self.name)
         return self
 
