@@ -3,6 +3,7 @@
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,16 @@ from netsci_nn.errors import CheckpointError
 MAX_LEVELS = 2
 """Training scripts keep the state dict so deep within what they save: under `model`, under `model.state_dict`."""
 MAX_LISTED = 8
+MAX_FILLED_IN = 2**28
+"""A tensor whose shape stands for more numbers than are in the file is filled in up to so many."""
+
+COMPRESSED = {
+    torch.sparse_csr: ("CSR", torch.Tensor.crow_indices, torch.Tensor.col_indices),
+    torch.sparse_bsr: ("BSR", torch.Tensor.crow_indices, torch.Tensor.col_indices),
+    torch.sparse_csc: ("CSC", torch.Tensor.ccol_indices, torch.Tensor.row_indices),
+    torch.sparse_bsc: ("BSC", torch.Tensor.ccol_indices, torch.Tensor.row_indices),
+}
+"""Of every compressed layout its name, where the pointers of its lines are, and where the indices within a line."""
 
 NORMALISED = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1"))
 
@@ -39,10 +50,74 @@ def read_state_dict(path: Path) -> StateDict:
     tensors, notes = _read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_pickled(path)
     if "torch_rng" in tensors and any(name.startswith("model.") for name in tensors):  # a checkpoint of this program
         tensors = {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
-    for name, tensor in tensors.items():
-        if tensor.is_meta:
-            raise CheckpointError(f"file {str(path)!r}: tensor {name!r} is a meta tensor, a shape without numbers")
-    return StateDict(_normalised(_masked(tensors)), notes)
+    try:
+        sound = {name: _sound(name, tensor) for name, tensor in tensors.items()}
+        return StateDict(_normalised(_masked(sound)), notes)
+    except CheckpointError as error:
+        raise CheckpointError(f"file {str(path)!r}: {error}") from error
+
+
+@contextmanager
+def converting(name: str) -> Iterator[None]:
+    """Name the tensor in what torch says of one that it cannot convert: there are kinds that it can do little with."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except (RuntimeError, ValueError, TypeError, IndexError, MemoryError) as error:
+        raise CheckpointError(f"tensor {name!r} cannot be read: {str(error).partition(chr(10))[0]}") from error
+
+
+def _sound(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """Return a tensor that may be converted: torch loads sparse ones unchecked, and follows any index when it converts them."""
+    if tensor.is_meta:
+        raise CheckpointError(f"tensor {name!r} is a meta tensor, a shape without numbers")
+    if tensor.is_nested or tensor.layout not in (torch.strided, torch.sparse_coo, *COMPRESSED):
+        kind = "nested tensor" if tensor.is_nested else f"tensor of layout {tensor.layout}"
+        raise CheckpointError(f"tensor {name!r} is a {kind}; a dense, COO, CSR, CSC, BSR or BSC tensor is needed")
+    tensor = tensor.detach()
+    if tensor.layout == torch.strided:
+        if tensor.numel() > tensor.untyped_storage().nbytes() // tensor.element_size():
+            check_filled_in(name, tensor)
+        return tensor
+    kind = "COO" if tensor.layout == torch.sparse_coo else COMPRESSED[tensor.layout][0]
+    try:
+        return _sound_coo(tensor) if kind == "COO" else _sound_compressed(tensor)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise CheckpointError(f"tensor {name!r} {list(tensor.shape)} is no valid {kind} tensor: {reason}") from error
+
+
+def check_filled_in(name: str, tensor: torch.Tensor) -> None:
+    """Refuse a tensor that would take any amount of memory, since its shape alone says how much."""
+    if tensor.numel() > MAX_FILLED_IN:
+        raise CheckpointError(
+            f"tensor {described(name, tensor)} stands for {tensor.numel():,} numbers, and the file holds fewer; at most "
+            f"{MAX_FILLED_IN:,} can be filled in"
+        )
+
+
+def _sound_coo(tensor: torch.Tensor) -> torch.Tensor:
+    indices, values, is_coalesced = tensor._indices(), tensor._values(), tensor.is_coalesced()
+    sound = torch.sparse_coo_tensor(indices, values, tensor.shape, check_invariants=True)
+    if is_coalesced and sound.coalesce()._nnz() < sound._nnz():
+        raise ValueError("it is marked as coalesced and holds an entry more than once")
+    return sound
+
+
+def _sound_compressed(tensor: torch.Tensor) -> torch.Tensor:
+    _, pointers_of, indices_of = COMPRESSED[tensor.layout]
+    pointers, indices, values = pointers_of(tensor), indices_of(tensor), tensor.values()
+    # First, because torch's own check follows the pointers before it has seen all of them.
+    if pointers.shape[-1] < 1 or (pointers[..., 0] != 0).any() or (pointers.diff() < 0).any():
+        raise ValueError("its pointers must begin with 0 and never decrease")
+    if (pointers[..., -1] != indices.shape[-1]).any():
+        raise ValueError(f"its last pointer must be the number of indices, {indices.shape[-1]}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch says of these layouts that they are new
+        return torch.sparse_compressed_tensor(
+            pointers, indices, values, tensor.shape, layout=tensor.layout, check_invariants=True
+        )
 
 
 def listed(items: Iterable[str]) -> str:
@@ -129,7 +204,8 @@ def _masked(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         base = name.removesuffix("_orig")
         mask = tensors.get(f"{base}_mask")
         if name.endswith("_orig") and mask is not None and mask.shape == tensor.shape:
-            result[base] = tensor * mask
+            with converting(name):
+                result[base] = tensor * mask
         elif not (name.endswith("_mask") and f"{name.removesuffix('_mask')}_orig" in tensors):
             result[name] = tensor
     return result
@@ -145,9 +221,11 @@ def _normalised(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             if not name.endswith(ending) or length is None or direction.dim() < 2:
                 continue
             if length.shape == (direction.shape[0], *[1] * (direction.dim() - 1)):
-                norm = torch.linalg.vector_norm(direction.to(torch.float64), dim=tuple(range(1, direction.dim())), keepdim=True)
-                scale = torch.where(norm > 0, length / norm, 0.0)
-                result = _replaced(result, {prefix + length_ending: None, name: (f"{prefix}weight", direction * scale)})
+                with converting(name):
+                    rest = tuple(range(1, direction.dim()))
+                    norm = torch.linalg.vector_norm(direction.to(torch.float64), dim=rest, keepdim=True)
+                    weight = direction * torch.where(norm > 0, length / norm, 0.0)
+                result = _replaced(result, {prefix + length_ending: None, name: (f"{prefix}weight", weight)})
     return result
 
 

@@ -11,12 +11,13 @@ import numpy.typing as npt
 import torch
 
 from netsci_nn.cli.layer import Layer
-from netsci_nn.cli.state_dicts import described, listed
+from netsci_nn.cli.state_dicts import check_filled_in, converting, described, listed
 from netsci_nn.errors import CheckpointError, ConfigError
 
 Tensors = Mapping[str, torch.Tensor]
 
 PARTS = ("values", "src", "dst")  # of a `SparseLinear`
+MAX_GUESSED = 2**24  # neurons of a layer whose file does not state how many there are
 CONVOLUTIONS = (
     "convolutions are taken as graphs of their channels, grouped ones of those within a group: an edge where any entry of a "
     "kernel is one, its weight the L2 norm of the kernel: "
@@ -112,15 +113,13 @@ def _layers(tensors: Tensors, threshold: float | None) -> Iterator[Found]:
     """Every layer in order."""
     for name, tensor in tensors.items():
         prefix = name.removesuffix("values")
-        try:
+        with converting(name):
             if name.endswith("values") and _is_sparse_layer(prefix, tensors):
                 yield Found(_of_edges(prefix, tensors, threshold), prefix)
             elif _is_matrix(name, tensor):
                 yield _found(_of_matrix(name, tensor, threshold or 0.0), threshold)
             elif _is_kernel(name, tensor):
                 yield _found(_of_kernels(name, tensor, threshold or 0.0), threshold)
-        except RuntimeError as error:  # torch has kinds of tensors that it can do little with
-            raise CheckpointError(f"tensor {name!r} cannot be read: {str(error).partition(chr(10))[0]}") from error
 
 
 def _found(layer: Layer, threshold: float | None) -> Found:
@@ -146,7 +145,7 @@ def _is_of_weights(tensor: torch.Tensor, dim: int) -> bool:
 
 def _is_sparse_layer(prefix: str, tensors: Tensors) -> bool:
     parts = [tensors.get(prefix + part) for part in PARTS]
-    if any(part is None or part.dim() != 1 for part in parts):
+    if any(part is None or part.dim() != 1 or part.layout != torch.strided for part in parts):
         return False
     values, src, dst = (part for part in parts if part is not None)
     is_whole = not (src.is_floating_point() or dst.is_floating_point() or src.is_complex() or dst.is_complex())
@@ -162,7 +161,10 @@ def _of_matrix(name: str, tensor: torch.Tensor, threshold: float) -> Layer:
     n_out, n_in = tensor.shape
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch says of some of its formats that they are new
-        wide = tensor.detach().to(tensor.dtype if tensor.dtype == torch.float64 else torch.float32)
+        if tensor.layout == torch.sparse_coo and tensor.dense_dim():  # its values are rows
+            check_filled_in(name, tensor)
+            tensor = tensor.to_dense()
+        wide = tensor.to(tensor.dtype if tensor.dtype == torch.float64 else torch.float32)
         entries = wide.to_sparse_coo().coalesce()
     dst, src = entries.indices().numpy()
     return _selected(Layer(name, n_in, n_out, src, dst, _numbers(name, entries.values())), tensor.dtype, threshold)
@@ -170,6 +172,8 @@ def _of_matrix(name: str, tensor: torch.Tensor, threshold: float) -> Layer:
 
 def _of_kernels(name: str, tensor: torch.Tensor, threshold: float) -> Layer:
     n_out, n_in = tensor.shape[:2]
+    if tensor.layout != torch.strided:
+        check_filled_in(name, tensor)
     kernels = _numbers(name, tensor.to_dense()).reshape(n_out, n_in, -1)
     dst, src = np.nonzero((np.abs(kernels) > _rounded(threshold, tensor.dtype)).any(axis=2))
     return Layer(name, n_in, n_out, src, dst, np.linalg.norm(kernels[dst, src], axis=1))
@@ -181,6 +185,11 @@ def _of_edges(prefix: str, tensors: Tensors, threshold: float | None) -> Layer:
     if len(src) and min(src.min(), dst.min()) < 0:
         raise CheckpointError(f"sparse layer {name!r} has an edge with a negative end; sources and targets count from 0")
     n_in, n_out = (int(ends.max()) + 1 if len(ends) else 1 for ends in (src, dst))
+    if max(n_in, n_out) > MAX_GUESSED:
+        raise CheckpointError(
+            f"sparse layer {name!r} has an edge with the end {max(n_in, n_out) - 1}; without sizes in the file it must be "
+            f"below {MAX_GUESSED:,}"
+        )
     values = tensors[f"{prefix}values"]
     layer = Layer(name, n_in, n_out, src, dst, _numbers(name, values))
     return layer if threshold is None else _selected(layer, values.dtype, threshold)
@@ -219,7 +228,12 @@ def _with_sizes(found: list[Found], tensors: Tensors, notes: list[str]) -> list[
             notes.append(
                 f"{layer.name}: the number of sources is not in the file; {n_in}, up to the last with an edge, are taken"
             )
-        if bias is not None and bias.dim() == 1 and len(bias) >= n_out:
+        if bias is not None and bias.dim() == 1:
+            if len(bias) < n_out:
+                raise CheckpointError(
+                    f"sparse layer {layer.name!r} has an edge to target {n_out - 1}; its bias has {len(bias)} numbers, "
+                    "one per target"
+                )
             n_out = len(bias)
         else:
             n_out = n_out if following is None else max(n_out, following.layer.n_in)
