@@ -16,11 +16,13 @@ from netsci_nn.cli.layer import Layer
 from netsci_nn.cli.state_dicts import StateDict, read_state_dict
 from netsci_nn.cli.tensors import layers_of
 from netsci_nn.errors import CheckpointError, ConfigError, TopologyError
+from netsci_nn.experiment.directory import CHECKPOINT, is_begun
 from netsci_nn.experiment.recorded import final_layers, initial_topologies
 from netsci_nn.io import DAMAGE, load_network, load_weighted
 
 EDGE_LISTS = (".csv", ".tsv", ".txt", ".edges", ".edgelist")
 STATE_DICTS = (".pt", ".pth", ".ckpt", ".bin")
+NOT_JOINED = "the file does not say how its layers are joined; each is reported by itself"
 ENDINGS = (".safetensors", ".npz", ".graphml", *EDGE_LISTS, *STATE_DICTS)
 
 
@@ -98,11 +100,21 @@ def _of_safetensors(path: Path, threshold: float | None) -> Intake:
 
 
 def _of_state_dict(path: Path, state: StateDict, threshold: float | None) -> Intake:
+    """The layers of a state dict: one network if it is the checkpoint of a run, otherwise each by itself."""
     try:
-        chains, notes = layers_of(state.tensors, threshold)
+        layers, notes = layers_of(state.tensors, threshold)
     except CheckpointError as error:
         raise CheckpointError(f"file {str(path)!r}: {error}") from error
-    return Intake([Network(", ".join(layer.name for layer in chain), chain) for chain in chains], [*state.notes, *notes])
+    notes = [*state.notes, *notes]
+    if len(layers) == 1 or _is_checkpoint_of_run(path):
+        return Intake([Network(", ".join(layer.name for layer in layers), layers)], notes)
+    return Intake([Network(layer.name, [layer]) for layer in layers], [NOT_JOINED, *notes])
+
+
+def _is_checkpoint_of_run(path: Path) -> bool:
+    """Whether a file is where a run of this program keeps its checkpoint; the networks of runs are chains."""
+    directory = path.absolute().parent.parent
+    return path.absolute() == directory / CHECKPOINT and is_begun(directory)
 
 
 def _of_npz(path: Path) -> Intake:

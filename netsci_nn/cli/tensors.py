@@ -40,19 +40,14 @@ class Found(NamedTuple):
     is_complete: bool = False
 
 
-class Chains(NamedTuple):
-    """The layers of a state dict, those that follow each other together, and what a reader has to know of them."""
-
-    chains: list[list[Layer]]
-    notes: list[str]
-
-
-def layers_of(tensors: Tensors, threshold: float | None) -> Chains:
+def layers_of(tensors: Tensors, threshold: float | None) -> tuple[list[Layer], list[str]]:
     """Turn a state dict into layers: every matrix `[n_out, n_in]` in order, every convolution, and every `SparseLinear`.
 
     An edge is a weight other than 0, or one with |w| > threshold; of a `SparseLinear`, every stored edge without a threshold.
-    Without a threshold a layer that has no zero is complete, as long as others have a pattern. Consecutive layers form a
-    chain as long as one has as many sources as the one before has targets.
+    Without a threshold a layer that has no zero is complete, as long as others have a pattern.
+
+    Returns:
+        The layers, and what a reader has to know of how they were read.
 
     Raises:
         ConfigError: when no layer has a zero and there is no threshold, or the threshold is not a number >= 0.
@@ -65,16 +60,7 @@ def layers_of(tensors: Tensors, threshold: float | None) -> Chains:
         content = listed(described(name, tensor) for name, tensor in tensors.items()) or "nothing"
         raise CheckpointError(f"the state dict has no matrix [n_out, n_in] of floating numbers; it holds {content}")
     notes = [_rule(threshold), *_complete(found, tensors), *_of_kinds(tensors)]
-    layers = _with_sizes(found, tensors, notes)
-    chains: list[list[Layer]] = []
-    for layer in layers:
-        if chains and chains[-1][-1].n_out == layer.n_in:
-            chains[-1].append(layer)
-        else:
-            chains.append([layer])
-    if len(chains) > 1:
-        notes.append("layers whose sizes do not follow each other are networks of their own")
-    return Chains(chains, notes)
+    return _with_sizes(found, tensors, notes), notes
 
 
 def _rule(threshold: float | None) -> str:

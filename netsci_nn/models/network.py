@@ -1,19 +1,42 @@
-"""The graph of a whole network: all layers, joined at the neurons they share."""
+"""The graph of a whole network: its linear layers, joined at the neurons that they share."""
 
 from __future__ import annotations
 
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from torch import nn
 
 from netsci_nn import bridge
 from netsci_nn.errors import TopologyError
 from netsci_nn.layers import SparseLinear
+from netsci_nn.models.mlp import SparseMLP
 
 if TYPE_CHECKING:
     import igraph
+
+LINEAR = (SparseLinear, nn.Linear)
+
+ELEMENTWISE = (
+    *(nn.Identity, nn.Flatten, nn.Dropout, nn.AlphaDropout, nn.FeatureAlphaDropout),
+    *(nn.BatchNorm1d, nn.SyncBatchNorm, nn.InstanceNorm1d, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm),
+    *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish),
+    *(nn.Sigmoid, nn.LogSigmoid, nn.Hardsigmoid, nn.Tanh, nn.Hardtanh, nn.Tanhshrink, nn.Hardswish, nn.Softplus, nn.Softsign),
+    *(nn.Hardshrink, nn.Softshrink, nn.Threshold, nn.Softmax, nn.Softmin, nn.LogSoftmax),
+)
+"""Modules after which feature k is still neuron k."""
+
+MAX_LISTED = 8
+
+Pair = tuple[str, str]
+Edges = Mapping[str, bridge.WeightedTopology]
 
 
 def sparse_layers(model: nn.Module) -> list[SparseLinear]:
@@ -21,37 +44,148 @@ def sparse_layers(model: nn.Module) -> list[SparseLinear]:
     return [module for module in model.modules() if isinstance(module, SparseLinear)]
 
 
-def network_graph(model: nn.Module) -> igraph.Graph:
-    """Return all linear layers of a stack in one undirected igraph graph.
+def network_graph(model: nn.Module, *, wiring: Iterable[Pair] | None = None) -> igraph.Graph:
+    """Return all linear layers of a model in one undirected igraph graph.
 
-    Vertices carry `layer` (0 for the input neurons, then 1, 2, ...), edges carry `layer` (edges of layer l join vertex
-    layers l and l + 1) and `weight`. Edges come layer by layer: edge k of layer l has the id k plus the number of edges
-    before it. A dense `nn.Linear` counts as a complete bipartite graph.
+    Vertices carry `layer`, the number of the group of neurons that they belong to, counted from the inputs on. Edges carry
+    `layer`, the number of their layer, counted in the order of the groups that the layers start from, and `weight`. Edges
+    come layer by layer: edge k of layer l has the id k plus the number of edges before it. In a chain of layers the edges of
+    layer l join the groups l and l + 1. A dense `nn.Linear` counts as a complete bipartite graph.
 
     Args:
-        model: a module whose linear layers follow each other in the order in which they are registered, each taking the
-            output of the one before (`SparseMLP`, `nn.Sequential`).
+        model: without `wiring` a plain stack: a linear layer, a `SparseMLP`, or an `nn.Sequential` of linear layers,
+            activations, dropout, `nn.Flatten`, normalisations and plain stacks, in which no layer occurs twice.
+        wiring: for all other models, pairs (a, b) of names from `model.named_modules()`: the targets of layer a are the
+            sources of layer b. Pairs may share a layer, as where outputs are added up: after ("a", "c") and ("b", "c") the
+            targets of a, the targets of b and the sources of c are one group. [] states that no two layers are joined. A
+            skip connection from the sources of a layer to what it leads to would make a cycle; leave it out.
+
+    Returns:
+        The graph. `analysis` takes it if the layers form one chain, and refuses edges that skip a group.
 
     Raises:
-        TopologyError: when there is no linear layer or two layers that follow each other do not fit.
+        TopologyError: when there is no linear layer; when the model is no plain stack and there is no `wiring`; when a pair
+            occurs twice or names no linear layer; when layers that are joined differ in size; when there is a cycle.
+
+    Example:
+        >>> import netsci_nn as ns
+        >>> from torch import nn
+        >>> graph = ns.network_graph(nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1)))
+        >>> graph.vs["layer"], graph.es["layer"]
+        ([0, 0, 0, 1, 1, 2], [0, 0, 0, 0, 0, 0, 1, 1])
     """
-    layers = [_edges(module) for module in model.modules() if isinstance(module, (SparseLinear, nn.Linear))]
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, LINEAR)}
     if not layers:
         raise TopologyError(f"model is a {type(model).__name__} without linear layers; it must have at least one")
-    topologies = [layer.topology for layer in layers]
-    for position, (first, second) in enumerate(pairwise(topologies)):
-        if first.n_out != second.n_in:
+    edges = {name: _edges(layer) for name, layer in layers.items()}
+    pairs = _of_stack(model, edges) if wiring is None else _stated(wiring, edges)
+    for a, b in pairs:
+        n_out, n_in = edges[a].topology.n_out, edges[b].topology.n_in
+        if n_out != n_in:
             raise TopologyError(
-                f"layer {position} has n_out = {first.n_out} and layer {position + 1} has n_in = {second.n_in}; "
-                "layers that follow each other must share a group of neurons"
+                f"layer {a} has n_out = {n_out} and layer {b} has n_in = {n_in}; layers that follow each other must share a "
+                "group of neurons"
             )
-    sizes = [topologies[0].n_in, *(topology.n_out for topology in topologies)]
-    return bridge.stack_to_igraph(topologies, np.concatenate([layer.weights for layer in layers]), sizes)
+    groups = _groups(list(edges), pairs)
+    order = sorted(groups, key=groups.__getitem__)
+    topologies = [edges[name].topology for name in order]
+    sizes = {groups[name][0]: topology.n_in for name, topology in zip(order, topologies, strict=True)}
+    sizes |= {groups[name][1]: topology.n_out for name, topology in zip(order, topologies, strict=True)}
+    weights = np.concatenate([edges[name].weights for name in order])
+    return bridge.stack_to_igraph(
+        topologies, weights, [sizes[group] for group in range(len(sizes))], [groups[n] for n in order]
+    )
 
 
-def _edges(module: nn.Module) -> bridge.WeightedTopology:
-    if isinstance(module, SparseLinear):
-        return bridge.WeightedTopology(module.topology, module.values.detach().cpu().numpy())
-    assert isinstance(module, nn.Linear)
-    full = bridge.from_mask(np.ones((module.out_features, module.in_features), dtype=np.bool_))
-    return bridge.WeightedTopology(full, module.weight.detach().cpu().numpy().reshape(-1))
+def _edges(layer: nn.Module) -> bridge.WeightedTopology:
+    if isinstance(layer, SparseLinear):
+        return bridge.WeightedTopology(layer.topology, layer.values.detach().cpu().numpy())
+    assert isinstance(layer, nn.Linear)
+    full = bridge.from_mask(np.ones((layer.out_features, layer.in_features), dtype=np.bool_))
+    return bridge.WeightedTopology(full, layer.weight.detach().cpu().numpy().reshape(-1))
+
+
+def _of_stack(model: nn.Module, edges: Edges) -> list[Pair]:
+    """The wiring of a plain stack; any other module may join its layers in whatever way."""
+    names = {module: name for name, module in model.named_modules()}
+    stack: list[str] = []
+    pending = [model]
+    while pending:
+        module = pending.pop()
+        if _runs_as(module, LINEAR):
+            stack.append(names[module])
+        elif _runs_as(module, (nn.Sequential, SparseMLP)):
+            pending += reversed(list(module.layers if isinstance(module, SparseMLP) else module))  # type: ignore[call-overload]
+        elif not _runs_as(module, ELEMENTWISE):
+            place = f" ({names[module]} is a {type(module).__name__})" if names[module] else ""
+            raise _not_known(model, edges, place)
+    uses = Counter(stack)
+    odd = next((name for name in edges if uses[name] != 1), None)
+    if odd is not None:
+        raise _not_known(model, edges, f" ({odd} is used {uses[odd]} times)")
+    return list(pairwise(stack))
+
+
+def _runs_as(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> bool:
+    """Whether a module is one of these kinds and computes as that kind does."""
+    is_as_made = "forward" not in vars(module)
+    return is_as_made and any(isinstance(module, kind) and type(module).forward is kind.forward for kind in kinds)
+
+
+def _not_known(model: nn.Module, edges: Edges, reason: str) -> TopologyError:
+    return TopologyError(
+        f"model is a {type(model).__name__} and no plain stack{reason}, so how its layers are joined is not known; pass "
+        "wiring=[(a, b), ...], pairs of names where the targets of layer a are the sources of layer b; the linear layers are "
+        f"{_listed(edges)}"
+    )
+
+
+def _listed(edges: Edges) -> str:
+    shapes = [f"{name or 'the model'} ({t.n_in} -> {t.n_out})" for name, (t, _) in edges.items()]
+    return ", ".join(shapes[:MAX_LISTED]) + (f" and {len(shapes) - MAX_LISTED} more" if len(shapes) > MAX_LISTED else "")
+
+
+def _stated(wiring: Iterable[Pair], edges: Edges) -> list[Pair]:
+    """The pairs of a user, each once and of layers that there are."""
+    if isinstance(wiring, str) or not isinstance(wiring, Iterable):
+        raise TopologyError(f"wiring is {wiring!r}; it must be pairs (a, b) of layer names, or [] where no layers are joined")
+    pairs: list[Pair] = []
+    for pair in wiring:
+        if not (isinstance(pair, tuple | list) and len(pair) == 2 and all(isinstance(name, str) for name in pair)):
+            raise TopologyError(f"wiring holds {pair!r}; it must hold pairs (a, b) of layer names")
+        a, b = pair
+        for name in (a, b):
+            if name not in edges:
+                raise TopologyError(f"wiring names {name!r}; the linear layers of the model are {_listed(edges)}")
+        if (a, b) in pairs:
+            raise TopologyError(f"wiring holds ({a!r}, {b!r}) more than once; every pair must be there once")
+        pairs.append((a, b))
+    return pairs
+
+
+def _groups(names: list[str], pairs: list[Pair]) -> dict[str, tuple[int, int]]:
+    """The groups of sources and of targets of every layer, numbered so that sources come before targets."""
+    place = {name: 2 * number for number, name in enumerate(names)}  # of the sources, and that of the targets is the next
+    ends = [[place[a] + 1 for a, _ in pairs], [place[b] for _, b in pairs]]
+    joined = coo_array((np.ones(len(pairs)), (np.array(ends[0], int), np.array(ends[1], int))), shape=(2 * len(names),) * 2)
+    sources, targets = connected_components(joined, directed=False)[1].reshape(-1, 2).T.tolist()
+    order: TopologicalSorter[int] = TopologicalSorter()
+    for source, target in zip(sources, targets, strict=True):
+        order.add(target, source)
+    try:
+        order.prepare()
+    except CycleError as error:
+        cycle = set(pairwise(error.args[1]))
+        around = [name for name, *ends in zip(names, sources, targets, strict=True) if tuple(ends) in cycle]
+        raise TopologyError(
+            f"wiring makes a cycle through {' and '.join(map(repr, around))}; the targets of a layer must not be among the "
+            "sources that it is computed from"
+        ) from error
+    ready: list[int] = []
+    numbers: dict[int, int] = {}
+    while order.is_active():
+        for group in order.get_ready():
+            heapq.heappush(ready, group)
+        numbers[heapq.heappop(ready)] = len(numbers)
+        order.done(next(reversed(numbers)))
+    return {name: (numbers[a], numbers[b]) for name, a, b in zip(names, sources, targets, strict=True)}

@@ -19,16 +19,18 @@ from netsci_nn.cli.intake import take_in
 
 TOPOLOGY = BipartiteTopology.from_edges([(0, 0), (1, 0), (2, 1)], 3, 2)
 RULE = "edges are the weights other than 0"
+APART = "the file does not say how its layers are joined; each is reported by itself"
 SPARSE = {"fc1.weight": torch.eye(5, 8), "fc2.weight": torch.eye(3, 5)}
 
 
-def layers(path: Path, threshold: float | None = None) -> list[list[analysis.BipartiteGraph]]:
-    """What is taken in: a list of layers a network."""
-    return [list(analysis.as_layered(network.graph).layers) for network in take_in(path, threshold).networks]
+def layers(path: Path, threshold: float | None = None) -> list[analysis.BipartiteGraph]:
+    """The layers that are taken in, each by itself."""
+    networks = [analysis.as_layered(network.graph).layers for network in take_in(path, threshold).networks]
+    return [layer for (layer,) in networks]
 
 
 def only_layer(path: Path, threshold: float | None = None) -> analysis.BipartiteGraph:
-    ((layer,),) = layers(path, threshold)
+    (layer,) = layers(path, threshold)
     return layer
 
 
@@ -64,13 +66,12 @@ def sparse_linears() -> nn.Sequential:
 def test_state_dict_of_linear_layers(ending: str, tmp_path: Path) -> None:
     model, path = sparse_linears(), tmp_path / f"m.{ending}"
     save_file(model.state_dict(), path) if ending == "safetensors" else torch.save(model.state_dict(), path)
-    (chain,) = layers(path)
-    for layer, module in zip(chain, (model[0], model[2]), strict=True):
+    for layer, module in zip(layers(path), (model[0], model[2]), strict=True):
         np.testing.assert_array_equal(matrix(layer), module.weight.detach().numpy())
         assert layer.n_edges == module.weight.count_nonzero()
     intake = take_in(path)
-    assert intake.notes == [RULE]
-    assert intake.networks[0].name == "0.weight, 2.weight"
+    assert intake.notes == [APART, RULE]
+    assert [network.name for network in intake.networks] == ["0.weight", "2.weight"]
 
 
 @pytest.mark.parametrize(
@@ -83,14 +84,14 @@ def test_state_dict_of_linear_layers(ending: str, tmp_path: Path) -> None:
 )
 def test_state_dicts_within_others(wrapped: Any, tmp_path: Path) -> None:
     path = saved(wrapped(SPARSE), tmp_path / "m.pt")
-    assert [[layer.n_edges for layer in chain] for chain in layers(path)] == [[5, 3]]
-    assert take_in(path).notes == [RULE]
+    assert [layer.n_edges for layer in layers(path)] == [5, 3]
+    assert take_in(path).notes == [APART, RULE]
 
 
 def test_of_several_dicts_the_largest_is_taken_and_named(tmp_path: Path) -> None:
     path = saved({"scale": torch.ones(3), "ema": {"fc.weight": torch.eye(2)}, "model": {"net": SPARSE}}, tmp_path / "m.pt")
-    assert [network.name for network in take_in(path).networks] == ["fc1.weight, fc2.weight"]
-    assert take_in(path).notes[0] == (
+    assert [network.name for network in take_in(path).networks] == ["fc1.weight", "fc2.weight"]
+    assert take_in(path).notes[1] == (
         "of the dicts of tensors in the file the largest was taken, 'model.net', and left out: the outermost (1 tensors), "
         "'ema' (1 tensors)"
     )
@@ -105,7 +106,7 @@ def test_threshold(tmp_path: Path) -> None:
     assert take_in(path, 0.2).notes == ["edges are the weights with |w| > 0.2"]
 
 
-def test_chains_and_what_is_left_out(tmp_path: Path) -> None:
+def test_layers_one_by_one_and_what_is_left_out(tmp_path: Path) -> None:
     state = {
         "conv1.bias": torch.ones(4),
         "ids": torch.zeros(2, 2, dtype=torch.int64),
@@ -116,27 +117,27 @@ def test_chains_and_what_is_left_out(tmp_path: Path) -> None:
         "other.weight": torch.eye(7, 9),
     }
     intake = take_in(saved({"state_dict": state, "epoch": 3}, tmp_path / "m.pt"))
-    assert [network.name for network in intake.networks] == ["fc1.weight, fc2.weight", "other.weight"]
+    assert [network.name for network in intake.networks] == ["fc1.weight", "fc2.weight", "other.weight"]
     assert intake.notes == [
+        APART,
         RULE,
         "left out by their names, as rows of an embedding are no neurons: tokens.Embedding.weight [9, 8]",
         "left out, since they are no matrices of weights: ids [2, 2], positions [1, 9, 8], mask [1, 1, 9, 9]",
-        "layers whose sizes do not follow each other are networks of their own",
     ]
 
 
 def test_long_lists_are_cut(tmp_path: Path) -> None:
     state = {f"table{k}": torch.ones(1, 2, 3) for k in range(30)}
-    note = take_in(saved({**state, **SPARSE}, tmp_path / "m.pt")).notes[1]
+    note = take_in(saved({**state, **SPARSE}, tmp_path / "m.pt")).notes[2]
     assert note.endswith("table7 [1, 2, 3] and 22 more")
 
 
 def test_a_dense_layer_among_sparse_ones_is_complete(tmp_path: Path) -> None:
     path = saved({**SPARSE, "head.weight": torch.ones(4, 3)}, tmp_path / "m.pt")
-    assert [layer.n_edges for layer in layers(path)[0]] == [5, 3, 12]
+    assert [layer.n_edges for layer in layers(path)] == [5, 3, 12]
     note = "dense layers among sparse ones, which have no zero, are taken as complete: head.weight [4, 3]"
-    assert take_in(path).notes == [RULE, note]
-    assert len(take_in(path, 0.5).notes) == 1
+    assert take_in(path).notes == [APART, RULE, note]
+    assert len(take_in(path, 0.5).notes) == 2
 
 
 def test_convolutions_are_graphs_of_channels(tmp_path: Path) -> None:
@@ -146,12 +147,12 @@ def test_convolutions_are_graphs_of_channels(tmp_path: Path) -> None:
     first[0, 0, 1:] = 0
     second[0] = 0
     path = saved({"conv1.weight": first, "conv2.weight": second, "fc.weight": torch.eye(5, 2)}, tmp_path / "m.pt")
-    (chain,) = layers(path)
+    chain = layers(path)
     assert [(layer.n_in, layer.n_out, layer.n_edges) for layer in chain] == [(3, 4, 11), (4, 2, 4), (2, 5, 2)]
     np.testing.assert_allclose(matrix(chain[0]), first.flatten(2).norm(dim=2).numpy(), rtol=1e-6)
-    assert "weight the L2 norm of the kernel: conv1.weight [4, 3, 3, 3], conv2.weight [2, 4, 1, 1]" in take_in(path).notes[1]
+    assert "weight the L2 norm of the kernel: conv1.weight [4, 3, 3, 3], conv2.weight [2, 4, 1, 1]" in take_in(path).notes[2]
     largest = first.abs().amax(dim=(2, 3)) > 1
-    assert layers(path, 1.0)[0][0].n_edges == largest.sum()
+    assert layers(path, 1.0)[0].n_edges == largest.sum()
 
 
 def test_pruned_and_half_precision_tensors(tmp_path: Path) -> None:
@@ -167,7 +168,7 @@ def test_normalised_weights_are_put_together(tmp_path: Path) -> None:
         for module in model:
             module.parametrizations.weight.original1[:, ::2] = 0
             module.parametrizations.weight.original0.mul_(3)
-    (chain,) = layers(saved(model.state_dict(), tmp_path / "new.pt"))
+    chain = layers(saved(model.state_dict(), tmp_path / "new.pt"))
     np.testing.assert_allclose(matrix(chain[0]), model[0].weight.detach().numpy(), rtol=1e-6)
     np.testing.assert_allclose(matrix(chain[1]), model[1].weight.detach().flatten(2).norm(dim=2).numpy(), rtol=1e-6)
     old = {"fc.weight_g": torch.tensor([[2.0], [0.0]]), "fc.weight_v": torch.tensor([[3.0, 0.0, 4.0], [0.0, 0.0, 0.0]])}
@@ -192,13 +193,12 @@ def test_sparse_tensors_without_a_warning(layout: torch.layout, run: Cli, tmp_pa
 def test_state_dict_of_sparse_layers(ending: str, bias: bool, tmp_path: Path) -> None:
     model, path = SparseMLP([8, 30, 4], density=0.4, bias=bias, rng=1), tmp_path / f"m.{ending}"
     save_file(model.state_dict(), path) if ending == "safetensors" else torch.save(model.state_dict(), path)
-    (chain,) = layers(path)
-    for layer, module in zip(chain, model.layers, strict=True):
+    for layer, module in zip(layers(path), model.layers, strict=True):
         expected = [module.n_in, module.n_out, module.topology.src, module.topology.dst, module.values.detach().numpy()]
         assert layer == analysis.BipartiteGraph(*expected)
     notes = take_in(path).notes
-    assert notes[1] == "layers.0: the number of sources is not in the file; 8, up to the last with an edge, are taken"
-    assert len(notes) == (2 if bias else 4)
+    assert notes[2] == "layers.0: the number of sources is not in the file; 8, up to the last with an edge, are taken"
+    assert len(notes) == (3 if bias else 5)
 
 
 def test_a_single_sparse_layer_and_a_dense_head(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_single_sparse_layer_and_a_dense_head(tmp_path: Path) -> None:
     assert only_layer(path) == analysis.BipartiteGraph(3, 2, TOPOLOGY.src, TOPOLOGY.dst, weights)
     head = saved(nn.Sequential(layer, nn.Linear(2, 4)).state_dict(), tmp_path / "head.pt")
     for threshold in (None, 0.0):
-        assert [layer.n_edges for layer in layers(head, threshold)[0]] == [3, 8]
+        assert [layer.n_edges for layer in layers(head, threshold)] == [3, 8]
 
 
 class Malicious:
