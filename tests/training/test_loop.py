@@ -118,6 +118,7 @@ def test_ctrl_c_ends_cleanly(when: Event) -> None:
     assert signal.getsignal(signal.SIGINT) is handler
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_second_ctrl_c_interrupts_at_once_and_the_handler_is_put_back() -> None:
     handler = signal.getsignal(signal.SIGINT)
 
