@@ -16,9 +16,9 @@ from rich.console import Console
 
 import analysis
 from netsci_nn import BipartiteTopology, SparseMLP, generators, network_graph
-from netsci_nn.cli.intake import take_in
 from netsci_nn.cli.output import version
 from netsci_nn.data import DATASETS, IMAGE_SHAPES, image_shape_of
+from netsci_nn.intake import take_in
 from netsci_nn.io import save_network
 
 EDGES = [(0, 0), (1, 0), (2, 1)]
@@ -221,3 +221,11 @@ def test_a_terminal_is_told_that_pictures_are_drawn(run: Cli, tmp_path: Path, mo
     monkeypatch.setattr("netsci_nn.cli.analyze.STDERR", Console(file=terminal, force_terminal=True))
     assert run("analyze", "t.npz", "--nulls", 1, "--html", "r.html").code == 0
     assert "drawing pictures" in terminal.getvalue()
+
+
+def test_notes_are_printed_as_they_are(run: Cli, tmp_path: Path) -> None:
+    """A name of a tensor may look like markup, and a shape does."""
+    torch.save({"fc.weight": torch.eye(5, 8), "[/red]table": torch.ones(1, 2, 3)}, tmp_path / "m.pt")
+    outcome = run("analyze", "m.pt", "--nulls", 0)
+    assert outcome.code == 0, outcome.err
+    assert "[/red]table [1, 2, 3]" in outcome.out

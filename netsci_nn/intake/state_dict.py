@@ -1,17 +1,19 @@
-"""The tensors of a state dict of any torch model, wherever in a file it lies; nothing in a file can run code."""
+"""State dicts of any torch model: their tensors, checked, wherever in a file they are; nothing in a file can run code."""
 
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from netsci_nn.errors import CheckpointError
+
+Combination = Callable[[torch.Tensor, torch.Tensor], torch.Tensor | None]
 
 MAX_LEVELS = 2
 """Training scripts keep the state dict so deep within what they save: under `model`, under `model.state_dict`."""
@@ -27,21 +29,15 @@ COMPRESSED = {
 }
 """Of every compressed layout its name, where the pointers of its lines are, and where the indices within a line."""
 
-NORMALISED = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1"))
 
-
-class StateDict(NamedTuple):
-    """Tensors by name, in the order of the layers, and what a reader has to know of where they lay."""
-
-    tensors: dict[str, torch.Tensor]
-    notes: list[str]
-
-
-def read_state_dict(path: Path) -> StateDict:
-    """Read the tensors of a safetensors file or of one that torch has saved, those of the model where it holds others too.
+def read_state_dict(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
+    """Read the tensors of a safetensors file or of one that torch has saved, those of the model if it holds others too.
 
     Of several dicts of tensors the one with most numbers is taken. Pruned and normalised weights, which torch keeps in two
-    tensors, are put together.
+    tensors, are put together. Sparse tensors are checked: torch loads them unchecked, and follows any index in them.
+
+    Returns:
+        The tensors by name, in the order of the layers, and sentences that say how they were found.
 
     Raises:
         CheckpointError: when the file is damaged, or holds anything but tensors and plain values: such a file could run code
@@ -51,10 +47,12 @@ def read_state_dict(path: Path) -> StateDict:
     if "torch_rng" in tensors and any(name.startswith("model.") for name in tensors):  # a checkpoint of this program
         tensors = {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
     try:
-        sound = {name: _sound(name, tensor) for name, tensor in tensors.items()}
-        return StateDict(_normalised(_masked(sound)), notes)
+        tensors = {name: _sound(name, tensor) for name, tensor in tensors.items()}
+        for pair in PAIRS:
+            tensors = _put_together(tensors, *pair)
     except CheckpointError as error:
         raise CheckpointError(f"file {str(path)!r}: {error}") from error
+    return tensors, notes
 
 
 @contextmanager
@@ -132,16 +130,16 @@ def described(name: str, tensor: torch.Tensor) -> str:
     return f"{name} {list(tensor.shape)}"
 
 
-def _read_safetensors(path: Path) -> StateDict:
+def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"file {str(path)!r} cannot be read as safetensors: {error}") from error
     # The file does not keep the order of the layers; numbers in their names do.
-    return StateDict({name: tensors[name] for name in sorted(tensors, key=_natural)}, [])
+    return {name: tensors[name] for name in sorted(tensors, key=_natural)}, []
 
 
-def _read_pickled(path: Path) -> StateDict:
+def _read_pickled(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of formats that torch does not like, and reads
@@ -158,7 +156,12 @@ def _read_pickled(path: Path) -> StateDict:
             f"or a dict that holds one at most {MAX_LEVELS} levels down"
         )
     chosen = max(found, key=lambda place: sum(tensor.numel() for tensor in found[place].values()))
-    return StateDict(found[chosen], _note(chosen, found))
+    if len(found) == 1:
+        return found[chosen], []
+    names = {place: repr(place) if place else "the outermost" for place in found}
+    others = listed(f"{names[place]} ({len(tensors)} tensors)" for place, tensors in found.items() if place != chosen)
+    note = f"of the dicts of tensors in the file the largest was taken, {names[chosen]}, and left out: {others}"
+    return found[chosen], [note]
 
 
 def _dicts_of_tensors(value: Any, place: str = "", level: int = 0) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
@@ -171,14 +174,6 @@ def _dicts_of_tensors(value: Any, place: str = "", level: int = 0) -> Iterator[t
     if level < MAX_LEVELS:
         for name, inner in value.items():
             yield from _dicts_of_tensors(inner, f"{place}.{name}" if place else str(name), level + 1)
-
-
-def _note(chosen: str, found: Mapping[str, Mapping[str, torch.Tensor]]) -> list[str]:
-    if len(found) == 1:
-        return []
-    names = {place: repr(place) if place else "the outermost" for place in found}
-    others = listed(f"{names[place]} ({len(tensors)} tensors)" for place, tensors in found.items() if place != chosen)
-    return [f"of the dicts of tensors in the file the largest was taken, {names[chosen]}, and left out: {others}"]
 
 
 def _kind(value: Any) -> str:
@@ -197,41 +192,40 @@ def _natural(name: str) -> list[tuple[bool, int, str]]:
     return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
-def _masked(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Put weight_orig * weight_mask of `torch.nn.utils.prune` in the place of the two."""
-    result = {}
-    for name, tensor in tensors.items():
-        base = name.removesuffix("_orig")
-        mask = tensors.get(f"{base}_mask")
-        if name.endswith("_orig") and mask is not None and mask.shape == tensor.shape:
-            with converting(name):
-                result[base] = tensor * mask
-        elif not (name.endswith("_mask") and f"{name.removesuffix('_mask')}_orig" in tensors):
-            result[name] = tensor
-    return result
-
-
-def _normalised(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Put g v / |v| of `torch.nn.utils.weight_norm`, with one g and one norm for every target, in the place of g and v."""
-    result = dict(tensors)
-    for name, direction in tensors.items():
-        for length_ending, ending in NORMALISED:
-            prefix = name.removesuffix(ending)
-            length = tensors.get(prefix + length_ending)
-            if not name.endswith(ending) or length is None or direction.dim() < 2:
-                continue
-            if length.shape == (direction.shape[0], *[1] * (direction.dim() - 1)):
-                with converting(name):
-                    rest = tuple(range(1, direction.dim()))
-                    norm = torch.linalg.vector_norm(direction.to(torch.float64), dim=rest, keepdim=True)
-                    weight = direction * torch.where(norm > 0, length / norm, 0.0)
-                result = _replaced(result, {prefix + length_ending: None, name: (f"{prefix}weight", weight)})
-    return result
-
-
-def _replaced(
-    tensors: Mapping[str, torch.Tensor], changes: Mapping[str, tuple[str, torch.Tensor] | None]
+def _put_together(
+    tensors: Mapping[str, torch.Tensor], ending: str, partner: str, whole: str, combine: Combination
 ) -> dict[str, torch.Tensor]:
-    """The tensors in their order, some under another name, and those with None left out."""
-    entries = (changes.get(name, (name, tensor)) for name, tensor in tensors.items())
-    return dict(entry for entry in entries if entry is not None)
+    """Put one tensor, named `whole`, in the place of every two that belong together, if their shapes fit."""
+    result: dict[str, torch.Tensor] = {}
+    used = set()
+    for name, tensor in tensors.items():
+        prefix = name.removesuffix(ending)
+        other = tensors.get(prefix + partner) if name.endswith(ending) else None
+        with converting(name):
+            combined = None if other is None else combine(tensor, other)
+        if combined is None:
+            result[name] = tensor
+        else:
+            result[prefix + whole] = combined
+            used.add(prefix + partner)
+    return {name: tensor for name, tensor in result.items() if name not in used}
+
+
+def _masked(weight: torch.Tensor, mask: torch.Tensor) -> torch.Tensor | None:
+    return weight * mask if mask.shape == weight.shape else None
+
+
+def _normalised(direction: torch.Tensor, length: torch.Tensor) -> torch.Tensor | None:
+    """Return g v / |v| if there is one g and one norm per target."""
+    rest = tuple(range(1, direction.dim()))
+    if not rest or length.shape != (direction.shape[0], *[1] * len(rest)):
+        return None
+    norm = torch.linalg.vector_norm(direction.to(torch.float64), dim=rest, keepdim=True)
+    return direction * torch.where(norm > 0, length / norm, 0.0)
+
+
+PAIRS: tuple[tuple[str, str, str, Combination], ...] = (
+    ("_orig", "_mask", "", _masked),  # torch.nn.utils.prune
+    ("weight_v", "weight_g", "weight", _normalised),  # torch.nn.utils.weight_norm, and its successor
+    ("parametrizations.weight.original1", "parametrizations.weight.original0", "weight", _normalised),
+)
