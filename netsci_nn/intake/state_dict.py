@@ -63,7 +63,8 @@ def converting(name: str) -> Iterator[None]:
     except CheckpointError:
         raise
     except (RuntimeError, ValueError, TypeError, IndexError, MemoryError) as error:
-        raise CheckpointError(f"tensor {name!r} cannot be read: {str(error).partition(chr(10))[0]}") from error
+        reason = re.split(r"\.\s|\n", str(error))[0]  # what follows is advice to programmers
+        raise CheckpointError(f"tensor {name!r} cannot be read: {reason}") from error
 
 
 def _sound(name: str, tensor: torch.Tensor) -> torch.Tensor:

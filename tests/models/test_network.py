@@ -4,8 +4,11 @@ from itertools import pairwise
 from typing import Any
 
 import igraph
+import networkx as nx
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 import analysis
@@ -214,3 +217,25 @@ def test_a_cycle_of_two_layers_is_named() -> None:
     model = nn.ModuleDict({"there": nn.Linear(3, 2), "back": nn.Linear(2, 3), "other": nn.Linear(2, 2)})
     with pytest.raises(TopologyError, match="wiring makes a cycle through 'there' and 'back'; "):
         network_graph(model, wiring=[("there", "back"), ("back", "there")])
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from("abcde")), max_size=6, unique=True))
+def test_groups_are_the_ends_that_pairs_connect(wiring: list[tuple[str, str]]) -> None:
+    """Beside networkx: groups are components of ends, and a wiring is refused if and only if layers lead in a circle."""
+    ends = nx.Graph([((a, "targets"), (b, "sources")) for a, b in wiring])
+    ends.add_nodes_from((name, side) for name in "abcde" for side in ("sources", "targets"))
+    group = {end: number for number, component in enumerate(nx.connected_components(ends)) for end in component}
+    flow = nx.MultiDiGraph([(group[name, "sources"], group[name, "targets"]) for name in "abcde"])
+    model = nn.ModuleDict({name: nn.Linear(2, 2) for name in "abcde"})
+    if not nx.is_directed_acyclic_graph(flow):
+        with pytest.raises(TopologyError, match="wiring makes a cycle through"):
+            network_graph(model, wiring=wiring)
+        return
+    graph = network_graph(model, wiring=wiring)
+    layer = graph.vs["layer"]
+    assert layer == sorted(layer)
+    assert len(layer) == 2 * (max(layer) + 1) == 2 * flow.number_of_nodes()
+    steps = [(layer[min(edge.tuple)], layer[max(edge.tuple)]) for edge in graph.es]
+    assert all(a < b for a, b in steps)
+    assert steps == sorted(steps)
+    assert nx.is_isomorphic(nx.MultiDiGraph(steps[::4]), flow)
