@@ -36,7 +36,7 @@ ELEMENTWISE = (
 MAX_LISTED = 8
 
 Pair = tuple[str, str]
-Edges = Mapping[str, bridge.WeightedTopology]
+Sizes = Mapping[str, tuple[int, int]]  # n_in and n_out of every linear layer by its name
 
 
 def sparse_layers(model: nn.Module) -> list[SparseLinear]:
@@ -77,27 +77,36 @@ def network_graph(model: nn.Module, *, wiring: Iterable[Pair] | None = None) -> 
     layers = {name: module for name, module in model.named_modules() if isinstance(module, LINEAR)}
     if not layers:
         raise TopologyError(f"model is a {type(model).__name__} without linear layers; it must have at least one")
-    edges = {name: _edges(layer) for name, layer in layers.items()}
-    pairs = _of_stack(model, edges) if wiring is None else _stated(wiring, edges)
+    sizes = {name: _size(layer) for name, layer in layers.items()}
+    pairs = _of_stack(model, sizes) if wiring is None else _stated(wiring, sizes)
     for a, b in pairs:
-        n_out, n_in = edges[a].topology.n_out, edges[b].topology.n_in
+        n_out, n_in = sizes[a][1], sizes[b][0]
         if n_out != n_in:
             raise TopologyError(
                 f"layer {a} has n_out = {n_out} and layer {b} has n_in = {n_in}; layers that follow each other must share a "
                 "group of neurons"
             )
-    groups = _groups(list(edges), pairs)
+    groups = _groups(list(layers), pairs)
     order = sorted(groups, key=groups.__getitem__)
-    topologies = [edges[name].topology for name in order]
-    sizes = {groups[name][0]: topology.n_in for name, topology in zip(order, topologies, strict=True)}
-    sizes |= {groups[name][1]: topology.n_out for name, topology in zip(order, topologies, strict=True)}
-    weights = np.concatenate([edges[name].weights for name in order])
+    group_sizes = dict(pair for name in order for pair in zip(groups[name], sizes[name], strict=True))
+    edges = [_edges(layers[name]) for name in order]
     return bridge.stack_to_igraph(
-        topologies, weights, [sizes[group] for group in range(len(sizes))], [groups[n] for n in order]
+        [topology for topology, _ in edges],
+        np.concatenate([weights for _, weights in edges]),
+        [group_sizes[group] for group in range(len(group_sizes))],
+        [groups[name] for name in order],
     )
 
 
+def _size(layer: nn.Module) -> tuple[int, int]:
+    if isinstance(layer, SparseLinear):
+        return layer.n_in, layer.n_out
+    assert isinstance(layer, nn.Linear)
+    return layer.in_features, layer.out_features
+
+
 def _edges(layer: nn.Module) -> bridge.WeightedTopology:
+    """The edges of a layer and their weights; the only place here that reads weights."""
     if isinstance(layer, SparseLinear):
         return bridge.WeightedTopology(layer.topology, layer.values.detach().cpu().numpy())
     assert isinstance(layer, nn.Linear)
@@ -105,7 +114,7 @@ def _edges(layer: nn.Module) -> bridge.WeightedTopology:
     return bridge.WeightedTopology(full, layer.weight.detach().cpu().numpy().reshape(-1))
 
 
-def _of_stack(model: nn.Module, edges: Edges) -> list[Pair]:
+def _of_stack(model: nn.Module, sizes: Sizes) -> list[Pair]:
     """The wiring of a plain stack; any other module may join its layers in whatever way."""
     names = {module: name for name, module in model.named_modules()}
     stack: list[str] = []
@@ -118,11 +127,11 @@ def _of_stack(model: nn.Module, edges: Edges) -> list[Pair]:
             pending += reversed(list(module.layers if isinstance(module, SparseMLP) else module))  # type: ignore[call-overload]
         elif not _runs_as(module, ELEMENTWISE):
             place = f" ({names[module]} is a {type(module).__name__})" if names[module] else ""
-            raise _not_known(model, edges, place)
+            raise _not_known(model, sizes, place)
     uses = Counter(stack)
-    odd = next((name for name in edges if uses[name] != 1), None)
+    odd = next((name for name in sizes if uses[name] != 1), None)
     if odd is not None:
-        raise _not_known(model, edges, f" ({odd} is used {uses[odd]} times)")
+        raise _not_known(model, sizes, f" ({odd} is used {uses[odd]} times)")
     return list(pairwise(stack))
 
 
@@ -132,20 +141,20 @@ def _runs_as(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> bool:
     return is_as_made and any(isinstance(module, kind) and type(module).forward is kind.forward for kind in kinds)
 
 
-def _not_known(model: nn.Module, edges: Edges, reason: str) -> TopologyError:
+def _not_known(model: nn.Module, sizes: Sizes, reason: str) -> TopologyError:
     return TopologyError(
         f"model is a {type(model).__name__} and no plain stack{reason}, so how its layers are joined is not known; pass "
         "wiring=[(a, b), ...], pairs of names where the targets of layer a are the sources of layer b; the linear layers are "
-        f"{_listed(edges)}"
+        f"{_listed(sizes)}"
     )
 
 
-def _listed(edges: Edges) -> str:
-    shapes = [f"{name or 'the model'} ({t.n_in} -> {t.n_out})" for name, (t, _) in edges.items()]
+def _listed(sizes: Sizes) -> str:
+    shapes = [f"{name or 'the model'} ({n_in} -> {n_out})" for name, (n_in, n_out) in sizes.items()]
     return ", ".join(shapes[:MAX_LISTED]) + (f" and {len(shapes) - MAX_LISTED} more" if len(shapes) > MAX_LISTED else "")
 
 
-def _stated(wiring: Iterable[Pair], edges: Edges) -> list[Pair]:
+def _stated(wiring: Iterable[Pair], sizes: Sizes) -> list[Pair]:
     """The pairs of a user, each once and of layers that there are."""
     if isinstance(wiring, str) or not isinstance(wiring, Iterable):
         raise TopologyError(f"wiring is {wiring!r}; it must be pairs (a, b) of layer names, or [] where no layers are joined")
@@ -155,8 +164,8 @@ def _stated(wiring: Iterable[Pair], edges: Edges) -> list[Pair]:
             raise TopologyError(f"wiring holds {pair!r}; it must hold pairs (a, b) of layer names")
         a, b = pair
         for name in (a, b):
-            if name not in edges:
-                raise TopologyError(f"wiring names {name!r}; the linear layers of the model are {_listed(edges)}")
+            if name not in sizes:
+                raise TopologyError(f"wiring names {name!r}; the linear layers of the model are {_listed(sizes)}")
         if (a, b) in pairs:
             raise TopologyError(f"wiring holds ({a!r}, {b!r}) more than once; every pair must be there once")
         pairs.append((a, b))
