@@ -14,7 +14,7 @@ import numpy as np
 from paper import difference
 from scipy import stats
 
-from analysis.powerlaw import NoFit, fit_power_law
+from analysis.tails.fit import NoFit, fit_power_law
 from netsci_nn.cli.output import reported_errors
 from netsci_nn.data import Dataset, load_dataset
 from netsci_nn.errors import ConfigError

@@ -20,7 +20,7 @@ from netsci_nn.cli.output import STDERR, STDOUT, print_table, reported_errors
 from netsci_nn.data import Dataset, load_dataset
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import RunResult, describe_environment, run_experiment
-from netsci_nn.io import write_text
+from netsci_nn.files import write_text
 from netsci_nn.training import progress_display
 from netsci_nn.training.config import Experiment, load_experiment
 

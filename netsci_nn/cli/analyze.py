@@ -11,8 +11,8 @@ from netsci_nn.cli.output import INTERRUPTED, STDERR, STDOUT, say, say_interrupt
 from netsci_nn.cli.report_files import Analysis, Settings, document, page
 from netsci_nn.data import image_shape_of
 from netsci_nn.errors import ConfigError
+from netsci_nn.files import write_text
 from netsci_nn.intake import Network, take_in
-from netsci_nn.io import write_text
 from netsci_nn.training import progress_display
 from netsci_nn.training.config import load_experiment
 

@@ -13,7 +13,7 @@ from netsci_nn.errors import ConfigError
 from netsci_nn.experiment.directory import CHECKPOINT, HEADER, METRICS
 from netsci_nn.experiment.recorded import FINAL
 from netsci_nn.experiment.result import FILE
-from netsci_nn.io import try_writing
+from netsci_nn.files import try_writing
 
 RUN_PARTS = {CHECKPOINT.parts[0], FINAL.parts[0], METRICS, FILE, *HEADER}  # of a run directory
 

@@ -9,11 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
-from netsci_nn.bridge import WeightedTopology
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment.directory import CHECKPOINT, METRICS
-from netsci_nn.io import load_network
-from netsci_nn.topology import BipartiteTopology
+from netsci_nn.topology import BipartiteTopology, WeightedTopology, load_network
 
 FINAL = Path("topology") / "final.safetensors"
 

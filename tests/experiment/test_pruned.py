@@ -13,8 +13,8 @@ from toy_experiments import DATA, interrupt_at, run, toy
 from netsci_nn import ConfigError
 from netsci_nn.experiment import build_model, load_result, run_experiment, run_method
 from netsci_nn.experiment.pruned import prune_round
-from netsci_nn.io import load_network
 from netsci_nn.models import sparse_layers
+from netsci_nn.topology import load_network
 from netsci_nn.training.config import parse_experiment
 
 FC = {"name": "FC", "generator": "dense"}
@@ -61,11 +61,11 @@ def test_weights_to_go_on_from(kind: str) -> None:
         kept = trained[2 * number].weight.detach()[mask.dst, mask.src].abs().min()
         assert kept >= np.sort(np.abs(largest))[-mask.n_edges] - 1e-12
         if linear is not None:
-            assert torch.equal(layer.values.detach(), linear[2 * number].weight.detach()[mask.dst, mask.src])
+            assert torch.equal(layer.weight.detach(), linear[2 * number].weight.detach()[mask.dst, mask.src])
             assert torch.equal(layer.bias.detach(), linear[2 * number].bias.detach())
         else:
-            assert not np.isin(layer.values.detach().numpy(), trained[2 * number].weight.detach().numpy()).any()
-            assert not np.isin(layer.values.detach().numpy(), dense[2 * number].weight.detach().numpy()).any()
+            assert not np.isin(layer.weight.detach().numpy(), trained[2 * number].weight.detach().numpy()).any()
+            assert not np.isin(layer.weight.detach().numpy(), dense[2 * number].weight.detach().numpy()).any()
 
 
 def test_rewinding_in_a_run_restores_the_first_weights_bit_for_bit(tmp_path: Path) -> None:
