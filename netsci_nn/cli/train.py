@@ -7,11 +7,12 @@ import typer
 from rich.markup import escape
 
 from netsci_nn.cli.options import check_data_dir
-from netsci_nn.cli.output import INTERRUPTED, STDERR, new_directory, say, say_interrupted
+from netsci_nn.cli.output import INTERRUPTED, STDERR, say, say_interrupted
 from netsci_nn.data import load_dataset
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import run_method
 from netsci_nn.experiment.directory import CHECKPOINT
+from netsci_nn.files import new_directory
 from netsci_nn.training import METRICS, ProgressBar, progress_display
 from netsci_nn.training.config import Experiment, MethodConfig, load_experiment, slug
 
