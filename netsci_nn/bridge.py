@@ -251,16 +251,29 @@ def read_layered_graphml(path: Path) -> igraph.Graph | None:
 
 
 def stack_to_igraph(
-    topologies: Sequence[BipartiteTopology], weights: npt.NDArray[Any], layer_sizes: Sequence[int]
+    topologies: Sequence[BipartiteTopology],
+    weights: npt.NDArray[Any],
+    group_sizes: Sequence[int],
+    groups: Sequence[tuple[int, int]],
 ) -> igraph.Graph:
-    """Return layers that follow each other as one undirected igraph graph.
+    """Return the layers of a network as one undirected igraph graph.
 
-    Vertices carry `layer` 0..len(topologies), edges `layer` 0..len(topologies) - 1 and `weight`; edges come layer by layer.
+    Vertices carry `layer`, the number of their group of neurons, edges `layer` 0..len(topologies) - 1 and `weight`; edges come
+    layer by layer.
+
+    Args:
+        topologies: of every layer.
+        weights: of the edges of all layers.
+        group_sizes: number of neurons of every group.
+        groups: of every layer the group of its sources and that of its targets.
     """
-    first = np.concatenate([[0], np.cumsum(layer_sizes)])
-    ends = [np.stack([t.src + first[layer], t.dst + first[layer + 1]], axis=1) for layer, t in enumerate(topologies)]
+    first = np.concatenate([[0], np.cumsum(group_sizes)])
+    ends = [
+        np.stack([t.src + first[source], t.dst + first[target]], axis=1)
+        for t, (source, target) in zip(topologies, groups, strict=True)
+    ]
     graph = igraph.Graph(n=int(first[-1]), edges=np.concatenate(ends))
-    graph.vs["layer"] = np.repeat(np.arange(len(layer_sizes)), layer_sizes).tolist()
+    graph.vs["layer"] = np.repeat(np.arange(len(group_sizes)), group_sizes).tolist()
     graph.es["layer"] = np.repeat(np.arange(len(topologies)), [t.n_edges for t in topologies]).tolist()
     graph.es["weight"] = weights.tolist()
     return graph

@@ -122,6 +122,10 @@ class BipartiteTopology:
     def __deepcopy__(self, memo: dict[int, Any]) -> BipartiteTopology:
         return self
 
+    def clone(self) -> BipartiteTopology:
+        """Return an equal topology with memory of its own, checked again, in O(n_edges)."""
+        return BipartiteTopology(self.n_in, self.n_out, _frozen(self.src.copy()), _frozen(self.dst.copy()))
+
     @classmethod
     def from_keys(cls, keys: Int64Array, n_in: int, n_out: int) -> BipartiteTopology:
         """Build from unsorted flattened positions dst * n_in + src (integers `[n_edges]`, no duplicates)."""

@@ -80,7 +80,7 @@ def torch_sparse_layer(layer: ns.SparseLinear) -> Callable[[torch.Tensor], torch
     from netsci_nn.kernels.torch_sparse_backend import import_torch_sparse
 
     library = import_torch_sparse()
-    topology, values = layer.topology, layer.values.detach().clone().requires_grad_()
+    topology, values = layer.topology, layer.weight.detach().clone().requires_grad_()
     matrix = library.SparseTensor(
         rowptr=torch.from_numpy(topology.row_pointers.copy()),
         col=torch.from_numpy(topology.src.astype(np.int64)),
@@ -194,7 +194,7 @@ def rewire_many() -> Row:
 
     def rewire() -> None:
         ns.rewiring.apply_delta(layer, rewirer.propose(layer, rng=0), optimizer)
-        assert layer.index  # both orientations of the new edges, which the next step needs
+        assert layer._edge_index()  # both orientations of the new edges, which the next step needs
 
     step()
     optimizer.step()
@@ -214,9 +214,11 @@ def remember_many() -> Row:
     layer(x).backward(gradient)
     optimizer.step()
     peak = _memory("VmHWM")
-    index = layer.index
-    kept: list[Any] = [layer.values, layer.values.grad, optimizer.state[layer.values]["momentum_buffer"], layer.birth]
-    kept += [tensor for tensor in index if isinstance(tensor, torch.Tensor)]  # src and dst are the topology's own memory
+    index = layer._edge_index()
+    kept: list[Any] = [layer.weight, layer.weight.grad, optimizer.state[layer.weight]["momentum_buffer"], layer.birth]
+    kept += [
+        tensor for tensor in vars(index).values() if isinstance(tensor, torch.Tensor)
+    ]  # src and dst are the topology's own memory
     n_bytes = sum(tensor.numel() * tensor.element_size() for tensor in kept if len(tensor) == layer.n_edges)
     return {"kept bytes an edge": n_bytes / layer.n_edges, "before a step, MB": before, "peak of a step at batch 128, MB": peak}
 

@@ -1,7 +1,9 @@
 """Shared fixtures: every backend by name, and the examples of `tests/support`."""
 
 import os
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,3 +34,11 @@ def backend(request: pytest.FixtureRequest) -> str:
             pytest.fail(f"{REQUIRE_TORCH_SPARSE} is set, but: {reason}")
         pytest.skip(f"backend {name!r}: {reason}")
     return name
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Python's own answer to Ctrl-C, a KeyboardInterrupt: a shell that starts a program in the background has it ignored."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)

@@ -94,7 +94,7 @@ def test_settings_are_the_runs_and_weights_are_paired_by_seed(trained: RunResult
     for method in plan.experiment.method:
         layer = sparse_layers(build_model(plan.experiment, method, DATA, 1))[0]
         scale = np.sqrt(2 / layer.topology.in_degrees[layer.topology.dst])
-        standard.append(layer.values.detach().numpy() / scale)
+        standard.append(layer.weight.detach().numpy() / scale)
     np.testing.assert_allclose(standard[0], standard[1], rtol=1e-5)
     np.testing.assert_allclose(standard[0], standard[2], rtol=1e-5)
 
@@ -129,14 +129,14 @@ def test_workers_come_to_the_same(trained: RunResult, tmp_path: Path) -> None:
 
 
 def result(method: str, seed: int, accuracy: float) -> RunResult:
-    return RunResult(method, seed, Path(), accuracy, (), 1, 1, 1.0, 0.0, 0, False, (), ())
+    return RunResult(method, seed, Path(), {"accuracy": accuracy}, {"accuracy": ()}, 1, 1, 1.0, 0.0, 0, False, (), ())
 
 
 def test_worked_example(trained: RunResult, tmp_path: Path) -> None:
     table = {OWN: (0.9, 0.8, 0.85), SAME_DEGREES: (0.88, 0.79, 0.82), SAME_SIZE: (0.9, 0.75, 0.82)}
     ablation = summarise(result(arm, seed, value) for arm, values in table.items() for seed, value in enumerate(values))
     assert ablation is not None
-    assert ablation.accuracies == table
+    assert ablation.scores == table
     beyond, plain = ablation.differences
     assert beyond.mean == pytest.approx(0.02)
     assert beyond.sd == pytest.approx(0.01)
@@ -147,7 +147,7 @@ def test_worked_example(trained: RunResult, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     path = save_ablation(ablation, plan_ablation(trained.directory, tmp_path / "out"), trained.directory)
     written = json.loads(path.read_text())
-    assert written["methods"][OWN] == {"accuracies": [0.9, 0.8, 0.85], "mean": pytest.approx(0.85), "sd": pytest.approx(0.05)}
+    assert written["methods"][OWN] == {"scores": [0.9, 0.8, 0.85], "mean": pytest.approx(0.85), "sd": pytest.approx(0.05)}
     assert written["differences"][0]["mean"] == beyond.mean
 
 

@@ -24,7 +24,7 @@ from netsci_nn.experiment.ablation import (
     summarise,
 )
 from netsci_nn.experiment.result import RunResult
-from netsci_nn.training import ProgressBar, progress_display
+from netsci_nn.training import METRICS, ProgressBar, progress_display
 from netsci_nn.training.config import load_experiment, slug
 
 NOTE = (
@@ -90,25 +90,30 @@ def _check_epochs(plan: Plan) -> None:
 
 def _print(ablation: Ablation, plan: Plan) -> None:
     n_seeds = len(ablation.seeds)
-    rows = [[name, _percent(values)] for name, values in ablation.accuracies.items()]
-    print_table(f"Does the wiring matter? {plan.experiment.name} on {plan.experiment.dataset}", ["wiring", "accuracy %"], rows)
-    header = ["effect of", "difference", "points", "95 % interval"]
-    print_table("Paired differences", header, [_difference_row(difference) for difference in ablation.differences])
+    metric = METRICS[ablation.metric]
+    rows = [[name, _mean_and_spread(values, metric.scale)] for name, values in ablation.scores.items()]
+    print_table(
+        f"Does the wiring matter? {plan.experiment.name} on {plan.experiment.dataset}", ["wiring", metric.heading], rows
+    )
+    header = ["effect of", "difference", "points" if metric.is_share else "mean", "95 % interval"]
+    print_table(
+        "Paired differences", header, [_difference_row(difference, metric.scale) for difference in ablation.differences]
+    )
     for difference in ablation.differences:
         say(difference.sentence)
     STDOUT.print(NOTE.format(epochs=plan.experiment.training.epochs, n=n_seeds), markup=False, highlight=False)
 
 
-def _percent(values: tuple[float, ...]) -> str:
-    spread = f" ± {100 * stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{100 * fmean(values):.2f}{spread}"
+def _mean_and_spread(values: tuple[float, ...], scale: int) -> str:
+    spread = f" ± {scale * stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{scale * fmean(values):.2f}{spread}"
 
 
-def _difference_row(difference: PairedDifference) -> list[str]:
+def _difference_row(difference: PairedDifference, scale: int) -> list[str]:
     interval = "-"
     if difference.low is not None and difference.high is not None:
-        interval = f"{100 * difference.low:+.2f} to {100 * difference.high:+.2f}"
-    return [difference.name, f"{difference.first} - {difference.second}", f"{100 * difference.mean:+.2f}", interval]
+        interval = f"{scale * difference.low:+.2f} to {scale * difference.high:+.2f}"
+    return [difference.name, f"{difference.first} - {difference.second}", f"{scale * difference.mean:+.2f}", interval]
 
 
 @contextmanager

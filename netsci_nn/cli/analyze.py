@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netsci_nn.cli.destinations import check_writable, written_or_told
-from netsci_nn.cli.intake import Network, take_in
 from netsci_nn.cli.options import check_nulls, parse_image_shape
 from netsci_nn.cli.output import INTERRUPTED, STDERR, STDOUT, say, say_interrupted
 from netsci_nn.cli.report_files import Analysis, Settings, document, page
 from netsci_nn.data import image_shape_of
 from netsci_nn.errors import ConfigError
+from netsci_nn.intake import Network, take_in
 from netsci_nn.io import write_text
 from netsci_nn.training import progress_display
 from netsci_nn.training.config import load_experiment
@@ -136,6 +136,8 @@ def _checked_shape(shape: tuple[int, int], networks: list[Network]) -> tuple[int
 
 def _shape_of_run(target: Path) -> tuple[int, int] | None:
     """Rows and columns of the inputs of a run on images; otherwise None."""
+    if not target.is_dir():
+        return None
     try:
         return image_shape_of(load_experiment(target / "config.toml").dataset)
     except ConfigError:

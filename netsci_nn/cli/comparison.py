@@ -19,15 +19,14 @@ from netsci_nn.data import Dataset
 from netsci_nn.experiment import RunResult, describe_environment, run_experiment
 from netsci_nn.io import write_text
 from netsci_nn.topology import BipartiteTopology
-from netsci_nn.training import ProgressBar, progress_display
+from netsci_nn.training import METRICS, Metric, ProgressBar, progress_display
 from netsci_nn.training.config import Experiment
 
 MEASURES = ("degree", "clustering", "paths", "power_law")
-RESULT_HEADER = ("method", "accuracy %", "before last removal %", "edges", "cost", "efficiency", "seconds")
 RESULT_NOTE = (
-    "Mean ± standard deviation over {n} seeds of the test accuracy of the final network; edges and cost (edges / weights of "
+    "Mean ± standard deviation over {n} seeds of the test {metric} of the final network; edges and cost (edges / weights of "
     "the dense network, biases apart) are the final network's too, after SET's last removal, which nothing regrows; "
-    "'before last removal' is the accuracy before that. Efficiency = (accuracy / 100) / cost. "
+    "'before last removal' is the {metric} before that.{efficiency} "
     "Seconds: gradient steps and rewiring."
 )
 TOPOLOGY_COLUMNS = (
@@ -63,6 +62,11 @@ class Comparison:
         """Seeds of which at least one run is there."""
         return len({result.seed for result in self.results})
 
+    @property
+    def metric(self) -> Metric:
+        """What is compared: the first metric of the experiment."""
+        return METRICS[self.experiment.training.metrics[0]]
+
     def of(self, method: str) -> list[RunResult]:
         """The runs of one method, by seed."""
         return [result for result in self.results if result.method == method]
@@ -92,7 +96,7 @@ def run_comparison(experiment: Experiment, dataset: Dataset, directory: Path, nu
         say_interrupted("the last run is incomplete, the tables hold what there is")
     write_results(comparison)
     notes = result_note(comparison), topology_note(comparison)
-    print_table(f"Results: {experiment.name} on {dataset.name}", RESULT_HEADER, result_rows(comparison))
+    print_table(f"Results: {experiment.name} on {dataset.name}", result_header(comparison), result_rows(comparison))
     STDOUT.print(notes[0], markup=False, highlight=False)
     print_table("Topology before and after training", topology_header(), topology_rows(comparison))
     STDOUT.print(notes[1], markup=False, highlight=False)
@@ -102,21 +106,30 @@ def run_comparison(experiment: Experiment, dataset: Dataset, directory: Path, nu
     return comparison
 
 
+def result_header(comparison: Comparison) -> list[str]:
+    """Column titles of the result table."""
+    metric = comparison.metric
+    before = "before last removal %" if metric.is_share else "before last removal"
+    efficiency = ["efficiency"] if metric.is_share else []
+    return ["method", metric.heading, before, "edges", "cost", *efficiency, "seconds"]
+
+
 def result_rows(comparison: Comparison) -> list[list[str]]:
-    """Cells of the result table, a row a method."""
+    """Cells of the result table, one row per method."""
+    metric = comparison.metric
     rows = []
     for method in comparison.methods:
         runs = comparison.of(method)
-        accuracy, cost = [100 * run.accuracy for run in runs], fmean(run.cost for run in runs)
-        before = [100 * run.accuracy_by_epoch[-1] for run in runs if run.accuracy_by_epoch]
+        scores, cost = [metric.scale * run.score for run in runs], fmean(run.cost for run in runs)
+        before = [metric.scale * run.score_by_epoch[-1] for run in runs if run.score_by_epoch]
         rows.append(
             [
                 method,
-                _mean_and_spread(accuracy),
+                _mean_and_spread(scores),
                 _mean_and_spread(before) if runs[0].n_edges_in_training != runs[0].n_edges else "",
                 f"{fmean(run.n_edges for run in runs):,.0f}",
                 f"{cost:.4f}",
-                f"{fmean(accuracy) / 100 / cost:.3f}",
+                *([f"{fmean(scores) / 100 / cost:.3f}"] if metric.is_share else []),
                 f"{fmean(run.seconds for run in runs):.2f}",
             ]
         )
@@ -125,7 +138,9 @@ def result_rows(comparison: Comparison) -> list[list[str]]:
 
 def result_note(comparison: Comparison) -> str:
     """How to read the result table."""
-    return RESULT_NOTE.format(n=comparison.n_seeds)
+    metric = comparison.metric
+    efficiency = f" Efficiency = ({metric.title} / 100) / cost." if metric.is_share else ""
+    return RESULT_NOTE.format(n=comparison.n_seeds, metric=metric.title, efficiency=efficiency)
 
 
 def topology_header() -> list[str]:
@@ -172,12 +187,13 @@ def comparison_page(comparison: Comparison) -> str:
     sections = [
         html.Section(
             "Results",
-            [html.Table(RESULT_HEADER, result_rows(comparison)), html.Paragraph(result_note(comparison))],
+            [html.Table(result_header(comparison), result_rows(comparison)), html.Paragraph(result_note(comparison))],
         ),
     ]
     if curves:
-        figure = learning_curves(curves, ylabel="test accuracy (%)")
-        pictures.append(html.Picture(figure, "Test accuracy after every epoch: mean over seeds, band from least to greatest."))
+        title = comparison.metric.title
+        figure = learning_curves(curves, ylabel=f"test {title}{' (%)' if comparison.metric.is_share else ''}")
+        pictures.append(html.Picture(figure, f"Test {title} after every epoch: mean over seeds, band from least to greatest."))
         sections.append(html.Section("Learning curves", pictures))
     topology: list[html.Block] = [
         html.Table(topology_header(), topology_rows(comparison)),
@@ -211,10 +227,10 @@ def _settings(experiment: Experiment) -> list[list[str]]:
 def _curves(comparison: Comparison) -> dict[str, np.ndarray]:
     curves = {}
     for method in comparison.methods:
-        runs = [run.accuracy_by_epoch for run in comparison.of(method) if run.accuracy_by_epoch]
+        runs = [run.score_by_epoch for run in comparison.of(method) if run.score_by_epoch]
         if runs:
             longest = max(map(len, runs))
-            curves[method] = 100 * np.array([[*run, *[np.nan] * (longest - len(run))] for run in runs])
+            curves[method] = comparison.metric.scale * np.array([[*run, *[np.nan] * (longest - len(run))] for run in runs])
     return curves
 
 

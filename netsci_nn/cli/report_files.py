@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from netsci_nn.cli.intake import Intake, Network
 from netsci_nn.cli.output import version
+from netsci_nn.intake import Intake, Network
 
 if TYPE_CHECKING:
     from analysis import TopologyReport

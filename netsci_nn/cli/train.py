@@ -12,7 +12,7 @@ from netsci_nn.data import load_dataset
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import run_method
 from netsci_nn.experiment.directory import CHECKPOINT
-from netsci_nn.training import ProgressBar, progress_display
+from netsci_nn.training import METRICS, ProgressBar, progress_display
 from netsci_nn.training.config import Experiment, MethodConfig, load_experiment, slug
 
 
@@ -40,9 +40,10 @@ def train(
     with progress_display(STDERR) as display:
         bar = ProgressBar(display, escape(f"{chosen.name}, seed {number}"))
         result = run_method(loaded, chosen, number, dataset, directory, [bar], resume=resume)
-    ending = f"interrupted after {len(result.accuracy_by_epoch)} epochs, " if result.interrupted else ""
+    ending = f"interrupted after {len(result.score_by_epoch)} epochs, " if result.interrupted else ""
+    metric = METRICS[result.metric]
     say(
-        f"{chosen.name}, seed {number}: {ending}test accuracy {100 * result.accuracy:.2f} %, {result.n_edges} edges, "
+        f"{chosen.name}, seed {number}: {ending}test {metric.title} {metric.text(result.score)}, {result.n_edges} edges, "
         f"cost {result.cost:.4f}, {result.seconds:.2f} s\nrun directory: {directory}"
     )
     if result.interrupted:

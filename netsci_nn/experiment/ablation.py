@@ -9,7 +9,7 @@ in-degrees.
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, stdev
@@ -24,6 +24,7 @@ from netsci_nn.experiment.result import RunResult
 from netsci_nn.experiment.schedule import CallbackFactory, run_experiment
 from netsci_nn.io import load_topology, write_text
 from netsci_nn.topology import BipartiteTopology
+from netsci_nn.training import METRICS
 from netsci_nn.training.config import Experiment, load_experiment, parse_experiment
 
 OWN, SAME_DEGREES, SAME_SIZE = ARMS = "own wiring", "same degrees", "same size"
@@ -46,16 +47,17 @@ class Plan(NamedTuple):
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """A mean difference of accuracies, seed by seed.
+    """A mean difference of a metric, seed by seed.
 
     Attributes:
         name: what it is the effect of.
-        first: the method whose accuracy is taken.
-        second: the method whose accuracy is taken off.
-        mean: over the seeds, in shares of the test rows, -1 to 1.
+        first: the method whose metric is taken.
+        second: the method whose metric is subtracted.
+        mean: over the seeds, in the unit of the metric; of the accuracy in shares of the test rows, -1 to 1.
         sd: standard deviation over the seeds (divisor n - 1); None for one seed.
         low: lower end of the 95 % interval of Student's t; None for one seed.
         high: its upper end.
+        is_better_high: whether more of the metric is better.
     """
 
     name: str
@@ -65,6 +67,7 @@ class PairedDifference:
     sd: float | None
     low: float | None
     high: float | None
+    is_better_high: bool = True
 
     @property
     def sentence(self) -> str:
@@ -72,34 +75,42 @@ class PairedDifference:
         if self.low is None or self.high is None:
             return f"{self.name}: one seed has no interval, so nothing can be said"
         if self.low > 0:
-            return f"{self.name}: helps, since the interval lies above 0"
+            return f"{self.name}: {'helps' if self.is_better_high else 'harms'}, since the interval lies above 0"
         if self.high < 0:
-            return f"{self.name}: harms, since the interval lies below 0"
+            return f"{self.name}: {'harms' if self.is_better_high else 'helps'}, since the interval lies below 0"
         return f"{self.name}: no effect is shown, since the interval holds 0"
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """The accuracies of the three wirings, and what follows.
+    """A metric of the three wirings, and what follows.
 
     Attributes:
         seeds: of the retrainings, in order.
-        accuracies: of every method the test accuracies, 0 to 1, one a seed.
+        metric: its name in `netsci_nn.training.METRICS`: the first one of the experiment.
+        scores: of every method the metric on the test rows (an accuracy is 0 to 1), one per seed.
         differences: of structure beyond the degrees, and of the degrees.
     """
 
     seeds: tuple[int, ...]
-    accuracies: dict[str, tuple[float, ...]]
+    metric: str
+    scores: dict[str, tuple[float, ...]]
     differences: tuple[PairedDifference, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers, ready for JSON."""
         arms = {
-            name: {"accuracies": list(values), "mean": fmean(values), "sd": stdev(values) if len(values) > 1 else None}
-            for name, values in self.accuracies.items()
+            name: {"scores": list(values), "mean": fmean(values), "sd": stdev(values) if len(values) > 1 else None}
+            for name, values in self.scores.items()
         }
         differences = [{**asdict(difference), "says": difference.sentence} for difference in self.differences]
-        return {"seeds": list(self.seeds), "methods": arms, "confidence": CONFIDENCE, "differences": differences}
+        return {
+            "seeds": list(self.seeds),
+            "metric": self.metric,
+            "methods": arms,
+            "confidence": CONFIDENCE,
+            "differences": differences,
+        }
 
 
 def plan_ablation(run: Path, directory: Path, *, seeds: int = 5, epochs: int | None = None) -> Plan:
@@ -166,13 +177,18 @@ def run_ablation(
 
 def summarise(results: Iterable[RunResult]) -> Ablation | None:
     """Compare the wirings over the seeds for which all three are complete; None where there is no such seed."""
-    table = {(result.method, result.seed): result.accuracy for result in results if not result.interrupted}
+    complete = [result for result in results if not result.interrupted]
+    table = {(result.method, result.seed): result.score for result in complete}
     seeds = sorted({seed for _, seed in table if all((arm, seed) in table for arm in ARMS)})
     if not seeds:
         return None
-    accuracies = {arm: tuple(table[arm, seed] for seed in seeds) for arm in ARMS}
-    differences = [paired_difference(name, a, accuracies[a], b, accuracies[b]) for name, a, b in CONTRASTS]
-    return Ablation(tuple(seeds), accuracies, tuple(differences))
+    metric = complete[0].metric
+    scores = {arm: tuple(table[arm, seed] for seed in seeds) for arm in ARMS}
+    differences = [
+        replace(paired_difference(name, a, scores[a], b, scores[b]), is_better_high=METRICS[metric].is_better_high)
+        for name, a, b in CONTRASTS
+    ]
+    return Ablation(tuple(seeds), metric, scores, tuple(differences))
 
 
 def paired_difference(name: str, first: str, values: Sequence[float], second: str, others: Sequence[float]) -> PairedDifference:

@@ -10,11 +10,12 @@ from torch import nn
 from netsci_nn.data import Dataset, input_statistic
 from netsci_nn.errors import ConfigError, DataError
 from netsci_nn.generators import GENERATORS, Generator, check_parameters
-from netsci_nn.layers import SparseLinear
-from netsci_nn.models import SparseMLP, dense_mlp, sparse_layers
+from netsci_nn.models import SparseMLP, dense_mlp, linear_layers
+from netsci_nn.models.walk import count_edges
 from netsci_nn.rewiring import REWIRERS
-from netsci_nn.training import Rewire
+from netsci_nn.training import LOSSES, LearningRateSchedule, Rewire, make_optimizer
 from netsci_nn.training.config import Experiment, GeneratorConfig, MethodConfig, RewiringConfig
+from netsci_nn.training.losses import Loss
 
 
 def build_model(experiment: Experiment, method: MethodConfig, dataset: Dataset, seed: int) -> nn.Module:
@@ -35,8 +36,9 @@ def build_model(experiment: Experiment, method: MethodConfig, dataset: Dataset, 
         raise ConfigError(f"method {method.name!r} prunes; its network is made from a trained one, see run_method")
     settings = experiment.model
     rng = np.random.default_rng([seed, 0])
+    device = device_of(experiment)
     if method.is_dense:
-        return dense_mlp(sizes, activation=settings.activation, bias=settings.bias, rng=rng)
+        return dense_mlp(sizes, activation=settings.activation, bias=settings.bias, rng=rng).to(device)
     choices = method.generator if isinstance(method.generator, list) else [method.generator] * (len(sizes) - 1)
     return SparseMLP(
         sizes,
@@ -46,7 +48,7 @@ def build_model(experiment: Experiment, method: MethodConfig, dataset: Dataset, 
         bias=settings.bias,
         backend=settings.backend,
         rng=rng,
-    )
+    ).to(device)
 
 
 def density_of(experiment: Experiment, method: MethodConfig) -> float | list[float]:
@@ -57,11 +59,41 @@ def density_of(experiment: Experiment, method: MethodConfig) -> float | list[flo
 def build_optimizer(experiment: Experiment, model: nn.Module) -> torch.optim.Optimizer:
     """Return the optimiser that section [training] describes."""
     training = experiment.training
-    if training.optimizer == "adam":
-        return torch.optim.Adam(model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay)
-    return torch.optim.SGD(
-        model.parameters(), lr=training.learning_rate, momentum=training.momentum, weight_decay=training.weight_decay
-    )
+    options = {"momentum": training.momentum, "weight_decay": training.weight_decay} | training.optimizer.parameters
+    return make_optimizer(training.optimizer.name, model.parameters(), training.learning_rate, **options)
+
+
+def build_schedule(experiment: Experiment) -> LearningRateSchedule | None:
+    """Return the callback of the learning-rate schedule that section [training] describes, or None if there is none."""
+    training = experiment.training
+    if training.schedule is not None:
+        return LearningRateSchedule(training.schedule.name, **training.schedule.parameters)
+    if training.learning_rate_decay != 1:
+        return LearningRateSchedule("exponential", gamma=training.learning_rate_decay)
+    return None
+
+
+def build_loss(experiment: Experiment) -> Loss:
+    """Return the loss that section [training] names; a ConfigError says which parameters it takes."""
+    choice = experiment.training.loss
+    check_parameters(f"loss {choice.name!r}", LOSSES[choice.name], choice.parameters)
+    return LOSSES[choice.name](**choice.parameters)
+
+
+def device_of(experiment: Experiment) -> torch.device:
+    """Return the device that section [training] names.
+
+    Raises:
+        ConfigError: if this machine does not have it.
+    """
+    name = experiment.training.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    available = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[device.type]
+    if (device.index or 0) >= available:
+        raise ConfigError(f"training.device is {name!r}; this machine has {available} devices of the kind {device.type!r}")
+    return device
 
 
 def build_rewirings(method: MethodConfig) -> list[Rewire]:
@@ -93,8 +125,7 @@ def _build_generator(choice: GeneratorConfig, dataset: Dataset) -> Generator:
 
 def count_weights(model: nn.Module) -> int:
     """Return the number of edges of all linear layers, sparse or dense; biases are not counted."""
-    dense = sum(module.weight.numel() for module in model.modules() if isinstance(module, nn.Linear))
-    return dense + sum(layer.n_edges for layer in sparse_layers(model))
+    return sum(count_edges(layer) for layer in linear_layers(model).values())
 
 
 def count_dense_weights(experiment: Experiment) -> int:
@@ -105,6 +136,5 @@ def count_dense_weights(experiment: Experiment) -> int:
 def training_multiply_adds(model: nn.Module, n_rows: int) -> int:
     """Return the multiply-adds of one epoch: per edge and row one forward, one for its gradient, and, in all layers but
     the first, one for the gradient to the sources. Biases, activations, the update and rewiring are not counted."""
-    layers = [module for module in model.modules() if isinstance(module, (nn.Linear, SparseLinear))]
-    edges = [layer.n_edges if isinstance(layer, SparseLinear) else layer.weight.numel() for layer in layers]
+    edges = [count_edges(layer) for layer in linear_layers(model).values()]
     return n_rows * (3 * sum(edges) - edges[0])

@@ -5,6 +5,7 @@ import json
 import platform
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 
 from netsci_nn.errors import ConfigError
 from netsci_nn.io import write_text
-from netsci_nn.training.config import Experiment, MethodConfig
+from netsci_nn.training.config import Experiment, MethodConfig, load_experiment, parse_experiment
 
 PACKAGES = ("netsci-nn", "torch", "numpy", "scipy", "igraph", "networkx", "numba", "powerlaw")
 CHECKPOINT = Path("checkpoint") / "last.safetensors"
@@ -42,7 +43,9 @@ def check_same_run(directory: Path, experiment: Experiment, method: MethodConfig
     path = directory / "config.toml"
     if not path.is_file():
         raise ConfigError(f"run directory {str(directory)!r} has no config.toml; there is no run to resume")
-    if path.read_text(encoding="utf-8") != _config(experiment, method, seed):
+    # Compared as values, so that a file from before a key existed belongs to the run in which that key has its default.
+    kept = load_experiment(path)
+    if kept.model_dump() != parse_experiment(tomllib.loads(_config(experiment, method, seed)), "this run").model_dump():
         raise ConfigError(
             f"run directory {str(directory)!r} belongs to another experiment, method or seed; see its config.toml"
         )

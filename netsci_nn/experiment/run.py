@@ -12,11 +12,14 @@ from torch import nn
 
 from netsci_nn.data import Dataset
 from netsci_nn.experiment.build import (
+    build_loss,
     build_model,
     build_optimizer,
     build_rewirings,
+    build_schedule,
     count_dense_weights,
     count_weights,
+    device_of,
     training_multiply_adds,
 )
 from netsci_nn.experiment.directory import CHECKPOINT, METRICS, check_same_run, clear, is_begun, rewind_log, write_header
@@ -30,7 +33,6 @@ from netsci_nn.training import (
     Evaluate,
     Event,
     JsonlLog,
-    LearningRateDecay,
     Progress,
     RecordTopology,
     TrainingState,
@@ -90,6 +92,10 @@ def check_method(experiment: Experiment, method: MethodConfig, dataset: Dataset)
     optimizer = build_optimizer(experiment, model)
     for callback in build_rewirings(method):
         callback.check(model, optimizer)
+    build_loss(experiment)
+    schedule = build_schedule(experiment)
+    if schedule is not None:
+        schedule.make(optimizer, experiment.training.epochs)
 
 
 def run_method(
@@ -181,7 +187,8 @@ def _train(
         if known is not None:
             return known
         history.epochs = rewind_log(directory / METRICS, completed[0])
-    x, y = torch.from_numpy(dataset.x_train), torch.from_numpy(dataset.y_train)
+    device = device_of(experiment)
+    x, y = (torch.from_numpy(array).to(device) for array in (dataset.x_train, dataset.y_train))
     state = train(
         model,
         optimizer,
@@ -190,6 +197,7 @@ def _train(
         epochs=experiment.training.epochs,
         batch_size=experiment.training.batch_size,
         rng=rng,
+        loss=build_loss(experiment),
         completed=completed,
         callbacks=[*_recording(phase, rewirings, history), *callbacks],
     )
@@ -197,8 +205,10 @@ def _train(
         method=method.name,
         seed=seed,
         directory=directory,
-        accuracy=history.end["test_accuracy"],
-        accuracy_by_epoch=tuple(record["test_accuracy"] for record in history.epochs),
+        metrics={name: history.end[f"test_{name}"] for name in experiment.training.metrics},
+        metrics_by_epoch={
+            name: tuple(record[f"test_{name}"] for record in history.epochs) for name in experiment.training.metrics
+        },
         n_edges=count_weights(model),
         n_edges_in_training=n_weights,
         cost=count_weights(model) / count_dense_weights(experiment),
@@ -215,11 +225,12 @@ def _train(
 
 def _recording(phase: Phase, rewirings: Sequence[Callback], history: History) -> list[Callback]:
     """The callbacks of every run, in their order: what is measured before rewiring, and what is written after it."""
-    directory, dataset = phase.directory, phase.dataset
+    directory, experiment, schedule = phase.directory, phase.experiment, build_schedule(phase.experiment)
+    x, y = (torch.from_numpy(a).to(device_of(experiment)) for a in (phase.dataset.x_test, phase.dataset.y_test))
     return [
-        Evaluate(torch.from_numpy(dataset.x_test), torch.from_numpy(dataset.y_test)),
+        Evaluate(x, y, experiment.training.metrics, build_loss(experiment)),
         *rewirings,
-        LearningRateDecay(phase.experiment.training.learning_rate_decay),
+        *([] if schedule is None else [schedule]),
         RecordTopology(directory / "topology"),
         history,
         JsonlLog(directory / METRICS, {"method": phase.method.name, "seed": phase.seed}),

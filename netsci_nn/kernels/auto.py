@@ -96,7 +96,7 @@ def _ratio(size: int, density: float, batch: int, repeats: int) -> float:
     """Return the compiled backend's median time over the dense one's."""
     n_edges = round(density * size * size)
     topology = BipartiteTopology.from_keys(distinct_cells(size * size, n_edges, as_generator(0)), size, size)
-    index = edge_index(topology, torch.tensor(topology.src), torch.tensor(topology.dst))
+    index = edge_index(topology)
     values, x = torch.rand(n_edges, requires_grad=True), torch.rand(size, batch, requires_grad=True)
     seconds: dict[str, list[float]] = {"compiled": [], "dense": []}
     for repeat in range(repeats + 1):

@@ -29,6 +29,25 @@ def sparse_product(values: torch.Tensor, x: torch.Tensor, index: EdgeIndex, back
     return _Product.apply(values, x, index, backend, False)
 
 
+def of_edition(values: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
+    """Return `values` for operations that know no edges; a gradient from before a rewiring is refused on its way back."""
+    return _OfEdition.apply(values, index)
+
+
+class _OfEdition(Function):
+    """The identity, whose gradient belongs to the edges of an index."""
+
+    @staticmethod
+    def forward(ctx: Any, values: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
+        ctx.index = index
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
+        ctx.index.check_current()
+        return gradients[0], None
+
+
 class _Product(Function):
     """(values, x) -> W x, or W^T x where `transposed`."""
 
@@ -36,6 +55,7 @@ class _Product(Function):
     def forward(
         ctx: Any, values: torch.Tensor, x: torch.Tensor, index: EdgeIndex, backend: Backend, transposed: bool
     ) -> torch.Tensor:
+        index.check(values=values, **{"y" if transposed else "x": x})
         ctx.save_for_backward(values, x)
         ctx.setting = index, backend, transposed
         if len(values) == 0 or x.shape[1] == 0:
@@ -45,9 +65,11 @@ class _Product(Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
-        values, x = ctx.saved_tensors
         index, backend, transposed = ctx.setting
+        index.check_current()
+        values, x = ctx.saved_tensors
         (gradient,) = gradients
+        index.check(values=values)  # whoever shortens a parameter by .data between forward and backward is not seen by autograd
         values_gradient = x_gradient = None
         at_once = backend.both_gradients is not None and all(ctx.needs_input_grad[:2]) and not transposed
         if at_once and not torch.is_grad_enabled() and len(values) > 0 and x.shape[1] > 0:
@@ -65,6 +87,7 @@ class _SampledProduct(Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: torch.Tensor, y: torch.Tensor, index: EdgeIndex, backend: Backend) -> torch.Tensor:
+        index.check(x=x, y=y)
         ctx.save_for_backward(x, y)
         ctx.setting = index, backend  # type: ignore[attr-defined]
         if len(index.src) == 0 or x.shape[1] == 0:
@@ -73,8 +96,9 @@ class _SampledProduct(Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
-        x, y = ctx.saved_tensors
         index, backend = ctx.setting
+        index.check_current()
+        x, y = ctx.saved_tensors
         (gradient,) = gradients
         x_gradient = _Product.apply(gradient, y, index, backend, True) if ctx.needs_input_grad[0] else None
         y_gradient = _Product.apply(gradient, x, index, backend, False) if ctx.needs_input_grad[1] else None

@@ -144,6 +144,7 @@ def _announce() -> None:
 def product(values: torch.Tensor, x: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
     """W x."""
     _announce()
+    index.check(values=values, x=x)
     x_padded = _padded(x, "x")
     out = _empty((index.n_out, x_padded.shape[1]), x.dtype)
     _gather_blocks(_flat(values), index.src.numpy(), index.target_pointers.numpy(), x_padded, x.shape[1], out)
@@ -152,6 +153,7 @@ def product(values: torch.Tensor, x: torch.Tensor, index: EdgeIndex) -> torch.Te
 
 def transposed_product(values: torch.Tensor, y: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
     """W^T y."""
+    index.check(values=values, y=y)
     y_padded = _padded(y, "y")
     out = _empty((index.n_in, y_padded.shape[1]), y.dtype)
     own = _by_source(values, index)
@@ -161,6 +163,7 @@ def transposed_product(values: torch.Tensor, y: torch.Tensor, index: EdgeIndex) 
 
 def sampled_product(x: torch.Tensor, y: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
     """The sum over the batch of x[src] * y[dst]."""
+    index.check(x=x, y=y)
     out = x.new_empty(len(index.src))
     _sample_blocks(index, _padded(x, "x"), _padded(y, "y"), x.shape[1], out.numpy())
     return out
@@ -170,6 +173,7 @@ def both_gradients(
     values: torch.Tensor, x: torch.Tensor, y: torch.Tensor, index: EdgeIndex
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(sampled product of x and y, W^T y), the latter in the memory layout of x."""
+    index.check(values=values, x=x, y=y)
     x_padded, y_padded = _padded(x, "x"), _padded(y, "y")
     is_copied = _is_transposed(x) or x_padded.shape[1] > x.shape[1]
     x_gradient = _scratch.array("gradient", x_padded.shape, x.dtype) if is_copied else _empty(x_padded.shape, x.dtype)

@@ -1,6 +1,7 @@
-"""Modules that own weights and a topology: value k belongs to edge k."""
+"""Modules that own a topology and its weights: `weight[k]` belongs to edge k."""
 
 from netsci_nn.layers.activations import ACTIVATIONS
+from netsci_nn.layers.base import SparseLayer
 from netsci_nn.layers.linear import SparseLinear
 
-__all__ = ["ACTIVATIONS", "SparseLinear"]
+__all__ = ["ACTIVATIONS", "SparseLayer", "SparseLinear"]

@@ -5,7 +5,7 @@ them; *when*, and what is trained between, is the caller's business. A new crite
 model under `@PRUNERS.register("its_name")`, imported below.
 """
 
-from netsci_nn.pruning.criterion import PRUNERS, Criterion, LinearLayer, linear_layers, weights_of
+from netsci_nn.pruning.criterion import PRUNERS, Criterion, LinearLayer, linear_layers, strengths_of
 from netsci_nn.pruning.magnitude import magnitude
 from netsci_nn.pruning.prune import prune, restrict, round_densities
 
@@ -18,5 +18,5 @@ __all__ = [
     "prune",
     "restrict",
     "round_densities",
-    "weights_of",
+    "strengths_of",
 ]

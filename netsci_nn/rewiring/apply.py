@@ -1,21 +1,17 @@
 """`apply_delta`: change a layer's edges together with its gradient and its optimiser's state."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from numba import njit
 
-from netsci_nn.errors import ConfigError, TopologyError
-from netsci_nn.kernels.parallel import run_edges
-from netsci_nn.layers import SparseLinear
+from netsci_nn.errors import ConfigError
+from netsci_nn.layers import SparseLayer
 from netsci_nn.rewiring.delta import EdgeDelta
-from netsci_nn.topology import BipartiteTopology, Int64Array
-
-MERGING = 8  # what merging costs an edge, in multiply-adds
+from netsci_nn.rewiring.merge import MergedEdges, merge_edges
+from netsci_nn.topology import BipartiteTopology
 
 # The value that an optimiser gives to its own per-edge state before the first step, where it is not zero.
 INITIAL_STATE: dict[tuple[str, str], Callable[[dict[str, Any]], float]] = {
@@ -25,31 +21,55 @@ INITIAL_STATE: dict[tuple[str, str], Callable[[dict[str, Any]], float]] = {
 
 
 def apply_delta(
-    layer: SparseLinear, delta: EdgeDelta, optimizer: torch.optim.Optimizer | None = None, *, step: int | None = None
+    layer: SparseLayer, delta: EdgeDelta, optimizer: torch.optim.Optimizer | None = None, *, step: int | None = None
 ) -> None:
     """Carry out `delta`: survivors keep their weight, gradient, optimiser state and birth, new edges start afresh.
 
-    The layer's `Parameter` object stays the same, so the optimiser goes on training it. Every tensor of its state whose
-    first dimension is n_edges is remapped; new edges get the optimiser's own initial value and gradient 0. New edges merge
-    into the sorted order in O(n_edges), without sorting them. Everything is checked before anything is changed.
+    The layer's `Parameter` object stays the same, so the optimiser continues to train it. Every tensor of its state whose
+    first dimension is n_edges is remapped; new edges get the optimiser's own initial value and gradient 0. As long as the
+    number of edges stays the same, weights, gradient and state are written into the same storage. New edges merge into the
+    sorted order in O(n_edges), without a sort. Everything is checked before anything is changed.
 
     Args:
         layer: whose edges change.
         delta: positions into the layer's current edges, and the new edges.
-        optimizer: the optimiser that trains `layer.values`; None only while there is none.
+        optimizer: the optimiser that trains `layer.weight`; None only while there is none.
         step: birth step of the new edges, by default the layer's new topology version.
 
     Raises:
-        TopologyError: when `delta` names an edge that does not exist, is out of range, or would duplicate an edge.
-        ConfigError: when `optimizer` does not train the layer, or keeps state that cannot be remapped (LBFGS).
+        TopologyError: if `delta` names an edge that does not exist, is out of range, or would duplicate an edge.
+        ConfigError: if `layer` is no sparse layer, `optimizer` does not train it, or keeps state that cannot be remapped
+            (LBFGS).
+
+    Example:
+        >>> from netsci_nn import SparseLinear, generators, rewiring
+        >>> layer = SparseLinear(generators.erdos_renyi(20, 10, n_edges=50, rng=0))
+        >>> optimizer = torch.optim.Adam(layer.parameters())
+        >>> delta = rewiring.SparseEvolution(0.3).propose(rewiring.edge_view(layer), rng=0)
+        >>> rewiring.apply_delta(layer, delta, optimizer)
+        >>> layer.n_edges, layer.topology_version
+        (50, 1)
     """
-    if delta.kept_values is not None and len(delta.kept_values) != layer.n_edges:
-        raise TopologyError(f"kept_values has {len(delta.kept_values)} entries; the layer has {layer.n_edges} edges")
-    by_key = _order(delta, layer.n_in)
-    origin, new, topology = _merge(layer.topology, delta, by_key)
-    group = None if optimizer is None else _parameter_group(layer, optimizer)
-    device = layer.values.device
-    source, grown = (torch.from_numpy(array).to(device) for array in (origin, new))
+    if not isinstance(layer, SparseLayer):
+        raise ConfigError(f"layer is a {type(layer).__name__}; it must be a SparseLayer, for example a SparseLinear")
+    delta.check_fits(layer.n_edges, tuple(layer.weight.shape[1:]))
+    group = None if optimizer is None else parameter_group(layer, optimizer)
+    state = {} if optimizer is None else _remappable_state(layer, optimizer)
+    weight, device = layer.weight, layer.weight.device
+    kept = weight.detach() if delta.kept_values is None else torch.from_numpy(delta.kept_values).to(weight)
+    if not delta.moves_edges:
+        if delta.kept_values is not None:
+            with torch.no_grad():
+                weight.copy_(kept)
+        if delta.sets_active:
+            layer.active = delta.kept_active
+        return
+    old = layer._topology
+    merged = merge_edges(old.n_in, old.n_out, old.src, old.dst, old.row_pointers, delta)
+    for array in (merged.src, merged.dst):
+        array.setflags(write=False)  # so that the topology need not copy them
+    topology = BipartiteTopology(old.n_in, old.n_out, merged.src, merged.dst)
+    source, grown = (torch.from_numpy(array).to(device) for array in (merged.origin, merged.grown))
 
     def remap(old: torch.Tensor, fill: float | torch.Tensor) -> torch.Tensor:
         # A new edge takes anything first; where there was no edge at all, there is nothing to take.
@@ -57,94 +77,49 @@ def apply_delta(
         result[grown] = torch.as_tensor(fill, dtype=old.dtype, device=old.device)
         return result
 
-    gradient = layer.values.grad
-    n_edges = layer.n_edges
-    kept = layer.values.detach() if delta.kept_values is None else torch.from_numpy(delta.kept_values).to(layer.values)
-    values = remap(kept, torch.from_numpy(delta.grown_values[by_key]))
-    birth = remap(layer.birth, layer.topology_version + 1 if step is None else step)
-    layer.set_structure(topology, values, birth)
+    def replaced(old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
+        return old.copy_(new) if old.shape == new.shape else new
+
+    gradient, n_edges = weight.grad, layer.n_edges
+    new_weight = remap(kept, torch.from_numpy(delta.grown_values[merged.order]))
+    birth = layer._birth[merged.origin] if n_edges else np.empty(len(merged.origin), np.int32)
+    birth[merged.grown] = layer.topology_version + 1 if step is None else step
+    layer.set_structure(topology, new_weight, birth, _new_mask(layer._active, delta, merged))
     if gradient is not None:
-        layer.values.grad = remap(gradient, 0.0)
-    if optimizer is not None and group is not None:
-        state = optimizer.state.get(layer.values, {})
-        for name, tensor in state.items():
-            if isinstance(tensor, torch.Tensor) and tensor.dim() > 0 and tensor.shape[0] == n_edges:
-                initial = INITIAL_STATE.get((type(optimizer).__name__, name), lambda _: 0.0)
-                state[name] = remap(tensor, initial(group))
+        weight.grad = replaced(gradient, remap(gradient, 0.0))
+    for name, tensor in state.items():
+        if isinstance(tensor, torch.Tensor) and tensor.dim() > 0 and tensor.shape[0] == n_edges:
+            initial = INITIAL_STATE.get((type(optimizer).__name__, name), lambda _: 0.0)
+            state[name] = replaced(tensor, remap(tensor, initial(group or {})))
 
 
-def _order(delta: EdgeDelta, n_in: int) -> Int64Array:
-    """Return the order of the grown edges by (target, source), without a sort where they come in it."""
-    keys = delta.grown_dst * n_in + delta.grown_src
-    return np.arange(len(keys)) if (np.diff(keys) >= 0).all() else np.argsort(keys)
-
-
-def _merge(
-    topology: BipartiteTopology, delta: EdgeDelta, by_key: Int64Array
-) -> tuple[npt.NDArray[Any], Int64Array, BipartiteTopology]:
-    """Return the old position of every edge (0 for a grown one), the positions of the grown edges, and the new topology."""
-    n_edges, n_in, n_out = topology.n_edges, topology.n_in, topology.n_out
-    if len(delta.dropped) and not (delta.dropped[0] >= 0 and delta.dropped[-1] < n_edges):
-        raise TopologyError(
-            f"dropped reaches from {delta.dropped[0]} to {delta.dropped[-1]}; positions must be from 0 to {n_edges - 1}"
-        )
-    for name, ends, size in (("grown_src", delta.grown_src, n_in), ("grown_dst", delta.grown_dst, n_out)):
-        if len(ends) and not (ends.min() >= 0 and ends.max() < size):
-            raise TopologyError(f"{name} reaches from {ends.min()} to {ends.max()}; it must be from 0 to {size - 1}")
-    grown_src, grown_dst = delta.grown_src[by_key], delta.grown_dst[by_key]
-    n_new = n_edges - len(delta.dropped) + len(grown_src)
-    src, dst = np.empty(n_new, np.int32), np.empty(n_new, np.int32)
-    origin, new = np.empty(n_new, np.int32 if n_edges < 2**31 else np.int64), np.empty(len(grown_src), np.int64)
-    edges = topology.src, topology.dst, topology.row_pointers, delta.dropped, grown_src, grown_dst
-    run_edges(partial(_merge_rows, *edges, src, dst, origin, new), topology.row_pointers, MERGING)
-    for array in (src, dst):
-        array.setflags(write=False)  # so that the topology need not copy them
-    try:
-        return origin, new, BipartiteTopology(n_in, n_out, src, dst)
-    except TopologyError as error:
-        raise TopologyError(f"delta grows an edge that exists already or grows one twice: {error}") from None
-
-
-@njit(cache=True, nogil=True)
-def _merge_rows(src, dst, pointers, dropped, grown_src, grown_dst, new_src, new_dst, origin, new, first, end):  # type: ignore[no-untyped-def]
-    """Merge the survivors of targets first..end - 1 with the edges grown there, both sorted by (dst, src), in one pass.
-
-    Fills new_src, new_dst and origin (the old position, 0 for a grown edge) from the place on where these targets begin, and
-    new, the places of the grown edges.
-    """
-    old, last = pointers[first], pointers[end]
-    next_dropped = np.searchsorted(dropped, old)
-    grown, last_grown = np.searchsorted(grown_dst, first), np.searchsorted(grown_dst, end)
-    place = old - next_dropped + grown
-    while old < last or grown < last_grown:
-        is_old = old < last
-        if is_old and next_dropped < len(dropped) and dropped[next_dropped] == old:
-            next_dropped += 1
-            old += 1
-            continue
-        if is_old and grown < last_grown:
-            is_old = dst[old] < grown_dst[grown] or (dst[old] == grown_dst[grown] and src[old] < grown_src[grown])
-        if is_old:
-            new_src[place], new_dst[place], origin[place] = src[old], dst[old], old
-            old += 1
-        else:
-            new_src[place], new_dst[place], origin[place], new[grown] = grown_src[grown], grown_dst[grown], 0, place
-            grown += 1
-        place += 1
-
-
-def _parameter_group(layer: SparseLinear, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+def parameter_group(layer: SparseLayer, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Return the parameter group in which `optimizer` trains `layer.weight`, or raise a ConfigError."""
     for group in optimizer.param_groups:
-        if any(parameter is layer.values for parameter in group["params"]):
-            break
-    else:
-        raise ConfigError("optimizer does not train layer.values; it must be the one that holds this layer's parameters")
-    remappable = (torch.Tensor, int, float, bool, str, type(None))
-    state = optimizer.state.get(layer.values, {})
-    strange = [name for name, value in state.items() if not isinstance(value, remappable)]
+        if any(parameter is layer.weight for parameter in group["params"]):
+            return group
+    raise ConfigError("optimizer does not train layer.weight; it must be the one that holds this layer's parameters")
+
+
+def _remappable_state(layer: SparseLayer, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Return the optimiser's state of the layer's weights, or raise a ConfigError if it is not one tensor per parameter."""
+    state = optimizer.state.get(layer.weight, {})
+    strange = [
+        name for name, value in state.items() if not isinstance(value, (torch.Tensor, int, float, bool, str, type(None)))
+    ]
     if isinstance(optimizer, torch.optim.LBFGS) or strange:
         raise ConfigError(
             f"optimizer is {type(optimizer).__name__}, whose state cannot be remapped; "
             "it must be one that keeps a tensor per parameter (SGD, Adam, RMSprop, Rprop, ...)"
         )
-    return group
+    return state
+
+
+def _new_mask(active: npt.NDArray[np.bool_] | None, delta: EdgeDelta, merged: MergedEdges) -> npt.NDArray[np.bool_] | None:
+    """Return the forward mask after a delta, or None if nobody has ever set one."""
+    kept = active if delta.kept_active is None else delta.kept_active
+    if kept is None and delta.grown_active is None:
+        return None
+    mask = np.ones(len(merged.src), np.bool_) if kept is None or len(kept) == 0 else kept[merged.origin]
+    mask[merged.grown] = True if delta.grown_active is None else delta.grown_active[merged.order]
+    return mask

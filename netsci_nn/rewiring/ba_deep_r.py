@@ -7,15 +7,15 @@ import torch
 
 from netsci_nn.checks import check_real
 from netsci_nn.errors import ConfigError
-from netsci_nn.layers import SparseLinear
+from netsci_nn.layers import SparseLayer
 from netsci_nn.rewiring.deep_r import NEEDS, Dynamics, advance, newborn
 from netsci_nn.rewiring.delta import EdgeDelta
 from netsci_nn.rewiring.growth import check_growth, grow_preferentially
-from netsci_nn.rewiring.rule import REWIRERS, LayerArrays, Memory, RewiringStatistics, layer_arrays
+from netsci_nn.rewiring.rule import REWIRERS, seen_by
 from netsci_nn.rewiring.signs import draw_signs
+from netsci_nn.rewiring.view import EdgeView, Memory
 from netsci_nn.rewiring.weight_change import CRITERIA, most_changed, nothing
 from netsci_nn.sampling import Rng, as_generator
-from netsci_nn.topology import Int64Array
 
 SIGN_CROSSING = "sign_crossing"
 DELETIONS = (SIGN_CROSSING, *CRITERIA)
@@ -64,38 +64,31 @@ class PreferentialDeepR:
         self.dynamics = Dynamics(l1, noise, noise_scaling)
         self.fraction = check_real("fraction", fraction, lambda value: 0 < value < 1, "in (0, 1)", ConfigError)
         self.acts_every_step = deletion == SIGN_CROSSING
-        self.needs_previous = True
+        self.needs = NEEDS if self.acts_every_step else ("previous",)
 
     def check(self, optimizer: torch.optim.Optimizer, every_steps: int | None) -> None:
         """See the class."""
         if self.deletion == SIGN_CROSSING:
             self.dynamics.check("ba_deep_r", optimizer, every_steps)
 
-    def remember(self, layer: LayerArrays, rng: np.random.Generator) -> Memory:
-        """Fix the sign of every pair where edges go by it."""
-        return draw_signs(layer, rng) if self.deletion == SIGN_CROSSING else {}
+    def remember(self, edges: EdgeView, rng: np.random.Generator) -> Memory:
+        """Fix the sign of every pair if edges go by it."""
+        if self.deletion != SIGN_CROSSING:
+            return {}
+        return draw_signs(seen_by("ba_deep_r", edges, single_weights=True), rng)
 
-    def propose(self, layer: SparseLinear, *, rng: Rng, statistics: RewiringStatistics | None = None) -> EdgeDelta:
-        """Return the change for `layer`; `rng` is an int seed or numpy Generator."""
-        needs = NEEDS if self.deletion == SIGN_CROSSING else {"previous_values": "the weights of some time before"}
-        arrays = layer_arrays(layer, statistics, "ba_deep_r", needs)
-        assert statistics is not None
-        if statistics.is_last:
-            return nothing(arrays)
-        return self.propose_arrays(arrays, learning_rate=statistics.learning_rate or 0.0, rng=as_generator(rng))
-
-    def propose_arrays(self, layer: LayerArrays, *, learning_rate: float, rng: np.random.Generator) -> EdgeDelta:
-        """Return the change for a layer held as arrays."""
-        if self.deletion == SIGN_CROSSING:
-            kept, dropped = advance(layer, self.dynamics, learning_rate, rng)
-            src, dst = self._grown(layer, dropped, rng)
-            return EdgeDelta(dropped, src, dst, newborn(dst * layer.n_in + src, layer), kept)
-        dropped = most_changed(layer, self.deletion, self.fraction)
-        src, dst = self._grown(layer, dropped, rng)
-        return EdgeDelta(dropped, src, dst, np.zeros(len(src), layer.values.dtype))
-
-    def _grown(self, layer: LayerArrays, dropped: Int64Array, rng: np.random.Generator) -> tuple[Int64Array, Int64Array]:
-        if len(dropped) == 0:
-            return dropped, dropped
-        remaining = np.delete(layer.keys(), dropped)
-        return self.grow(layer.n_in, layer.n_out, remaining, len(dropped), rng=rng)
+    def propose(self, edges: EdgeView | SparseLayer, *, rng: Rng) -> EdgeDelta:
+        """Return the change; `rng` is an int seed or numpy Generator."""
+        by_sign = self.deletion == SIGN_CROSSING
+        view, random = seen_by("ba_deep_r", edges, *self.needs, single_weights=by_sign), as_generator(rng)
+        if view.is_last:
+            return nothing(view)
+        if by_sign:
+            kept, dropped = advance(view, self.dynamics, random)
+        else:
+            kept, dropped = None, most_changed(view, self.deletion, self.fraction)
+        src = dst = dropped
+        if len(dropped):
+            src, dst = self.grow(view.n_in, view.n_out, np.delete(view.keys(), dropped), len(dropped), rng=random)
+        new = newborn(dst * view.n_in + src, view) if by_sign else view.zeros(len(src))
+        return EdgeDelta(dropped, src, dst, new, kept)

@@ -1,4 +1,4 @@
-"""Deep R: every pair of neurons has a sign for ever; a weight that would cross zero makes its edge go, another one comes."""
+"""Deep R: every pair of neurons has a fixed sign; an edge whose weight would cross zero is replaced by a random one."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,10 +7,11 @@ from numba import njit
 
 from netsci_nn.checks import check_real
 from netsci_nn.errors import ConfigError
-from netsci_nn.layers import SparseLinear
+from netsci_nn.layers import SparseLayer
 from netsci_nn.rewiring.delta import EdgeDelta
-from netsci_nn.rewiring.rule import REWIRERS, LayerArrays, Memory, RewiringStatistics, layer_arrays
+from netsci_nn.rewiring.rule import REWIRERS, seen_by
 from netsci_nn.rewiring.signs import draw_signs, signs_of
+from netsci_nn.rewiring.view import EdgeView, Memory
 from netsci_nn.sampling import Rng, as_generator, distinct_cells
 from netsci_nn.topology import Int64Array
 
@@ -18,11 +19,7 @@ Weights = npt.NDArray[np.floating]
 
 NEWBORN = 1e-12  # theta of a new edge, as in the authors' code
 NOISE_SCALINGS = ("published", "authors")
-NEEDS = {
-    "learning_rate": "the learning rate",
-    "previous_values": "the weights before the gradient step",
-    "memory": "the signs of all pairs",
-}
+NEEDS = ("learning_rate", "previous", "memory")
 
 
 class Dynamics:
@@ -102,7 +99,7 @@ class DeepR:
     """
 
     acts_every_step = True
-    needs_previous = True
+    needs = NEEDS
 
     def __init__(self, l1: float = 1e-5, noise: float = 2.5e-11, noise_scaling: str = "published") -> None:
         self.dynamics = Dynamics(l1, noise, noise_scaling)
@@ -111,46 +108,34 @@ class DeepR:
         """See the class."""
         self.dynamics.check("deep_r", optimizer, every_steps)
 
-    def remember(self, layer: LayerArrays, rng: np.random.Generator) -> Memory:
+    def remember(self, edges: EdgeView, rng: np.random.Generator) -> Memory:
         """Fix the sign of every pair."""
-        return draw_signs(layer, rng)
+        return draw_signs(seen_by("deep_r", edges, single_weights=True), rng)
 
-    def propose(self, layer: SparseLinear, *, rng: Rng, statistics: RewiringStatistics | None = None) -> EdgeDelta:
-        """Return the change for `layer` in O(n_edges); `rng` is an int seed or numpy Generator."""
-        arrays = layer_arrays(layer, statistics, "deep_r", NEEDS)
-        return self.propose_arrays(arrays, learning_rate=rate_of(statistics), rng=as_generator(rng))
-
-    def propose_arrays(self, layer: LayerArrays, *, learning_rate: float, rng: np.random.Generator) -> EdgeDelta:
-        """Return the change for a layer held as arrays."""
-        kept, dropped = advance(layer, self.dynamics, learning_rate, rng)
+    def propose(self, edges: EdgeView | SparseLayer, *, rng: Rng) -> EdgeDelta:
+        """Return the change in O(n_edges); `rng` is an int seed or numpy Generator."""
+        view, random = seen_by("deep_r", edges, *self.needs, single_weights=True), as_generator(rng)
+        kept, dropped = advance(view, self.dynamics, random)
         if len(dropped) == 0:
-            return EdgeDelta(dropped, dropped, dropped, np.empty(0, kept.dtype), kept)
-        remaining = np.delete(layer.keys(), dropped)
-        grown = distinct_cells(layer.n_in * layer.n_out, len(dropped), rng, occupied=remaining)
-        return EdgeDelta(dropped, grown % layer.n_in, grown // layer.n_in, newborn(grown, layer), kept)
+            return EdgeDelta(dropped, dropped, dropped, view.zeros(0), kept)
+        remaining = np.delete(view.keys(), dropped)
+        grown = distinct_cells(view.n_in * view.n_out, len(dropped), random, occupied=remaining)
+        return EdgeDelta(dropped, grown % view.n_in, grown // view.n_in, newborn(grown, view), kept)
 
 
-def rate_of(statistics: RewiringStatistics | None) -> float:
-    """Return the learning rate, which `layer_arrays` has checked to be there."""
-    assert statistics is not None
-    assert statistics.learning_rate is not None
-    return statistics.learning_rate
-
-
-def advance(
-    layer: LayerArrays, dynamics: Dynamics, learning_rate: float, rng: np.random.Generator
-) -> tuple[Weights, Int64Array]:
+def advance(edges: EdgeView, dynamics: Dynamics, rng: np.random.Generator) -> tuple[Weights, Int64Array]:
     """Return every edge's weight after L1 and noise, and the positions of those that have crossed zero since `previous`."""
-    assert layer.previous is not None
-    noise = dynamics.draw(len(layer.values), learning_rate, layer.values.dtype, rng)
-    shift = layer.values.dtype.type(learning_rate * dynamics.l1)
-    return _advance(layer.values, layer.previous, shift, noise)
+    assert edges.previous is not None
+    assert edges.learning_rate is not None
+    noise = dynamics.draw(edges.n_edges, edges.learning_rate, edges.weight.dtype, rng)
+    shift = edges.weight.dtype.type(edges.learning_rate * dynamics.l1)
+    return _advance(edges.weight, edges.previous, shift, noise)
 
 
-def newborn(cells: Int64Array, layer: LayerArrays) -> Weights:
+def newborn(cells: Int64Array, edges: EdgeView) -> Weights:
     """Return the weights of edges that are born on pairs dst * n_in + src: 1e-12 with the pair's sign."""
-    assert layer.memory is not None
-    return (NEWBORN * signs_of(cells, layer.memory)).astype(layer.values.dtype)
+    assert edges.memory is not None
+    return (NEWBORN * signs_of(cells, edges.memory)).astype(edges.weight.dtype)
 
 
 @njit(cache=True, nogil=True)

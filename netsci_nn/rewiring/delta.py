@@ -9,7 +9,7 @@ from netsci_nn.errors import TopologyError
 from netsci_nn.topology import Int64Array
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class EdgeDelta:
     """A change of a layer's edges, proposed by a rewiring rule and carried out by `apply_delta`.
 
@@ -17,12 +17,14 @@ class EdgeDelta:
         dropped: `[n_dropped]`, distinct positions into the layer's current edges.
         grown_src: `[n_grown]`, sources of the new edges.
         grown_dst: `[n_grown]`, targets of the new edges.
-        grown_values: `[n_grown]`, their weights.
-        kept_values: `[n_edges]`, new weights of the current edges where the rule changes them (entries of dropped edges do
-            not count); None leaves them as they are.
+        grown_values: `[n_grown, *kernel]`, their weights.
+        kept_values: `[n_edges, *kernel]`, new weights of the current edges if the rule changes them (entries of dropped edges
+            do not count); None leaves them as they are.
+        kept_active: bool `[n_edges]`, a new forward mask of the current edges; None leaves it as it is.
+        grown_active: bool `[n_grown]`, the forward mask of the new edges; None makes them active.
 
     Raises:
-        TopologyError: when the shapes do not fit, positions repeat, or a value is not finite.
+        TopologyError: if the shapes do not fit, positions repeat, or a value is not finite.
     """
 
     dropped: Int64Array
@@ -30,6 +32,8 @@ class EdgeDelta:
     grown_dst: Int64Array
     grown_values: npt.NDArray[np.floating]
     kept_values: npt.NDArray[np.floating] | None = None
+    kept_active: npt.NDArray[np.bool_] | None = None
+    grown_active: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         for name in ("dropped", "grown_src", "grown_dst"):
@@ -40,19 +44,57 @@ class EdgeDelta:
         if (np.diff(self.dropped) < 0).any():
             self.dropped.sort()
         values = np.asarray(self.grown_values)
-        if values.ndim != 1 or (values.size and values.dtype.kind not in "fiu"):
-            raise TopologyError(f"grown_values has shape {values.shape} and dtype {values.dtype}; it must be 1-D numbers")
+        if values.ndim < 1 or (values.size and values.dtype.kind not in "fiu"):
+            raise TopologyError(
+                f"grown_values has shape {values.shape} and dtype {values.dtype}; it must be numbers [n_grown, *kernel]"
+            )
         object.__setattr__(self, "grown_values", values.astype(np.result_type(values, np.float32)))
-        if self.kept_values is not None and (self.kept_values.ndim != 1 or self.kept_values.dtype.kind != "f"):
-            raise TopologyError(f"kept_values has shape {self.kept_values.shape}; it must be 1-D floating numbers, one an edge")
+        if self.kept_values is not None and (self.kept_values.ndim < 1 or self.kept_values.dtype.kind != "f"):
+            raise TopologyError(
+                f"kept_values has shape {self.kept_values.shape}; it must be floating numbers [n_edges, *kernel]"
+            )
+        for name in ("kept_active", "grown_active"):
+            mask = getattr(self, name)
+            if mask is not None and (not isinstance(mask, np.ndarray) or mask.ndim != 1 or mask.dtype != np.bool_):
+                raise TopologyError(f"{name} is {mask!r}; it must be a 1-D array of bool")
         for array in (self.dropped, self.grown_src, self.grown_dst, self.grown_values):
             array.setflags(write=False)
-        if not len(self.grown_src) == len(self.grown_dst) == len(self.grown_values):
+        n_grown = len(self.grown_src)
+        if (
+            not n_grown
+            == len(self.grown_dst)
+            == len(self.grown_values)
+            == len(self.grown_src if self.grown_active is None else self.grown_active)
+        ):
             raise TopologyError(
-                f"grown_src, grown_dst and grown_values have {len(self.grown_src)}, {len(self.grown_dst)} and "
-                f"{len(self.grown_values)} entries; they must be equally long"
+                f"grown_src, grown_dst and grown_values have {n_grown}, {len(self.grown_dst)} and {len(self.grown_values)} "
+                f"entries{'' if self.grown_active is None else f', grown_active has {len(self.grown_active)}'}; "
+                "they must be equally long"
             )
         if (np.diff(self.dropped) == 0).any():
             raise TopologyError("dropped names an edge twice; positions must be distinct")
         if not np.isfinite(self.grown_values).all():
             raise TopologyError("grown_values holds NaN or infinity; new weights must be finite")
+
+    def __repr__(self) -> str:
+        return f"EdgeDelta({len(self.dropped)} dropped, {len(self.grown_src)} grown)"
+
+    @property
+    def moves_edges(self) -> bool:
+        """Whether an edge goes or comes."""
+        return len(self.dropped) + len(self.grown_src) > 0
+
+    @property
+    def sets_active(self) -> bool:
+        """Whether the forward mask of the layer changes."""
+        return self.kept_active is not None or self.grown_active is not None
+
+    def check_fits(self, n_edges: int, kernel: tuple[int, ...]) -> None:
+        """Raise a TopologyError unless the shapes belong to a layer of `n_edges` edges that carry `kernel`."""
+        for name, array, shape in (
+            ("kept_values", self.kept_values, (n_edges, *kernel)),
+            ("kept_active", self.kept_active, (n_edges,)),
+            ("grown_values", self.grown_values, (len(self.grown_src), *kernel)),
+        ):
+            if array is not None and array.shape != shape:
+                raise TopologyError(f"{name} has shape {list(array.shape)}; the layer needs {list(shape)}")

@@ -5,9 +5,10 @@ import numpy.typing as npt
 
 from netsci_nn.checks import check_real
 from netsci_nn.errors import ConfigError, TopologyError
-from netsci_nn.layers import SparseLinear
+from netsci_nn.layers import SparseLayer
 from netsci_nn.rewiring.delta import EdgeDelta
-from netsci_nn.rewiring.rule import REWIRERS, RewiringStatistics
+from netsci_nn.rewiring.rule import REWIRERS, seen_by
+from netsci_nn.rewiring.view import EdgeView, strength
 from netsci_nn.sampling import Rng, as_generator, distinct_cells
 from netsci_nn.topology import Int64Array
 
@@ -18,7 +19,8 @@ class SparseEvolution:
 
     Both signs are treated separately, so this is not magnitude pruning; exact zeros are always dropped besides. As many
     edges are grown as were dropped, uniformly over all pairs that are then free (a pair just dropped included). On the
-    last call (`statistics.is_last`) edges are dropped and none grown.
+    last call (`EdgeView.is_last`) edges are dropped and none grown. Kernels have no sign; their Euclidean norms take the place
+    of positive weights.
 
     Args:
         fraction: zeta, in (0, 1): the share of each sign's weights that is dropped.
@@ -39,21 +41,19 @@ class SparseEvolution:
             "initial_value", initial_value, lambda value: value >= 0, ">= 0 and finite", ConfigError
         )
 
-    def propose(self, layer: SparseLinear, *, rng: Rng, statistics: RewiringStatistics | None = None) -> EdgeDelta:
-        """Return the change for `layer` in O(n_edges log n_edges); `rng` is an int seed or numpy Generator."""
-        random = as_generator(rng)
-        values = layer.values.detach().cpu().numpy()
-        dropped = dropped_by_sign(values, self.fraction)
-        if statistics is not None and statistics.is_last:
+    def propose(self, edges: EdgeView | SparseLayer, *, rng: Rng) -> EdgeDelta:
+        """Return the change in O(n_edges log n_edges); `rng` is an int seed or numpy Generator."""
+        view, random = seen_by("set", edges), as_generator(rng)
+        dropped = dropped_by_sign(view.weight if not view.kernel else strength(view.weight), self.fraction)
+        if view.is_last:
             empty = np.empty(0, dtype=np.int64)
-            return EdgeDelta(dropped, empty, empty, np.empty(0, dtype=values.dtype))
-        topology = layer.topology
-        remaining = np.delete(topology.keys(), dropped)
-        grown = distinct_cells(topology.n_in * topology.n_out, len(dropped), random, occupied=remaining)
-        new_values = np.zeros(len(grown), dtype=values.dtype)
+            return EdgeDelta(dropped, empty, empty, view.zeros(0))
+        remaining = np.delete(view.keys(), dropped)
+        grown = distinct_cells(view.n_in * view.n_out, len(dropped), random, occupied=remaining)
+        new = view.zeros(len(grown))
         if self.initial_value > 0:
-            new_values[:] = self.initial_value * random.standard_normal(len(grown))
-        return EdgeDelta(dropped, grown % topology.n_in, grown // topology.n_in, new_values)
+            new[:] = self.initial_value * random.standard_normal(new.shape)
+        return EdgeDelta(dropped, grown % view.n_in, grown // view.n_in, new)
 
 
 def dropped_by_sign(values: npt.NDArray[np.floating], fraction: float) -> Int64Array:

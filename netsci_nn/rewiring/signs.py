@@ -3,21 +3,21 @@
 import numpy as np
 import numpy.typing as npt
 
-from netsci_nn.rewiring.rule import LayerArrays, Memory
+from netsci_nn.rewiring.view import EdgeView, Memory
 from netsci_nn.sampling import contains
 from netsci_nn.topology import Int64Array
 
 
-def draw_signs(layer: LayerArrays, rng: np.random.Generator) -> Memory:
-    """Return what fixes the sign of every pair of a layer for ever, in O(n_edges) memory.
+def draw_signs(edges: EdgeView, rng: np.random.Generator) -> Memory:
+    """Return what fixes the sign of every pair of a layer, in O(n_edges) memory.
 
     Pairs that are joined now keep the sign of their weight (that of a zero is its sign bit). All others have a random one,
     the bit of a hash of the pair and of a key drawn here.
     """
     return {
         "sign_key": rng.integers(-(2**63), 2**63, size=1),
-        "first_cells": layer.keys(),
-        "first_is_negative": np.signbit(layer.values),
+        "first_cells": edges.keys(),
+        "first_is_negative": np.signbit(edges.weight),
     }
 
 

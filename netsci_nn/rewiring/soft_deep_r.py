@@ -5,11 +5,12 @@ import torch
 from numba import njit
 
 from netsci_nn.errors import ConfigError
-from netsci_nn.layers import SparseLinear
-from netsci_nn.rewiring.deep_r import Dynamics, rate_of
+from netsci_nn.layers import SparseLayer
+from netsci_nn.rewiring.deep_r import Dynamics
 from netsci_nn.rewiring.delta import EdgeDelta
-from netsci_nn.rewiring.rule import REWIRERS, LayerArrays, Memory, RewiringStatistics, layer_arrays
+from netsci_nn.rewiring.rule import REWIRERS, seen_by
 from netsci_nn.rewiring.signs import draw_signs, signs_of
+from netsci_nn.rewiring.view import EdgeView, Memory
 from netsci_nn.sampling import Rng, as_generator
 
 
@@ -38,6 +39,7 @@ class SoftDeepR:
     """
 
     acts_every_step = True
+    needs = ("learning_rate", "memory")
 
     def __init__(self, l1: float = 1e-5, noise: float = 2.5e-11, noise_scaling: str = "published") -> None:
         self.dynamics = Dynamics(l1, noise, noise_scaling)
@@ -49,11 +51,12 @@ class SoftDeepR:
         """See the class."""
         self.dynamics.check("soft_deep_r", optimizer, every_steps)
 
-    def remember(self, layer: LayerArrays, rng: np.random.Generator) -> Memory:
+    def remember(self, edges: EdgeView, rng: np.random.Generator) -> Memory:
         """Return theta and sign of every pair, and the density; dormant theta in units of -theta_min until the first step."""
+        layer = seen_by("soft_deep_r", edges, single_weights=True)
         n_pairs, keys = layer.n_in * layer.n_out, layer.keys()
-        theta = (-rng.random(n_pairs)).astype(layer.values.dtype)
-        theta[keys] = np.abs(layer.values)
+        theta = (-rng.random(n_pairs)).astype(layer.weight.dtype)
+        theta[keys] = np.abs(layer.weight)
         sign = signs_of(np.arange(n_pairs), draw_signs(layer, rng)).astype(np.int8)
         return {"theta": theta, "sign": sign, "density": np.array([len(keys) / n_pairs]), "is_scaled": np.zeros(1, np.bool_)}
 
@@ -61,24 +64,22 @@ class SoftDeepR:
         """Return theta_min."""
         return -(1 - density) * self.dynamics.temperature(learning_rate) / (density * self.dynamics.l1)
 
-    def propose(self, layer: SparseLinear, *, rng: Rng, statistics: RewiringStatistics | None = None) -> EdgeDelta:
-        """Return the change for `layer` in O(n_in * n_out); `rng` is an int seed or numpy Generator."""
-        needs = {"learning_rate": "the learning rate", "memory": "theta of all pairs"}
-        arrays = layer_arrays(layer, statistics, "soft_deep_r", needs)
-        return self.propose_arrays(arrays, learning_rate=rate_of(statistics), rng=as_generator(rng))
-
-    def propose_arrays(self, layer: LayerArrays, *, learning_rate: float, rng: np.random.Generator) -> EdgeDelta:
-        """Return the change for a layer held as arrays; theta in the memory moves on."""
-        assert layer.memory is not None
-        theta, sign = layer.memory["theta"], layer.memory["sign"]
-        lowest = theta.dtype.type(self.lowest(float(layer.memory["density"][0]), learning_rate))
-        if not layer.memory["is_scaled"][0]:
+    def propose(self, edges: EdgeView | SparseLayer, *, rng: Rng) -> EdgeDelta:
+        """Return the change in O(n_in * n_out); theta in the memory moves on. `rng` is an int seed or numpy Generator."""
+        view, random = seen_by("soft_deep_r", edges, *self.needs, single_weights=True), as_generator(rng)
+        assert view.memory is not None
+        assert view.learning_rate is not None
+        theta, sign, n_pairs = view.memory["theta"], view.memory["sign"], view.n_in * view.n_out
+        if len(theta) != n_pairs or len(sign) != n_pairs:
+            raise ConfigError(f"memory holds theta of {len(theta)} and signs of {len(sign)} pairs; the layer has {n_pairs}")
+        lowest = theta.dtype.type(self.lowest(float(view.memory["density"][0]), view.learning_rate))
+        if not view.memory["is_scaled"][0]:
             theta[theta < 0] *= -lowest
-            layer.memory["is_scaled"][0] = True
-        noise = self.dynamics.draw(len(theta), learning_rate, theta.dtype, rng)
-        shift = theta.dtype.type(learning_rate * self.dynamics.l1)
-        kept, dropped, grown = _advance_all(theta, sign, layer.keys(), layer.values, shift, noise, lowest)
-        return EdgeDelta(dropped, grown % layer.n_in, grown // layer.n_in, sign[grown] * theta[grown], kept)
+            view.memory["is_scaled"][0] = True
+        noise = self.dynamics.draw(n_pairs, view.learning_rate, theta.dtype, random)
+        shift = theta.dtype.type(view.learning_rate * self.dynamics.l1)
+        kept, dropped, grown = _advance_all(theta, sign, view.keys(), view.weight, shift, noise, lowest)
+        return EdgeDelta(dropped, grown % view.n_in, grown // view.n_in, sign[grown] * theta[grown], kept)
 
 
 @njit(cache=True, nogil=True)

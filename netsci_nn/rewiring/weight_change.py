@@ -1,12 +1,13 @@
-"""Edges whose weight has changed most go: two readings of a sentence about Deep R that is not what Deep R does."""
+"""Drop the edges whose weight changed most: two literal readings of a description of Deep R, neither of them Deep R."""
 
 import numpy as np
 
 from netsci_nn.checks import check_real
 from netsci_nn.errors import ConfigError
-from netsci_nn.layers import SparseLinear
+from netsci_nn.layers import SparseLayer
 from netsci_nn.rewiring.delta import EdgeDelta
-from netsci_nn.rewiring.rule import REWIRERS, LayerArrays, RewiringStatistics, layer_arrays
+from netsci_nn.rewiring.rule import REWIRERS, seen_by
+from netsci_nn.rewiring.view import EdgeView, strength
 from netsci_nn.sampling import Rng, as_generator, distinct_cells
 from netsci_nn.topology import Int64Array
 
@@ -33,7 +34,7 @@ class WeightChange:
     interval: both defaults, 0.1 and an epoch, are ours.
     """
 
-    needs_previous = True
+    needs = ("previous",)
 
     def __init__(self, criterion: str, fraction: float = 0.1) -> None:
         if criterion not in CRITERIA:
@@ -41,19 +42,15 @@ class WeightChange:
         self.criterion = criterion
         self.fraction = check_real("fraction", fraction, lambda value: 0 < value < 1, "in (0, 1)", ConfigError)
 
-    def propose(self, layer: SparseLinear, *, rng: Rng, statistics: RewiringStatistics | None = None) -> EdgeDelta:
-        """Return the change for `layer` in O(n_edges log n_edges); `rng` is an int seed or numpy Generator."""
-        arrays = layer_arrays(layer, statistics, self.criterion, {"previous_values": "the weights of some time before"})
-        if statistics is not None and statistics.is_last:
-            return nothing(arrays)
-        return self.propose_arrays(arrays, learning_rate=0.0, rng=as_generator(rng))
-
-    def propose_arrays(self, layer: LayerArrays, *, learning_rate: float, rng: np.random.Generator) -> EdgeDelta:
-        """Return the change for a layer held as arrays."""
-        dropped = most_changed(layer, self.criterion, self.fraction)
-        remaining = np.delete(layer.keys(), dropped)
-        grown = distinct_cells(layer.n_in * layer.n_out, len(dropped), rng, occupied=remaining)
-        return EdgeDelta(dropped, grown % layer.n_in, grown // layer.n_in, np.zeros(len(grown), layer.values.dtype))
+    def propose(self, edges: EdgeView | SparseLayer, *, rng: Rng) -> EdgeDelta:
+        """Return the change in O(n_edges log n_edges); `rng` is an int seed or numpy Generator."""
+        view = seen_by(self.criterion, edges, *self.needs)
+        if view.is_last:
+            return nothing(view)
+        dropped = most_changed(view, self.criterion, self.fraction)
+        remaining = np.delete(view.keys(), dropped)
+        grown = distinct_cells(view.n_in * view.n_out, len(dropped), as_generator(rng), occupied=remaining)
+        return EdgeDelta(dropped, grown % view.n_in, grown // view.n_in, view.zeros(len(grown)))
 
 
 @REWIRERS.register("deep_r_s1")
@@ -68,19 +65,19 @@ def relative_weight_change(fraction: float = 0.1) -> WeightChange:
     return WeightChange("rel_delta", fraction)
 
 
-def most_changed(layer: LayerArrays, criterion: str, fraction: float) -> Int64Array:
+def most_changed(edges: EdgeView, criterion: str, fraction: float) -> Int64Array:
     """Return the positions of the round(fraction * n_edges) edges whose weight has changed most, increasing.
 
-    Equal changes: the edge with the smaller number goes first.
+    Equal changes: the edge with the smaller number goes first. The size of a kernel's change is its Euclidean norm.
     """
-    assert layer.previous is not None
-    change = np.abs(layer.values - layer.previous)
+    assert edges.previous is not None
+    change = strength(edges.weight - edges.previous)
     if criterion == "rel_delta":
-        change = change / (np.abs(layer.previous) + TINY)
+        change = change / (strength(edges.previous) + TINY)
     return np.sort(np.argsort(-change, kind="stable")[: round(fraction * len(change))])
 
 
-def nothing(layer: LayerArrays) -> EdgeDelta:
+def nothing(edges: EdgeView) -> EdgeDelta:
     """Return the change that changes nothing."""
     empty = np.empty(0, dtype=np.int64)
-    return EdgeDelta(empty, empty, empty, np.empty(0, dtype=layer.values.dtype))
+    return EdgeDelta(empty, empty, empty, edges.zeros(0))

@@ -1,26 +1,41 @@
-"""Training: a short loop, and callbacks for everything that varies."""
+"""Training: a short loop, step functions for what a mini-batch means, and callbacks for everything else that varies."""
 
-from netsci_nn.training.callbacks import Checkpoint, Evaluate, JsonlLog, LearningRateDecay, RecordTopology, Rewire
 from netsci_nn.training.checkpoint import load_checkpoint, save_checkpoint
 from netsci_nn.training.evaluate import evaluate
-from netsci_nn.training.loop import Callback, Event, Progress, TrainingState, train
+from netsci_nn.training.learning_rate import SCHEDULES, LearningRateSchedule
+from netsci_nn.training.loop import Step, supervised, train
+from netsci_nn.training.losses import LOSSES
+from netsci_nn.training.metrics import METRICS, Metric
+from netsci_nn.training.optimizers import OPTIMIZERS, make_optimizer
 from netsci_nn.training.progress import ProgressBar, progress_display
+from netsci_nn.training.recorders import Checkpoint, Evaluate, JsonlLog, RecordTopology
+from netsci_nn.training.rewire import Rewire
+from netsci_nn.training.state import Callback, Event, LiveLayer, Progress, TrainingState
 
 __all__ = [
+    "LOSSES",
+    "METRICS",
+    "OPTIMIZERS",
+    "SCHEDULES",
     "Callback",
     "Checkpoint",
     "Evaluate",
     "Event",
     "JsonlLog",
-    "LearningRateDecay",
+    "LearningRateSchedule",
+    "LiveLayer",
+    "Metric",
     "Progress",
     "ProgressBar",
     "RecordTopology",
     "Rewire",
+    "Step",
     "TrainingState",
     "evaluate",
     "load_checkpoint",
+    "make_optimizer",
     "progress_display",
     "save_checkpoint",
+    "supervised",
     "train",
 ]

@@ -14,14 +14,14 @@ from torch import nn
 
 from netsci_nn.errors import CheckpointError
 from netsci_nn.io import atomic_write
-from netsci_nn.layers import SparseLinear
-from netsci_nn.training.loop import Progress, TrainingState
+from netsci_nn.layers import SparseLayer
+from netsci_nn.training.state import Progress, TrainingState
 
 FORMAT = "netsci_nn checkpoint 1"
 
 
 def save_checkpoint(path: str | PathLike[str], state: TrainingState) -> None:
-    """Write everything that training needs to go on from here to the same bits, atomically."""
+    """Write everything that training needs to resume from here to the same bits, atomically."""
     saved = state.optimizer.state_dict()
     tensors = {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
     scalars: dict[str, dict[str, Any]] = {}
@@ -33,6 +33,8 @@ def save_checkpoint(path: str | PathLike[str], state: TrainingState) -> None:
                 scalars.setdefault(str(number), {})[name] = value
     tensors |= {f"carried.{name}": torch.from_numpy(array) for name, array in state.carried.items()}
     tensors["torch_rng"] = torch.get_rng_state()
+    if torch.cuda.is_initialized():
+        tensors |= {f"cuda_rng.{number}": rng for number, rng in enumerate(torch.cuda.get_rng_state_all())}
     progress = {
         "epoch": state.epoch,
         "step": state.step,
@@ -64,6 +66,7 @@ def load_checkpoint(
         raise CheckpointError(
             f"file {str(path)!r} holds the state of {progress['optimizer']}; the optimizer is {type(optimizer).__name__}"
         )
+    _rename_values(tensors, model)
     _check_model(path, tensors, model)
     before = copy.deepcopy((model.state_dict(), optimizer.state_dict(), rng.bit_generator.state, torch.get_rng_state()))
     loaded = _model_state(tensors), _optimizer_state(tensors, progress), progress["rng"], tensors["torch_rng"]
@@ -73,6 +76,10 @@ def load_checkpoint(
     except (ValueError, TypeError, KeyError, IndexError, RuntimeError) as error:
         _restore(model, optimizer, rng, *before)
         raise CheckpointError(f"file {str(path)!r} does not fit or is damaged: {error}") from error
+    if torch.cuda.is_initialized():
+        states = [tensor for name, tensor in sorted(tensors.items()) if name.startswith("cuda_rng.")]
+        for number, rng_state in enumerate(states[: torch.cuda.device_count()]):
+            torch.cuda.set_rng_state(rng_state, number)
     carried = {name.removeprefix("carried."): t.numpy() for name, t in tensors.items() if name.startswith("carried.")}
     return Progress(progress["epoch"], progress["step"], carried)
 
@@ -92,23 +99,32 @@ def _restore(
     torch.set_rng_state(torch_rng)
 
 
+def _rename_values(tensors: dict[str, torch.Tensor], model: nn.Module) -> None:
+    """Give the weights of sparse layers in a checkpoint of version 0.1.0, `values` there, their name."""
+    for name, module in model.named_modules():
+        former, present = (f"model.{name}.{part}" if name else f"model.{part}" for part in ("values", "weight"))
+        if isinstance(module, SparseLayer) and former in tensors and present not in tensors:
+            tensors[present] = tensors.pop(former)
+
+
 def _check_model(path: str | PathLike[str], tensors: dict[str, torch.Tensor], model: nn.Module) -> None:
     """Raise a CheckpointError unless names and shapes are the model's, the edge counts of sparse layers apart."""
     saved, expected = _model_state(tensors), model.state_dict()
-    if set(saved) != set(expected):
-        odd = sorted(set(saved) ^ set(expected))[0]
-        raise CheckpointError(f"file {str(path)!r} does not belong to this model: {odd!r} is on one side only")
-    per_edge = {
-        f"{name}.{part}" if name else part
-        for name, module in model.named_modules()
-        if isinstance(module, SparseLinear)
-        for part in ("values", "src", "dst", "birth")
-    }
+    prefixes = [f"{name}." if name else "" for name, module in model.named_modules() if isinstance(module, SparseLayer)]
+    optional = {prefix + part for prefix in prefixes for part in ("sizes", "active")}  # version 0.1.0 had no sizes
+    odd = sorted((set(saved) ^ set(expected)) - optional)
+    if odd:
+        raise CheckpointError(f"file {str(path)!r} does not belong to this model: {odd[0]!r} is on one side only")
+    per_edge = {prefix + part for prefix in prefixes for part in ("weight", "src", "dst", "birth", "active")}
     for name, tensor in saved.items():
-        if tensor.shape != expected[name].shape and name not in per_edge:
+        known = expected.get(name, tensor)
+        trailing = (tensor.shape[1:], known.shape[1:]) if name in per_edge else (tensor.shape, known.shape)
+        if trailing[0] != trailing[1] or tensor.dim() != known.dim():
             raise CheckpointError(
-                f"file {str(path)!r} holds {name!r} of shape {tuple(tensor.shape)}; the model has {tuple(expected[name].shape)}"
+                f"file {str(path)!r} holds {name!r} of shape {tuple(tensor.shape)}; the model has {tuple(known.shape)}"
             )
+        if name in optional - per_edge and not torch.equal(tensor, known.cpu()):
+            raise CheckpointError(f"file {str(path)!r} holds {name!r} = {tensor.tolist()}; the model has {known.tolist()}")
 
 
 def _check_optimizer(optimizer: torch.optim.Optimizer) -> None:

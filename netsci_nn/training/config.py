@@ -17,6 +17,7 @@ from netsci_nn.layers import ACTIVATIONS
 from netsci_nn.pruning import PRUNERS
 from netsci_nn.registry import Registry
 from netsci_nn.rewiring import REWIRERS
+from netsci_nn.training import LOSSES, METRICS, OPTIMIZERS, SCHEDULES
 
 DENSE = "dense"  # in place of a generator: ordinary nn.Linear layers
 
@@ -80,6 +81,33 @@ class RewiringConfig(_Named):
         return self
 
 
+class OptimizerConfig(_Named):
+    """An optimiser and its further arguments, as torch calls them."""
+
+    @model_validator(mode="after")
+    def _known(self) -> "OptimizerConfig":
+        _require(OPTIMIZERS, self.name)
+        return self
+
+
+class ScheduleConfig(_Named):
+    """A learning-rate schedule and its parameters."""
+
+    @model_validator(mode="after")
+    def _known(self) -> "ScheduleConfig":
+        _require(SCHEDULES, self.name)
+        return self
+
+
+class LossConfig(_Named):
+    """A loss and its parameters."""
+
+    @model_validator(mode="after")
+    def _known(self) -> "LossConfig":
+        _require(LOSSES, self.name)
+        return self
+
+
 class PruningConfig(_Section):
     """Where the topology comes from when it is that of a dense network, trained and pruned."""
 
@@ -120,16 +148,34 @@ class ModelConfig(_Section):
 
 
 class TrainingConfig(_Section):
-    """Section [training]."""
+    """Section [training].
+
+    `metrics` are measured on the test rows; tables show the first one. `learning_rate_decay` is short for the schedule
+    `{ name = "exponential", gamma = ... }`.
+    """
 
     epochs: Annotated[int, Field(strict=True, ge=0)] = 20
     batch_size: Annotated[int, Field(strict=True, ge=1)] = 100
-    optimizer: Literal["sgd", "adam"] = "sgd"
+    optimizer: Annotated[OptimizerConfig, BeforeValidator(_name_to_table)] = OptimizerConfig(name="sgd")
     learning_rate: Annotated[float, Field(strict=True, gt=0)] = 0.1
     learning_rate_decay: Annotated[float, Field(strict=True, gt=0, le=1)] = 1.0
     momentum: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.0
     weight_decay: Annotated[float, Field(strict=True, ge=0)] = 0.0
+    schedule: Annotated[ScheduleConfig, BeforeValidator(_name_to_table)] | None = None
+    loss: Annotated[LossConfig, BeforeValidator(_name_to_table)] = LossConfig(name="cross_entropy")
+    metrics: Annotated[list[str], Field(min_length=1)] = ["accuracy"]
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?|mps|auto)$")] = "cpu"
     threads: Annotated[int, Field(strict=True, ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _known(self) -> "TrainingConfig":
+        for metric in self.metrics:
+            _require(METRICS, metric)
+        if len(set(self.metrics)) < len(self.metrics):
+            raise ValueError(f"metrics are {self.metrics}; every metric may be named once")
+        if self.schedule is not None and self.learning_rate_decay != 1:
+            raise ValueError(f"learning_rate_decay is {self.learning_rate_decay} beside a schedule; only one may be given")
+        return self
 
 
 class MethodConfig(_Section):

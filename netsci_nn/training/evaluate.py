@@ -1,34 +1,70 @@
-"""Accuracy and loss of a classifier."""
+"""Metrics and loss of a model on held-out rows."""
 
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
+from netsci_nn.errors import DataError
+from netsci_nn.training.losses import Loss
+from netsci_nn.training.metrics import METRICS
 
-class Evaluation(NamedTuple):
-    """Mean cross-entropy (nats) and accuracy (0 to 1)."""
-
-    loss: float
-    accuracy: float
+Batches = Iterable[Any]
 
 
-def evaluate(model: nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int = 1000) -> Evaluation:
+def evaluate(
+    model: nn.Module,
+    x: torch.Tensor | Batches,
+    y: torch.Tensor | None = None,
+    batch_size: int = 1000,
+    *,
+    metrics: Sequence[str] = ("accuracy",),
+    loss: Loss = nn.functional.cross_entropy,
+) -> dict[str, float]:
     """Evaluate `model` on all rows without gradients and in evaluation mode; its mode is put back afterwards.
 
     Args:
-        model: maps `[batch, n_features]` to logits `[batch, n_classes]`.
-        x: `[n, n_features]`, n >= 1.
-        y: int64 `[n]`.
-        batch_size: rows at a time; does not change the result.
+        model: maps `[batch, ...]` to outputs, for classification logits `[batch, n_classes]`.
+        x: `[n, ...]`, n >= 1; or batches of (inputs, targets), for example a `DataLoader`, if `y` is None.
+        y: `[n, ...]`.
+        batch_size: rows at a time; does not change the result beyond its last bits.
+        metrics: names in `METRICS`.
+        loss: of (outputs, targets), a mean over rows.
+
+    Returns:
+        The mean over rows of every metric by its name, and of the loss as "loss".
     """
+    batches: Batches = x
+    if isinstance(x, torch.Tensor):
+        if y is None:
+            raise DataError("y is None beside x as a tensor; every row needs a target")
+        batches = zip(x.split(batch_size), y.split(batch_size), strict=True)
     was_training = model.training
+    device = next((parameter.device for parameter in model.parameters()), None)
     model.eval()
-    loss, correct = 0.0, 0
+    totals, n_rows = dict.fromkeys([*metrics, "loss"], 0.0), 0
     with torch.no_grad():
-        for rows, labels in zip(x.split(batch_size), y.split(batch_size), strict=True):
-            logits = model(rows)
-            loss += float(nn.functional.cross_entropy(logits, labels.long(), reduction="sum"))
-            correct += int((logits.argmax(dim=1) == labels).sum())
+        for rows, targets in batches:
+            rows, targets = rows.to(device), targets.to(device)
+            outputs = model(rows)
+            for name in metrics:
+                totals[name] += float(METRICS[name].per_row(outputs, targets).sum())
+            totals["loss"] += _summed(loss, outputs, targets)
+            n_rows += len(rows)
     model.train(was_training)
-    return Evaluation(loss / len(x), correct / len(x))
+    return {name: total / n_rows for name, total in totals.items()}
+
+
+def _summed(loss: Loss, outputs: torch.Tensor, targets: torch.Tensor) -> float:
+    """Return the sum over rows of a loss that is a mean over them."""
+    if loss is nn.functional.cross_entropy and outputs.dim() == 2:
+        return float(nn.functional.cross_entropy(outputs, targets.long(), reduction="sum"))
+    return float(loss(*flat_tokens(outputs, targets))) * len(outputs)
+
+
+def flat_tokens(outputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return logits `[n, ..., n_classes]` and labels `[n, ...]` with one row per label; all else as it is."""
+    if outputs.dim() > 2 and not targets.dtype.is_floating_point and targets.shape == outputs.shape[:-1]:
+        return outputs.flatten(0, -2), targets.flatten()
+    return outputs, targets

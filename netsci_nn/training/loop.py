@@ -1,214 +1,250 @@
-"""The training loop: mini-batches, gradient steps and events; everything else is a callback."""
+"""The training loop: mini-batches, gradient steps and events; everything else is a callback or a step function."""
 
 import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from enum import StrEnum
-from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
 from netsci_nn.data.dataset import check_labels
 from netsci_nn.errors import ConfigError, DataError
+from netsci_nn.models import sparse_layers
 from netsci_nn.sampling import Rng, as_generator
-from netsci_nn.training.compiled import CompiledTraining, StepRewiring, reason_against
+from netsci_nn.training.compiled import CompiledTraining, reason_against
+from netsci_nn.training.evaluate import flat_tokens
+from netsci_nn.training.losses import Loss
+from netsci_nn.training.state import Callback, Event, ModuleLayer, Progress, TrainingState
 
 logger = logging.getLogger(__name__)
 
-
-class Event(StrEnum):
-    """When a callback is called."""
-
-    START = "start"  # before the first mini-batch
-    STEP = "step"  # after every mini-batch, or after a run of them where no callback needs every step
-    EPOCH = "epoch"  # after every complete epoch
-    END = "end"  # once, also after an interruption
+# A step function: (model, batch) -> the loss, a mean over the rows of the batch, or a mapping with the loss as "loss" beside
+# other means over rows. The loop differentiates the loss; if it does not require gradients, the step function has filled the
+# gradients itself.
+Step = Callable[[nn.Module, Any], torch.Tensor | Mapping[str, torch.Tensor]]
 
 
-@dataclass
-class TrainingState:
-    """What callbacks see, and what `train` returns."""
+class Engine(Protocol):
+    """What carries out the steps of an epoch: torch's autograd, or compiled code."""
 
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    rng: np.random.Generator  # of the order of mini-batches, and of callbacks that need randomness
-    epochs: int  # epochs to train in all
-    steps_per_epoch: int
-    epoch: int = 0  # epochs completed
-    step: int = 0  # mini-batches completed
-    interrupted: bool = False
-    record: dict[str, Any] = field(default_factory=dict)  # what callbacks say of the current epoch
-    carried: dict[str, npt.NDArray[Any]] = field(default_factory=dict)  # what callbacks need to find in a checkpoint
+    def run_epoch(self, notify: Callable[[Event], None]) -> dict[str, float]:
+        """Train one epoch, or less if Ctrl-C stops it; return the means over its rows of what the steps have given."""
+        ...
 
 
-class Progress(tuple[int, int]):
-    """What training has behind it: (epochs, mini-batches), and what callbacks have left with the state.
+def supervised(loss: Loss = nn.functional.cross_entropy) -> Step:
+    """Return the step function of learning from pairs: the loss of the model's outputs and the targets.
 
-    Attributes:
-        carried: arrays by name (see `TrainingState.carried`).
+    With the default this is classification. A batch is (inputs, targets); labels of tokens, `[n, length]` beside logits
+    `[n, length, n_classes]`, are taken one by one.
+
+    Args:
+        loss: of (outputs, targets), a mean over rows.
     """
 
-    carried: Mapping[str, npt.NDArray[Any]]
+    def step(model: nn.Module, batch: Any) -> torch.Tensor:
+        inputs, targets = batch
+        device = next((parameter.device for parameter in model.parameters()), None)
+        return loss(*flat_tokens(model(inputs.to(device)), targets.to(device)))
 
-    def __new__(cls, epoch: int, step: int, carried: Mapping[str, npt.NDArray[Any]] | None = None) -> "Progress":
-        """Put the three together."""
-        progress = super().__new__(cls, (epoch, step))
-        progress.carried = dict(carried or {})
-        return progress
-
-
-Callback = Callable[[Event, TrainingState], None]
-Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-
-
-@runtime_checkable
-class RewiresBetweenSteps(Protocol):
-    """A callback that may leave its work between mini-batches to compiled training."""
-
-    within_compiled: StepRewiring | None  # set by the training loop while compiled steps do the work
-
-    def step_rewiring(self) -> StepRewiring | None:
-        """Return the work, or None where compiled training cannot do it."""
-        ...
+    return step
 
 
 def train(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    x: torch.Tensor,
-    y: torch.Tensor,
+    x: torch.Tensor | Iterable[Any],
+    y: torch.Tensor | None = None,
     *,
     epochs: int,
-    batch_size: int,
+    batch_size: int | None = None,
     rng: Rng,
     callbacks: Sequence[Callback] = (),
     loss: Loss = nn.functional.cross_entropy,
+    step: Step | None = None,
     completed: tuple[int, int] = (0, 0),
     compiled: bool | None = None,
 ) -> TrainingState:
     """Train `model` by mini-batches in random order; the last mini-batch of an epoch may be smaller.
 
-    Where the model, optimiser, loss and callbacks allow it, runs of mini-batches are one call of compiled code (see
-    `netsci_nn.training.compiled`), several times faster at small batches; the event STEP then comes once a run.
+    If the model, optimiser, loss and callbacks allow it, runs of mini-batches are one call of compiled code (see
+    `netsci_nn.training.compiled`), several times faster at small batches; the event STEP then comes once per run.
 
     Ctrl-C ends training after the running mini-batch, with the event END as at a normal end; a second one interrupts at
     once.
 
     Args:
-        model: maps `[batch, n_features]` to logits `[batch, n_classes]`.
+        model: maps `[batch, ...]` to outputs, for classification logits `[batch, n_classes]`.
         optimizer: of the model's parameters.
-        x: `[n, n_features]`.
-        y: int64 `[n]`, 0 to n_classes - 1.
+        x: `[n, ...]`, inputs by rows; or batches for the step function, for example a `DataLoader`, iterated once per epoch.
+        y: targets by rows, for classification integers `[n]` from 0 to n_classes - 1; None if the step function needs none, or
+            if `x` is batches.
         epochs: passes over the data, >= 0.
-        batch_size: rows of a mini-batch, >= 1.
-        rng: int seed or numpy Generator.
+        batch_size: rows of a mini-batch, >= 1; None if `x` is batches.
+        rng: int seed or numpy Generator, of the order of rows and of callbacks.
         callbacks: called in order at every `Event`.
-        loss: of (logits, labels), a mean over the batch.
+        loss: of (outputs, targets), a mean over the batch; for the default step function.
+        step: what a mini-batch means (see `Step`), by default `supervised(loss)`. It is given (inputs, targets), inputs alone
+            if `y` is None, or what `x` iterates over.
         completed: what a resumed training has behind it (see `load_checkpoint`).
-        compiled: whether to use compiled steps; None where possible.
+        compiled: whether to use compiled steps; None if possible.
 
     Raises:
-        ConfigError: when `epochs` or `batch_size` is out of range, or compiled steps are asked for and not possible.
-        DataError: when rows and labels do not fit each other or the model.
+        ConfigError: if `epochs` or `batch_size` is out of range, `loss` and `step` are both given, batches can be iterated
+            only once, or compiled steps are asked for and not possible.
+        DataError: if rows and targets do not fit each other or the model.
+
+    Example:
+        >>> from netsci_nn import SparseMLP
+        >>> model = SparseMLP([20, 10, 3], density=0.3, rng=0)
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> x, y = torch.rand(60, 20), torch.arange(60) % 3
+        >>> train(model, optimizer, x, y, epochs=3, batch_size=10, rng=0).step
+        18
     """
-    _check_counts(epochs, batch_size)
-    _check_data(model, x, y)
-    y = y.long()
-    steps_per_epoch = -(-len(x) // batch_size)
-    state = TrainingState(model, optimizer, as_generator(rng), epochs, steps_per_epoch, *completed)
+    if not isinstance(epochs, int) or epochs < 0:
+        raise ConfigError(f"epochs is {epochs!r}; it must be an integer >= 0")
+    if step is not None and loss is not nn.functional.cross_entropy:
+        raise ConfigError("loss and step are both given; a step function computes its own loss")
+    if isinstance(x, torch.Tensor):
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ConfigError(f"batch_size is {batch_size!r}; it must be an integer >= 1")
+        _check_rows(x, y)
+        if step is None:
+            y = _checked_targets(model, x, y, loss)
+        steps_per_epoch: int | None = -(-len(x) // batch_size)
+    else:
+        _check_batches(x, y, epochs, batch_size)
+        steps_per_epoch = len(x) if isinstance(x, Sized) else None
+    state = TrainingState(model, optimizer, as_generator(rng), epochs, steps_per_epoch, *completed, callbacks=tuple(callbacks))
+    state.layers = tuple(ModuleLayer(layer, optimizer) for layer in sparse_layers(model))
     if isinstance(completed, Progress):
         state.carried.update(completed.carried)
-    train_epoch = _choose_epoch(state, x, y, batch_size, loss, callbacks, compiled)
+    engine = _choose_engine(state, x, y, batch_size, loss, step, compiled)
+    seconds_between_steps = 0.0
 
     def notify(event: Event) -> None:
+        nonlocal seconds_between_steps
+        begin = time.perf_counter()
         for callback in callbacks:
-            callback(event, state)
+            if event is not Event.GRADIENT or getattr(callback, "needs_gradient", False):
+                callback(event, state)
+        if event in (Event.GRADIENT, Event.STEP):
+            seconds_between_steps += time.perf_counter() - begin
 
     with _interruptible(state):
         notify(Event.START)
         while state.epoch < epochs and not state.interrupted:
-            begin, mean_loss = time.perf_counter(), train_epoch(notify)
+            begin, seconds_between_steps = time.perf_counter(), 0.0
+            means = engine.run_epoch(notify)
             if not state.interrupted:
                 state.epoch += 1
-                seconds = time.perf_counter() - begin
-                state.record = {"epoch": state.epoch, "step": state.step, "train_loss": mean_loss, "seconds": seconds}
+                seconds = max(0.0, time.perf_counter() - begin - seconds_between_steps)
+                state.record = {"epoch": state.epoch, "step": state.step}
+                state.record |= {f"train_{name}": value for name, value in means.items()}
+                state.record["seconds"] = seconds
                 notify(Event.EPOCH)
         state.record = {"epoch": state.epoch, "step": state.step, "interrupted": state.interrupted}
         notify(Event.END)
     return state
 
 
-def _choose_epoch(
+def _choose_engine(
     state: TrainingState,
-    x: torch.Tensor,
-    y: torch.Tensor,
-    batch_size: int,
+    x: torch.Tensor | Iterable[Any],
+    y: torch.Tensor | None,
+    batch_size: int | None,
     loss: Loss,
-    callbacks: Sequence[Callback],
+    step: Step | None,
     compiled: bool | None,
-) -> Callable[[Callable[[Event], None]], float]:
-    """Return the function that trains one epoch and returns its mean loss: compiled steps where they can serve."""
-    reason = "compiled=False" if compiled is False else reason_against(state.model, state.optimizer, x, batch_size)
-    if loss is not nn.functional.cross_entropy:
+) -> Engine:
+    """Return compiled steps if they can serve, else torch's."""
+    intervals = [interval for interval in (getattr(c, "step_interval", None) for c in state.callbacks) if interval]
+    reason = None
+    if compiled is False:
+        reason = "compiled=False"
+    elif step is not None:
+        reason = "there is a step function"
+    elif not isinstance(x, torch.Tensor) or y is None or batch_size is None:
+        reason = "the data are batches, not rows"
+    elif loss is not nn.functional.cross_entropy:
         reason = "the loss is not cross_entropy"
-    within: list[tuple[Any, StepRewiring]] = []
-    for callback in callbacks:
-        if isinstance(callback, RewiresBetweenSteps):
-            callback.within_compiled = None
-            rewiring = callback.step_rewiring()
-            within += [] if rewiring is None else [(callback, rewiring)]
-    acting = [callback for callback, _ in within]
-    if any(getattr(callback, "needs_every_step", True) for callback in callbacks if callback not in acting):
-        reason = "a callback needs every step (set its attribute needs_every_step to False where it does not)"
-    if compiled and reason is not None:
+    elif y.dim() != 1 or y.dtype.is_floating_point:
+        reason = "the targets are not one label per row"
+    elif any(_needs_torch(callback) for callback in state.callbacks):
+        reason = "a callback needs every step (set its attribute needs_every_step to False if it does not)"
+    else:
+        reason = reason_against(state.model, state.optimizer, x, batch_size)
+        if reason is None:
+            training = CompiledTraining(state, x, y, batch_size, intervals)
+            training.compile()
+            return training
+    if compiled:
         raise ConfigError(f"compiled is True, but compiled steps cannot train this: {reason}")
-    if reason is not None:
-        logger.debug("training step by step: %s", reason)
-        return partial(_train_epoch, state, x, y, batch_size, loss)
-    for callback, rewiring in within:
-        callback.within_compiled = rewiring
-    training = CompiledTraining(state.model, state.optimizer, x, y, batch_size, [rewiring for _, rewiring in within])
-    training.compile()
-    return partial(_train_epoch_compiled, state, training)
+    logger.log(logging.DEBUG if compiled is False else logging.INFO, "training step by step: %s", reason)
+    batches = _Rows(state, x, y, batch_size) if isinstance(x, torch.Tensor) and batch_size is not None else x
+    return EagerTraining(state, batches, step or supervised(loss))
 
 
-def _train_epoch_compiled(state: TrainingState, training: CompiledTraining, notify: Callable[[Event], None]) -> float:
-    state.model.train()
-
-    def report(steps: int) -> bool:
-        state.step += steps
-        notify(Event.STEP)
-        return state.interrupted
-
-    order = torch.from_numpy(state.rng.permutation(len(training.x)))
-    return training.run(order, report, step=state.step, rng=state.rng) / len(training.x)
+def _needs_torch(callback: Callback) -> bool:
+    """Whether a callback must see the module between mini-batches; unknown ones are taken to."""
+    default = not hasattr(callback, "step_interval")
+    return getattr(callback, "needs_every_step", default) or getattr(callback, "needs_gradient", False)
 
 
-def _train_epoch(
-    state: TrainingState, x: torch.Tensor, y: torch.Tensor, batch_size: int, loss: Loss, notify: Callable[[Event], None]
-) -> float:
-    state.model.train()
-    order = torch.from_numpy(state.rng.permutation(len(x))).to(x.device)
-    total = torch.zeros((), device=x.device)
-    for rows in order.split(batch_size):
-        state.optimizer.zero_grad()
-        value = loss(state.model(x[rows]), y[rows])
-        value.backward()
-        state.optimizer.step()
-        total += value.detach() * len(rows)
-        state.step += 1
-        notify(Event.STEP)
-        if state.interrupted:
-            break
-    return float(total) / len(x)
+class _Rows:
+    """Rows of tensors as mini-batches in an order that is drawn anew for every epoch."""
+
+    def __init__(self, state: TrainingState, x: torch.Tensor, y: torch.Tensor | None, batch_size: int) -> None:
+        self.state, self.x, self.y, self.batch_size = state, x, y, batch_size
+
+    def __iter__(self) -> Iterator[Any]:
+        order = torch.from_numpy(self.state.rng.permutation(len(self.x))).to(self.x.device)
+        for rows in order.split(self.batch_size):
+            yield self.x[rows] if self.y is None else (self.x[rows], self.y[rows])
+
+
+class EagerTraining:
+    """Training by torch's autograd: every batch through the step function."""
+
+    def __init__(self, state: TrainingState, batches: Iterable[Any], step: Step) -> None:
+        self.state, self.batches, self.step = state, batches, step
+
+    def run_epoch(self, notify: Callable[[Event], None]) -> dict[str, float]:
+        """See `Engine`."""
+        state, n_rows = self.state, 0
+        totals: dict[str, torch.Tensor] = {}
+        state.model.train()
+        for batch in self.batches:
+            state.optimizer.zero_grad()
+            result = self.step(state.model, batch)
+            values = result if isinstance(result, Mapping) else {"loss": result}
+            if values["loss"].requires_grad:
+                values["loss"].backward()
+            notify(Event.GRADIENT)
+            state.optimizer.step()
+            rows = _row_count(batch)
+            n_rows += rows
+            for name, value in values.items():
+                value = torch.as_tensor(value).detach()
+                totals[name] = totals.get(name, torch.zeros((), device=value.device)) + value * rows
+            state.step += 1
+            notify(Event.STEP)
+            if state.interrupted:
+                break
+        return {name: float(total) / max(n_rows, 1) for name, total in totals.items()}
+
+
+def _row_count(batch: Any) -> int:
+    """Return the rows of a batch: the length of its first tensor; 1 if it holds none."""
+    if isinstance(batch, torch.Tensor):
+        return len(batch)
+    parts = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, (tuple, list)) else ()
+    return next((len(part) for part in parts if isinstance(part, torch.Tensor) and part.dim()), 1)
 
 
 @contextmanager
@@ -229,19 +265,43 @@ def _interruptible(state: TrainingState) -> Iterator[None]:
         signal.signal(signal.SIGINT, previous)
 
 
-def _check_counts(epochs: int, batch_size: int) -> None:
-    if not isinstance(epochs, int) or epochs < 0:
-        raise ConfigError(f"epochs is {epochs!r}; it must be an integer >= 0")
-    if not isinstance(batch_size, int) or batch_size < 1:
-        raise ConfigError(f"batch_size is {batch_size!r}; it must be an integer >= 1")
+def _check_rows(x: torch.Tensor, y: torch.Tensor | None) -> None:
+    if x.dim() < 2 or len(x) == 0 or (y is not None and y.shape[:1] != x.shape[:1]):
+        got = "none" if y is None else str(tuple(y.shape))
+        raise DataError(f"x has shape {tuple(x.shape)} and y {got}; they must be [n, n_features] and [n], n >= 1")
 
 
-def _check_data(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> None:
-    if x.dim() < 2 or len(x) == 0 or y.shape != x.shape[:1]:
-        raise DataError(f"x has shape {tuple(x.shape)} and y {tuple(y.shape)}; they must be [n, n_features] and [n], n >= 1")
+def _checked_targets(model: nn.Module, x: torch.Tensor, y: torch.Tensor | None, loss: Loss) -> torch.Tensor:
+    """Return targets that fit the model's outputs; labels are integers from 0 to n_classes - 1, one per row or token."""
+    if y is None:
+        raise DataError("y is None; supervised learning needs a target for every row (or a step function that needs none)")
     was_training = model.training
     model.eval()
+    device = next((parameter.device for parameter in model.parameters()), None)
     with torch.no_grad():
-        n_classes = model(x[:1]).shape[-1]
+        outputs = model(x[:1].to(device))
     model.train(was_training)
-    check_labels("y", y.cpu().numpy(), n_classes)
+    if y.dtype.is_floating_point and (loss is not nn.functional.cross_entropy or y.shape[1:] == outputs.shape[1:]):
+        return y
+    if y.shape[1:] != outputs.shape[1:-1]:
+        raise DataError(
+            f"x has shape {tuple(x.shape)} and y {tuple(y.shape)}; they must be [n, n_features] and [n], n >= 1, "
+            "or have one label for each of the model's outputs"
+        )
+    check_labels("y", y.flatten().cpu().numpy(), outputs.shape[-1])
+    return y.long()
+
+
+def _check_batches(batches: Iterable[Any], y: torch.Tensor | None, epochs: int, batch_size: int | None) -> None:
+    if not isinstance(batches, Iterable):
+        raise DataError(f"x is a {type(batches).__name__}; it must be a tensor [n, n_features] or an iterable of batches")
+    if y is not None or batch_size is not None:
+        given = "y" if y is not None else "batch_size"
+        raise ConfigError(
+            f"{given} is given beside batches; a {type(batches).__name__} of batches holds rows and targets itself"
+        )
+    if epochs > 1 and iter(batches) is batches:
+        raise ConfigError(
+            f"x is a {type(batches).__name__} that can be iterated once, and epochs is {epochs}; "
+            "it must give its batches anew for every epoch, as a list or a DataLoader does"
+        )

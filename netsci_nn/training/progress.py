@@ -3,7 +3,8 @@
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from netsci_nn.training.loop import Event, TrainingState
+from netsci_nn.training.metrics import METRICS
+from netsci_nn.training.state import Event, TrainingState
 
 
 def progress_display(console: Console) -> Progress:
@@ -13,7 +14,7 @@ def progress_display(console: Console) -> Progress:
 
 
 class ProgressBar:
-    """Show the mini-batches of one training as a bar with the latest test accuracy.
+    """Show the mini-batches of one training as a bar with the latest value of a metric.
 
     Args:
         display: the display that the bar joins.
@@ -30,12 +31,12 @@ class ProgressBar:
     def __call__(self, event: Event, state: TrainingState) -> None:
         """Advance, or remove the bar at the end."""
         if event is Event.START:
-            total = state.epochs * state.steps_per_epoch
-            self.task = self.display.add_task(self.description, total=total, completed=state.step)
+            self.task = self.display.add_task(self.description, total=state.total_steps, completed=state.step)
         elif self.task is not None and event is Event.STEP:
             self.display.update(self.task, completed=state.step)
-        elif self.task is not None and event is Event.EPOCH and "test_accuracy" in state.record:
-            accuracy = f"{100 * state.record['test_accuracy']:.2f} %"
-            self.display.update(self.task, description=f"{self.description}  {accuracy}")
+        elif self.task is not None and event is Event.EPOCH:
+            known = [name for name in METRICS if f"test_{name}" in state.record]
+            text = f"  {METRICS[known[0]].text(state.record[f'test_{known[0]}'])}" if known else ""
+            self.display.update(self.task, description=f"{self.description}{text}")
         elif self.task is not None and event is Event.END:
             self.display.remove_task(self.task)

@@ -16,9 +16,9 @@ from rich.console import Console
 
 import analysis
 from netsci_nn import BipartiteTopology, SparseMLP, generators, network_graph
-from netsci_nn.cli.intake import take_in
 from netsci_nn.cli.output import version
 from netsci_nn.data import DATASETS, IMAGE_SHAPES, image_shape_of
+from netsci_nn.intake import take_in
 from netsci_nn.io import save_network
 
 EDGES = [(0, 0), (1, 0), (2, 1)]
@@ -142,21 +142,26 @@ def test_a_run_beside_its_start(run: Cli, tmp_path: Path) -> None:
     strength = {q["name"]: q for q in report["sections"][0]["quantities"]}["source_absolute_strength_mean"]
     assert strength["observed"]["value"] > 0  # the weights of the end are there, those of the start are not recorded
     assert "laid out as the image" in (tmp_path / "report.html").read_text()
-    (chain,) = layers(tmp_path / "here" / "checkpoint" / "last.safetensors")
-    assert [layer.n_edges for layer in chain] == [section["n_edges"] for section in report["sections"][:2]]
+    expected = [section["n_edges"] for section in report["sections"][:2]]
+    checkpoint = tmp_path / "here" / "checkpoint" / "last.safetensors"
+    (chain,) = layers(checkpoint)  # the run says that it is one
+    assert [layer.n_edges for layer in chain] == expected
+    apart = layers(checkpoint.rename(tmp_path / "elsewhere.safetensors"))
+    assert [layer.n_edges for (layer,) in apart] == expected
 
 
 def test_json_and_page_of_several_networks(run: Cli, tmp_path: Path) -> None:
     torch.save({"a.weight": torch.eye(5, 8), "b.weight": torch.eye(7, 9)}, tmp_path / "m.pt")
     outcome = run("analyze", "m.pt", "--nulls", 1, "--json", "r.json", "--html", "r.html")
     assert (outcome.code, outcome.err) == (0, "")
-    assert "edges are the weights other than 0" in outcome.out
+    first = "the file does not say how its layers are joined; each is reported by itself"
+    assert outcome.out.startswith(first + "\nedges are the weights other than 0\n")
     table = json.loads((tmp_path / "r.json").read_text())
     assert [network["layers"] for network in table["networks"]] == ["a.weight", "b.weight"]
-    assert table["source"]["notes"][0] == "edges are the weights other than 0"
+    assert table["source"]["notes"] == [first, "edges are the weights other than 0"]
     assert (table["interrupted"], table["not_described"]) == (False, [])
     page = (tmp_path / "r.html").read_text()
-    assert all(text in page for text in ("How it was read", "Measures: a.weight", "Pictures: b.weight"))
+    assert all(text in page for text in ("How it was read", first, "Measures: a.weight", "Pictures: b.weight"))
 
 
 def test_a_report_holds_what_it_takes_to_make_it_again(run: Cli, tmp_path: Path) -> None:
@@ -216,3 +221,11 @@ def test_a_terminal_is_told_that_pictures_are_drawn(run: Cli, tmp_path: Path, mo
     monkeypatch.setattr("netsci_nn.cli.analyze.STDERR", Console(file=terminal, force_terminal=True))
     assert run("analyze", "t.npz", "--nulls", 1, "--html", "r.html").code == 0
     assert "drawing pictures" in terminal.getvalue()
+
+
+def test_notes_are_printed_as_they_are(run: Cli, tmp_path: Path) -> None:
+    """A name of a tensor may look like markup, and a shape does."""
+    torch.save({"fc.weight": torch.eye(5, 8), "[/red]table": torch.ones(1, 2, 3)}, tmp_path / "m.pt")
+    outcome = run("analyze", "m.pt", "--nulls", 0)
+    assert outcome.code == 0, outcome.err
+    assert "[/red]table [1, 2, 3]" in outcome.out

@@ -49,6 +49,7 @@ def networks(tmp_path: Path) -> str:
     return "m.pt"
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_while_random_graphs_are_drawn(run: Cli, graph: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     describe = analysis.describe
 

@@ -61,11 +61,11 @@ def test_weights_to_go_on_from(kind: str) -> None:
         kept = trained[2 * number].weight.detach()[mask.dst, mask.src].abs().min()
         assert kept >= np.sort(np.abs(largest))[-mask.n_edges] - 1e-12
         if linear is not None:
-            assert torch.equal(layer.values.detach(), linear[2 * number].weight.detach()[mask.dst, mask.src])
+            assert torch.equal(layer.weight.detach(), linear[2 * number].weight.detach()[mask.dst, mask.src])
             assert torch.equal(layer.bias.detach(), linear[2 * number].bias.detach())
         else:
-            assert not np.isin(layer.values.detach().numpy(), trained[2 * number].weight.detach().numpy()).any()
-            assert not np.isin(layer.values.detach().numpy(), dense[2 * number].weight.detach().numpy()).any()
+            assert not np.isin(layer.weight.detach().numpy(), trained[2 * number].weight.detach().numpy()).any()
+            assert not np.isin(layer.weight.detach().numpy(), dense[2 * number].weight.detach().numpy()).any()
 
 
 def test_rewinding_in_a_run_restores_the_first_weights_bit_for_bit(tmp_path: Path) -> None:

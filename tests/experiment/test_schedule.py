@@ -94,8 +94,7 @@ def test_rules_that_cannot_serve_are_refused_before_anything_runs(
     pruned: bool, rewiring: Any, training: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     bad = {"name": "bad", "rewiring": rewiring} | ({"pruning": {"dense": "FC"}} if pruned else {})
-    experiment = toy([{"name": "FC", "generator": "dense"}, bad])
-    experiment = experiment.model_copy(update={"training": experiment.training.model_copy(update=training)})
+    experiment = toy([{"name": "FC", "generator": "dense"}, bad], training=training)
     with pytest.raises(ConfigError, match=message):
         list(run_experiment(experiment, DATA, tmp_path / "out"))
     assert list(tmp_path.iterdir()) == []

@@ -186,7 +186,8 @@ def full_size() -> Any:
         layers = tuple(generators.erdos_renyi(*pair, n_edges=int(pair[0] * pair[1] * d), rng=rng) for *pair, d in pairs)
         curve = tuple(np.sort(rng.uniform(0.9, 0.98, epochs)).tolist())
         cost = float(name.split()[-1]) if name.startswith("density") else 0.1
-        return RunResult(name, seed, Path(name), curve[-1], curve, 1, 1, cost, 1.0, 1, False, layers, layers)
+        metrics = {"accuracy": curve[-1]}, {"accuracy": curve}
+        return RunResult(name, seed, Path(name), *metrics, 1, 1, cost, 1.0, 1, False, layers, layers)
 
     methods = [*names, *(f"control {number}, with a long name" for number in range(13))]
     densities = [f"density {0.003 * 2**k}" for k in range(9)]

@@ -25,7 +25,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def chosen(density: float, batch: int = 10, dtype: torch.dtype = torch.float32) -> str:
     layer = SparseLinear(generators.erdos_renyi(20, 30, density=density, rng=0), dtype=dtype)
-    return choose_backend(layer.values, batch, layer.index)
+    return choose_backend(layer.weight, batch, layer._edge_index())
 
 
 def test_sparse_is_compiled_and_full_is_dense() -> None:
@@ -37,7 +37,7 @@ def test_half_precision_is_dense_and_computes() -> None:
     assert chosen(0.1, dtype=torch.bfloat16) == "dense"
     layer = SparseLinear(generators.erdos_renyi(20, 30, density=0.2, rng=0), dtype=torch.bfloat16)
     layer(torch.ones(2, 20, dtype=torch.bfloat16)).sum().backward()
-    assert layer.values.grad is not None
+    assert layer.weight.grad is not None
 
 
 def test_half_precision_is_refused_by_the_compiled_backend() -> None:
@@ -87,5 +87,7 @@ def test_cuda(density: float) -> None:
     z = on_device(x.cuda())
     torch.testing.assert_close(z.cpu(), y, rtol=1e-4, atol=1e-5)
     z.square().sum().backward()
-    assert on_device.values.grad is not None
-    assert choose_backend(on_device.values, 8, on_device.index) == ("csr" if density < auto.CUDA_DENSE_ABOVE else "dense")
+    assert on_device.weight.grad is not None
+    assert choose_backend(on_device.weight, 8, on_device._edge_index()) == (
+        "csr" if density < auto.CUDA_DENSE_ABOVE else "dense"
+    )

@@ -41,7 +41,7 @@ def test_initial_weights_have_the_variance_of_the_actual_in_degree() -> None:
     edges = [(i, j) for j in range(few) for i in (0, 1)] + [(i, few + j) for j in range(many) for i in range(200)]
     layer = SparseLinear(BipartiteTopology.from_edges(edges, 200, few + many))
     for select, degree in ((layer.dst < few, 2), (layer.dst >= few, 200)):
-        values = layer.values[select].detach()
+        values = layer.weight[select].detach()
         sigma = (2 / degree) ** 0.5
         assert abs(values.std().item() - sigma) < 5 * sigma / (2 * len(values)) ** 0.5
         assert abs(values.mean().item()) < 5 * sigma / len(values) ** 0.5
@@ -50,22 +50,23 @@ def test_initial_weights_have_the_variance_of_the_actual_in_degree() -> None:
 
 def test_weights_come_from_torchs_global_generator() -> None:
     torch.manual_seed(5)
-    first = SparseLinear(TOPOLOGY).values
-    second = SparseLinear(TOPOLOGY).values
+    first = SparseLinear(TOPOLOGY).weight
+    second = SparseLinear(TOPOLOGY).weight
     torch.manual_seed(5)
-    assert torch.equal(SparseLinear(TOPOLOGY).values, first)
+    assert torch.equal(SparseLinear(TOPOLOGY).weight, first)
     assert not torch.equal(first, second)
 
 
-def test_parameters_are_strided_and_indices_are_buffers() -> None:
+def test_parameters_are_strided_and_indices_are_state_but_no_buffers() -> None:
     layer = SparseLinear(TOPOLOGY, dtype=torch.float64)
-    assert [name for name, _ in layer.named_parameters()] == ["values", "bias"]
-    assert {name for name, _ in layer.named_buffers()} == {"src", "dst", "birth"}
-    assert layer.values.layout == torch.strided
-    assert layer.values.shape == (TOPOLOGY.n_edges,)
-    assert layer.values.dtype == layer.bias.dtype == torch.float64
+    assert [name for name, _ in layer.named_parameters()] == ["weight", "bias"]
+    assert list(layer.named_buffers()) == []
+    assert set(layer.state_dict()) == {"weight", "bias", "src", "dst", "birth", "sizes"}
+    assert layer.weight.layout == torch.strided
+    assert layer.weight.shape == (TOPOLOGY.n_edges,)
+    assert layer.weight.dtype == layer.bias.dtype == torch.float64
     assert layer.birth.tolist() == [0] * TOPOLOGY.n_edges
-    assert [name for name, _ in SparseLinear(TOPOLOGY, bias=False).named_parameters()] == ["values"]
+    assert [name for name, _ in SparseLinear(TOPOLOGY, bias=False).named_parameters()] == ["weight"]
 
 
 def test_change_of_dtype_keeps_computing(backend: str) -> None:
@@ -81,10 +82,10 @@ def test_mirror_has_edge_ids_and_current_weights() -> None:
     graph = layer.to_igraph()
     assert graph.get_edgelist() == [(int(s), int(d) + 6) for s, d in zip(TOPOLOGY.src, TOPOLOGY.dst, strict=True)]
     assert graph.vs["type"] == [False] * 6 + [True] * 5
-    assert graph.es["weight"] == layer.values.tolist()
+    assert graph.es["weight"] == layer.weight.tolist()
     with torch.no_grad():
-        layer.values.add_(1)
-    assert layer.to_igraph().es["weight"] == layer.values.tolist()
+        layer.weight.add_(1)
+    assert layer.to_igraph().es["weight"] == layer.weight.tolist()
 
 
 def test_mirror_is_a_copy() -> None:
@@ -107,23 +108,23 @@ def test_dense_round_trip_is_exact(bias: bool) -> None:
     assert linear.weight.dtype == torch.float64
     assert (linear.bias is not None) == bias
     assert torch.equal(linear.weight != 0, torch.from_numpy(TOPOLOGY.to_mask()))
-    for (source, target), value in by_edge(layer, layer.values).items():
+    for (source, target), value in by_edge(layer, layer.weight).items():
         assert linear.weight[target, source].item() == value
     for topology in (TOPOLOGY, None):
         back = SparseLinear.from_dense(linear, topology=topology)
         assert back.topology == TOPOLOGY
-        assert torch.equal(back.values, layer.values)
+        assert torch.equal(back.weight, layer.weight)
         assert back.bias is None if layer.bias is None else torch.equal(back.bias, layer.bias)
 
 
 def test_from_dense_takes_only_the_weights_on_edges_and_shares_no_memory() -> None:
     linear = nn.Linear(6, 5)
     layer = SparseLinear.from_dense(linear, topology=TOPOLOGY)
-    assert layer.values.tolist() == [linear.weight[d, s].item() for s, d in TOPOLOGY.to_edges().tolist()]
+    assert layer.weight.tolist() == [linear.weight[d, s].item() for s, d in TOPOLOGY.to_edges().tolist()]
     with torch.no_grad():
         linear.weight.zero_()
         linear.bias.fill_(3)
-    assert layer.values.abs().min() > 0
+    assert layer.weight.abs().min() > 0
     assert layer.bias.abs().max() < 3
 
 
@@ -139,16 +140,16 @@ def test_state_dict_into_a_layer_with_another_edge_count(n_edges: int, backend: 
     saved.birth.copy_(torch.arange(TOPOLOGY.n_edges))
     other = SparseLinear(random_topology(np.random.default_rng(n_edges), 6, 5, n_edges), backend=backend)
     other(torch.randn(2, 6)).sum().backward()
-    parameter, version = other.values, other.topology_version
+    parameter, version = other.weight, other.topology_version
     other.load_state_dict(saved.state_dict())
-    assert other.values is parameter
+    assert other.weight is parameter
     assert other.topology_version == version + 1
     assert other.topology == TOPOLOGY
-    assert other.values.grad is None
+    assert other.weight.grad is None
     assert other.birth.tolist() == saved.birth.tolist()
     x = torch.randn(3, 6)
     assert torch.equal(other(x), saved(x))
-    assert other.to_igraph().es["weight"] == saved.values.tolist()
+    assert other.to_igraph().es["weight"] == saved.weight.tolist()
 
 
 def test_an_optimiser_that_was_not_remapped_refuses_to_step() -> None:
@@ -165,13 +166,13 @@ def test_an_optimiser_that_was_not_remapped_refuses_to_step() -> None:
 @pytest.mark.parametrize("field", ["src", "dst"])
 def test_state_dict_with_bad_edges_is_refused_and_changes_nothing(field: str) -> None:
     layer = SparseLinear(TOPOLOGY)
-    before = layer.values.detach().clone()
+    before = layer.weight.detach().clone()
     state = {name: tensor.clone() for name, tensor in SparseLinear(CASES["irregular"]).state_dict().items()}
     state[field][-1] = 6
     with pytest.raises(TopologyError, match=field):
         layer.load_state_dict(state)
     assert layer.topology == TOPOLOGY
-    assert torch.equal(layer.values, before)
+    assert torch.equal(layer.weight, before)
 
 
 def test_set_structure_checks_before_it_changes() -> None:
@@ -179,7 +180,7 @@ def test_set_structure_checks_before_it_changes() -> None:
     with pytest.raises(TopologyError, match="topology joins 5 sources and 6 targets; the layer has 6 and 5"):
         layer.set_structure(CASES["source hub"], torch.zeros(6), torch.zeros(6, dtype=torch.int32))
     one = BipartiteTopology.from_edges([(0, 0)], 6, 5)
-    with pytest.raises(TopologyError, match=r"both must be \[n_edges\] = \[1\]"):
+    with pytest.raises(TopologyError, match=r"they must be \[n_edges, \*kernel\] = \[1\] and \[n_edges\] = \[1\]"):
         layer.set_structure(one, torch.zeros(2), torch.zeros(1, dtype=torch.int32))
     assert layer.topology == TOPOLOGY
     assert layer.topology_version == 0
@@ -196,7 +197,7 @@ def test_copies_are_independent_and_carry_no_cache(clone: object, backend: str) 
     assert twin.topology == layer.topology
     assert torch.equal(twin(x), expected)
     with torch.no_grad():
-        twin.values.zero_()
+        twin.weight.zero_()
     assert torch.equal(layer(x), expected)
     assert layer.to_igraph().es["weight"] == mirror.es["weight"]
 

@@ -18,8 +18,8 @@ def assert_equals_masked_dense(layer: SparseLinear, x: torch.Tensor) -> None:
     topology = layer.topology
     mask = to_torch_mask(topology)
     src, dst = torch.tensor(topology.src).long(), torch.tensor(topology.dst).long()
-    weight = torch.full((topology.n_out, topology.n_in), 7.0, dtype=layer.values.dtype)
-    weight[dst, src] = layer.values.detach()
+    weight = torch.full((topology.n_out, topology.n_in), 7.0, dtype=layer.weight.dtype)
+    weight[dst, src] = layer.weight.detach()
     weight.requires_grad_()
     bias = None if layer.bias is None else layer.bias.detach().clone().requires_grad_()
     x_sparse, x_dense = x.detach().clone().requires_grad_(), x.detach().clone().requires_grad_()
@@ -33,7 +33,7 @@ def assert_equals_masked_dense(layer: SparseLinear, x: torch.Tensor) -> None:
     expected.backward(upstream)
     assert weight.grad is not None
     torch.testing.assert_close(x_sparse.grad, x_dense.grad, **TOLERANCE)
-    torch.testing.assert_close(layer.values.grad, weight.grad[dst, src], **TOLERANCE)
+    torch.testing.assert_close(layer.weight.grad, weight.grad[dst, src], **TOLERANCE)
     if bias is not None:
         torch.testing.assert_close(layer.bias.grad, bias.grad, **TOLERANCE)
 
@@ -75,7 +75,7 @@ def test_zero_size_batch(topology: BipartiteTopology, backend: str) -> None:
     layer = make_layer(topology, backend)
     for shape in ((0,), (0, 3), (2, 0)):
         assert_equals_masked_dense(layer, torch.randn(*shape, topology.n_in))
-    assert torch.equal(layer.values.grad, torch.zeros(topology.n_edges))
+    assert torch.equal(layer.weight.grad, torch.zeros(topology.n_edges))
 
 
 @pytest.mark.parametrize("kind", ["transposed", "strided", "expanded", "feature-major 3-D"])
@@ -102,11 +102,11 @@ def test_non_contiguous_input(kind: str, backend: str) -> None:
 def test_first_and_second_derivatives_in_double(topology: BipartiteTopology, backend: str) -> None:
     layer = make_layer(topology, backend, torch.float64)
     x = torch.randn(3, topology.n_in, dtype=torch.float64, requires_grad=True)
-    values = layer.values.detach().clone().requires_grad_(topology.n_edges > 0)
+    values = layer.weight.detach().clone().requires_grad_(topology.n_edges > 0)
     bias = layer.bias.detach().clone().requires_grad_()
 
     def apply(x: torch.Tensor, values: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        return torch.func.functional_call(layer, {"values": values, "bias": bias}, (x,))
+        return torch.func.functional_call(layer, {"weight": values, "bias": bias}, (x,))
 
     assert torch.autograd.gradcheck(apply, (x, values, bias))
     assert torch.autograd.gradgradcheck(apply, (x, values, bias))
@@ -115,22 +115,22 @@ def test_first_and_second_derivatives_in_double(topology: BipartiteTopology, bac
 def test_only_what_needs_a_gradient_gets_one(backend: str) -> None:
     layer = make_layer(CASES["irregular"], backend)
     x = torch.randn(3, 6, requires_grad=True)
-    layer.values.requires_grad_(False)
+    layer.weight.requires_grad_(False)
     layer(x).sum().backward()
-    assert layer.values.grad is None
+    assert layer.weight.grad is None
     assert x.grad is not None
-    layer.values.requires_grad_(True)
+    layer.weight.requires_grad_(True)
     layer(x.detach()).sum().backward()
-    assert layer.values.grad is not None
+    assert layer.weight.grad is not None
 
 
 def test_gradients_accumulate(backend: str) -> None:
     layer = make_layer(CASES["irregular"], backend)
     x = torch.randn(4, 6)
     layer(x).sum().backward()
-    once = layer.values.grad.clone()
+    once = layer.weight.grad.clone()
     layer(x).sum().backward()
-    torch.testing.assert_close(layer.values.grad, 2 * once)
+    torch.testing.assert_close(layer.weight.grad, 2 * once)
 
 
 def test_nan_and_infinity_stay_visible_where_they_flow_and_nowhere_else(backend: str) -> None:

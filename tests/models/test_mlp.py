@@ -32,13 +32,13 @@ def test_same_seed_same_edges_and_weights(generator: str) -> None:
         assert [layer.topology for layer in first.layers] == [layer.topology for layer in twin.layers]
         assert all(torch.equal(a, b) for a, b in zip(first.parameters(), twin.parameters(), strict=True))
     assert all(a.topology != b.topology for a, b in zip(first.layers, other.layers, strict=True))
-    assert not torch.equal(first.layers[0].values, other.layers[0].values)
+    assert not torch.equal(first.layers[0].weight, other.layers[0].weight)
 
 
 def test_layers_of_one_shape_differ() -> None:
     model = SparseMLP([20, 20, 20], density=0.3, rng=0)
     assert model.layers[0].topology != model.layers[1].topology
-    assert not torch.equal(model.layers[0].values, model.layers[1].values)
+    assert not torch.equal(model.layers[0].weight, model.layers[1].weight)
 
 
 @pytest.mark.parametrize("build", [make_model, lambda: dense_mlp([5, 4, 3], rng=0)], ids=["sparse", "dense"])

@@ -14,7 +14,7 @@ from netsci_nn.allocation import ALLOCATIONS, Allocation, erk, explicit, layer_s
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.generators import erdos_renyi, input_weighted
 from netsci_nn.layers import SparseLinear
-from netsci_nn.models.network import sparse_layers
+from netsci_nn.models import sparse_layers
 from netsci_nn.models.sparsify import sparsify
 from netsci_nn.topology import BipartiteTopology
 
@@ -77,7 +77,7 @@ def test_weights_and_biases_survive() -> None:
     model = sparsify(copy.deepcopy(dense), density=0.2, rng=0)
     for name in NAMES:
         linear, layer = dense.get_submodule(name), model.get_submodule(name)
-        assert torch.equal(layer.values, linear.weight[layer.dst, layer.src])
+        assert torch.equal(layer.weight, linear.weight[layer.dst, layer.src])
         assert (layer.bias is None) == (linear.bias is None)
         assert layer.bias is None or torch.equal(layer.bias, linear.bias)
     assert torch.equal(model[3].weight, dense[3].weight)
@@ -145,7 +145,7 @@ def test_mode_dtype_and_frozen_parameters_carry_over() -> None:
     sparsify(model, density=0.2, rng=0)
     assert not any(module.training for module in model.modules())
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float64}
-    assert [layer.values.requires_grad for layer in sparse_layers(model)] == [False, True, True, True]
+    assert [layer.weight.requires_grad for layer in sparse_layers(model)] == [False, True, True, True]
     assert (model[0].bias.requires_grad, model[4].bias.requires_grad) == (True, False)
 
 

@@ -16,7 +16,7 @@ from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.generators import erdos_renyi
 from netsci_nn.layers import SparseLinear
 from netsci_nn.models import SparseMLP, dense_mlp
-from netsci_nn.pruning import PRUNERS, linear_layers, magnitude, prune, restrict, round_densities, weights_of
+from netsci_nn.pruning import PRUNERS, linear_layers, magnitude, prune, restrict, round_densities
 from netsci_nn.topology import BipartiteTopology
 
 LENET = [784, 300, 100, 10]
@@ -50,7 +50,7 @@ def test_worked_example_of_two_targets_and_three_sources() -> None:
     assert topology.to_edges().tolist() == [[0, 0], [2, 0], [1, 1]]
     layer = restrict(linear, [topology])
     assert isinstance(layer, SparseLinear)
-    assert layer.values.tolist() == torch.tensor([0.5, 0.3, -0.9]).tolist()
+    assert layer.weight.tolist() == torch.tensor([0.5, 0.3, -0.9]).tolist()
     # From the three edges of that layer, two and then one.
     (two,) = prune(layer, density=1 / 3)
     assert two.to_edges().tolist() == [[0, 0], [1, 1]]
@@ -63,7 +63,7 @@ def test_worked_example_of_two_targets_and_three_sources() -> None:
 def test_a_sparse_layer_orders_ties_by_target_and_source() -> None:
     topology = BipartiteTopology(4, 2, np.array([1, 3, 0, 2]), np.array([0, 0, 1, 1]))
     layer = SparseLinear(topology)
-    nn.init.ones_(layer.values)
+    nn.init.ones_(layer.weight)
     assert prune(layer, density=3 / 8)[0].to_edges().tolist() == [[1, 0], [3, 0], [0, 1]]
 
 
@@ -76,7 +76,7 @@ def test_lenet_has_its_budget_exactly(criterion: Any) -> None:
     topologies = prune(model, density=LENET_DENSITY, criterion=criterion)
     assert [topology.n_edges for topology in topologies] == [23_520, 3_000, 250]
     for layer, topology in zip(linear_layers(model).values(), topologies, strict=True):
-        size, mask = weights_of(layer).detach().abs().numpy(), topology.to_mask()
+        size, mask = layer.weight.detach().abs().numpy(), topology.to_mask()
         assert size[mask].min() >= size[~mask].max()
 
 
@@ -121,8 +121,8 @@ def test_weights_of_every_dtype(dtype: torch.dtype) -> None:
     (topology,) = prune(linear, density=0.5)
     assert topology.to_edges().tolist() == [[0, 0], [2, 0], [1, 1]]
     layer = restrict(linear, [topology])
-    assert layer.values.dtype == layer.bias.dtype == dtype
-    assert layer.values.tolist() == [0.5, 0.25, -1.0]
+    assert layer.weight.dtype == layer.bias.dtype == dtype
+    assert layer.weight.tolist() == [0.5, 0.25, -1.0]
 
 
 def test_infinite_and_whole_scores_are_scores() -> None:
@@ -138,7 +138,7 @@ def test_infinite_and_whole_scores_are_scores() -> None:
 
 def saliency(model: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
     """|w dL/dw| of a loss on x: needs data and gradients, changes neither the model nor its `.grad`."""
-    weights = [weights_of(layer) for layer in linear_layers(model).values()]
+    weights = [layer.weight for layer in linear_layers(model).values()]
     gradients = torch.autograd.grad(model(x).square().sum(), weights)
     return [(weight * gradient).abs() for weight, gradient in zip(weights, gradients, strict=True)]
 
@@ -158,7 +158,7 @@ def test_scores_of_all_layers_can_choose_the_densities() -> None:
     allocation = global_scores(magnitude(model), density=0.3)
     topologies = prune(model, density=allocation.densities)
     assert tuple(topology.n_edges for topology in topologies) == allocation.n_edges
-    weights = [weights_of(layer).detach().abs().numpy() for layer in linear_layers(model).values()]
+    weights = [layer.weight.detach().abs().numpy() for layer in linear_layers(model).values()]
     kept = np.concatenate([weight[topology.to_mask()] for weight, topology in zip(weights, topologies, strict=True)])
     gone = np.concatenate([weight[~topology.to_mask()] for weight, topology in zip(weights, topologies, strict=True)])
     assert kept.min() >= gone.max()

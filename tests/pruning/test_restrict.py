@@ -57,11 +57,11 @@ def test_surviving_weights_are_the_models_bit_for_bit() -> None:
         sparse = restrict(source, topologies)
         for layer, kept, topology in zip(linear_layers(source).values(), sparse_layers(sparse), topologies, strict=True):
             assert kept.topology == topology
-            assert torch.equal(kept.values, layer.weight[kept.dst, kept.src])
+            assert torch.equal(kept.weight, layer.weight[kept.dst, kept.src])
             assert (kept.bias is None) == (layer.bias is None)
             assert layer.bias is None or torch.equal(kept.bias, layer.bias)
         assert torch.equal(sparse[2][2].running_mean, source[2][2].running_mean)
-    assert not torch.equal(restrict(final, topologies)[0].values, restrict(initial, topologies)[0].values)
+    assert not torch.equal(restrict(final, topologies)[0].weight, restrict(initial, topologies)[0].weight)
 
 
 def test_computes_what_the_masked_model_does() -> None:
@@ -94,12 +94,12 @@ def test_mode_and_trainability_are_kept() -> None:
     model[3].bias.requires_grad_(False)
     model[2].eval()
     sparse = restrict(model, prune(model, density=0.5))
-    assert [sparse[0].values.requires_grad, sparse[0].bias.requires_grad] == [False, True]
-    assert [sparse[3].values.requires_grad, sparse[3].bias.requires_grad] == [True, False]
+    assert [sparse[0].weight.requires_grad, sparse[0].bias.requires_grad] == [False, True]
+    assert [sparse[3].weight.requires_grad, sparse[3].bias.requires_grad] == [True, False]
     assert [module.training for module in sparse.modules()] == [module.training for module in model.modules()]
     assert isinstance(sparse[2][1], nn.Dropout)
     again = restrict(sparse, prune(sparse, density=0.2))
-    assert [again[0].values.requires_grad, again[3].bias.requires_grad, again[2].training] == [False, False, False]
+    assert [again[0].weight.requires_grad, again[3].bias.requires_grad, again[2].training] == [False, False, False]
 
 
 def test_a_layer_of_several_names_and_a_shared_bias_stay_shared() -> None:
@@ -118,7 +118,7 @@ def test_a_pruned_model_trains_and_keeps_its_edges() -> None:
     topologies = [layer.topology for layer in sparse_layers(sparse)]
     after = trained(sparse)
     assert [layer.topology for layer in sparse_layers(after)] == topologies
-    assert not torch.equal(after[0].values, sparse[0].values)
+    assert not torch.equal(after[0].weight, sparse[0].weight)
 
 
 def test_transformers_keep_their_projections_and_leave_their_fused_path() -> None:
@@ -143,7 +143,7 @@ def test_rounds_nest_and_rewind() -> None:
         rounds.append([layer.topology for layer in sparse_layers(model)])
     for first, second, layer, kept in zip(*rounds, linear_layers(initial).values(), sparse_layers(model), strict=True):
         assert set(second.keys()) < set(first.keys())
-        assert torch.equal(kept.values, layer.weight[kept.dst, kept.src])
+        assert torch.equal(kept.weight, layer.weight[kept.dst, kept.src])
     assert [topology.n_edges for topology in rounds[1]] == [round(0.2 * 48), round(0.3 * 56), round(0.5 * 28)]
 
 
@@ -160,16 +160,16 @@ def test_without_training_rounds_end_where_one_shot_does(density: float, rounds:
 def test_sparse_layers_keep_values_births_and_backend() -> None:
     model = SparseMLP([6, 8, 4], density=0.5, backend="csr", rng=0)
     for layer in sparse_layers(model):
-        layer.set_structure(layer.topology, layer.values.detach(), torch.arange(layer.n_edges))
+        layer.set_structure(layer.topology, layer.weight.detach(), torch.arange(layer.n_edges))
     for topologies in (prune(model, density=0.2), [layer.topology for layer in sparse_layers(model)]):
         sparse = restrict(model, topologies)
         for old, new, topology in zip(sparse_layers(model), sparse_layers(sparse), topologies, strict=True):
             places = np.searchsorted(old.topology.keys(), topology.keys())
             assert new.topology == topology
-            assert torch.equal(new.values, old.values[places])
+            assert torch.equal(new.weight, old.weight[places])
             assert new.birth.tolist() == places.tolist()
             assert new.backend == "csr"
-            assert new.values is not old.values
+            assert new.weight is not old.weight
         dense = nn.Sequential(model.layers[0].to_dense(), nn.ReLU(), model.layers[1].to_dense())
         x = torch.randn(5, 6, generator=torch.Generator().manual_seed(3))
         torch.testing.assert_close(sparse(x), masked(dense, topologies)(x), rtol=1e-5, atol=1e-6)
@@ -188,7 +188,7 @@ def test_wrong_topologies() -> None:
     sparse = restrict(model, good)
     missing = BipartiteTopology.from_mask(~good[2].to_mask())
     edge = rf"\({missing.src[0]}, {missing.dst[0]}\)"
-    with pytest.raises(TopologyError, match=rf"topologies\[2\] has the edge {edge}, which layer '3' has not"):
+    with pytest.raises(TopologyError, match=rf"topologies\[2\] has the edge {edge}, which layer '3' does not have"):
         restrict(sparse, [good[0], good[1], missing])
 
 
@@ -213,7 +213,7 @@ def tied() -> nn.Module:
 def tied_sparse() -> nn.Module:
     topology = erdos_renyi(4, 4, n_edges=8, rng=0)
     model = nn.Sequential(SparseLinear(topology), SparseLinear(topology))
-    model[1].values = model[0].values
+    model[1].weight = model[0].weight
     return model
 
 

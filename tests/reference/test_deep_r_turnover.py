@@ -11,7 +11,7 @@ import torch
 
 from netsci_nn import SparseMLP
 from netsci_nn.data import load_dataset
-from netsci_nn.rewiring import DeepR, layer_arrays
+from netsci_nn.rewiring import DeepR, edge_view
 from netsci_nn.rewiring.signs import signs_of
 from netsci_nn.sampling import distinct_cells
 from netsci_nn.training import Event, Rewire, TrainingState, train
@@ -32,7 +32,7 @@ class Transcription:
         self.theta, self.sign, self.active = [], [], []
         for layer in network().layers:
             weight = layer.to_dense().weight.detach().numpy()
-            memory = rule.remember(layer_arrays(layer, None, "", {}), rng)
+            memory = rule.remember(edge_view(layer), rng)
             self.sign.append(signs_of(np.arange(weight.size), memory).reshape(weight.shape))
             self.theta.append(np.abs(weight))
             mask = np.zeros(weight.shape, bool)
@@ -107,4 +107,4 @@ def test_turnover_equals_the_transcription(rule: DeepR, compiled: bool) -> None:
     assert min(found) > 0
     for layer, theta, sign, active in zip(model.layers, plain.theta, plain.sign, plain.active, strict=True):
         np.testing.assert_array_equal(layer.topology.keys(), np.flatnonzero(active))
-        np.testing.assert_allclose(layer.values.detach().numpy(), (theta * sign)[active], rtol=1e-9, atol=1e-13)
+        np.testing.assert_allclose(layer.weight.detach().numpy(), (theta * sign)[active], rtol=1e-9, atol=1e-13)

@@ -41,7 +41,7 @@ def test_optimiser_trains_after_any_number_of_rewirings(seed: int, keep_loss: bo
     """Fails when the Parameter is rebound, when a gradient of another length survives, or autograd remembers a length."""
     layer, rng = make_layer(seed, backend=backend), np.random.default_rng(seed)
     optimizer = SGD(layer.parameters(), lr=0.01)
-    parameter, losses = layer.values, []
+    parameter, losses = layer.weight, []
     for _ in range(15):
         losses.append(train_step(layer, optimizer))
         if not keep_loss:
@@ -49,18 +49,18 @@ def test_optimiser_trains_after_any_number_of_rewirings(seed: int, keep_loss: bo
         n_dropped = int(rng.integers(0, layer.n_edges + 1))
         n_grown = int(rng.integers(0, 56 - layer.n_edges + n_dropped + 1))
         apply_delta(layer, random_delta(layer, rng, n_dropped, n_grown), optimizer)
-        assert layer.values is parameter
-        assert optimizer.param_groups[0]["params"][0] is layer.values
-        assert layer.values.grad.shape == layer.values.shape == (layer.n_edges,)
+        assert layer.weight is parameter
+        assert optimizer.param_groups[0]["params"][0] is layer.weight
+        assert layer.weight.grad.shape == layer.weight.shape == (layer.n_edges,)
         optimizer.zero_grad()
-        before, x = layer.values.detach().clone(), torch.randn(4, 8)
+        before, x = layer.weight.detach().clone(), torch.randn(4, 8)
         dense = layer.to_dense()
         layer(x).square().sum().backward()
         dense(x).square().sum().backward()
         gradient = dense.weight.grad[layer.dst, layer.src]
-        torch.testing.assert_close(layer.values.grad, gradient, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(layer.weight.grad, gradient, rtol=1e-4, atol=1e-4)
         optimizer.step()
-        torch.testing.assert_close(layer.values.detach(), before - 0.01 * gradient, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(layer.weight.detach(), before - 0.01 * gradient, rtol=1e-4, atol=1e-5)
 
 
 def test_training_learns_after_rewirings() -> None:
@@ -88,10 +88,10 @@ def test_zeroed_gradients_before_and_after(set_to_none: bool) -> None:
     train_step(layer, optimizer)
     optimizer.zero_grad(set_to_none=set_to_none)
     apply_delta(layer, random_delta(layer, np.random.default_rng(0), 8, 3), optimizer)
-    assert layer.values.grad is None if set_to_none else layer.values.grad.tolist() == [0.0] * 15
+    assert layer.weight.grad is None if set_to_none else layer.weight.grad.tolist() == [0.0] * 15
     optimizer.zero_grad(set_to_none=set_to_none)
     train_step(layer, optimizer, clear=False)
-    assert layer.values.grad.shape == (15,)
+    assert layer.weight.grad.shape == (15,)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -100,10 +100,10 @@ def test_survivors_keep_everything_and_grown_edges_start_afresh(seed: int) -> No
     optimizer = SGD(layer.parameters(), lr=0.1, momentum=0.9)
     for step in range(1, 4):
         train_step(layer, optimizer)
-        momentum = optimizer.state[layer.values]["momentum_buffer"]
+        momentum = optimizer.state[layer.weight]["momentum_buffer"]
         old = {
             name: by_edge(layer, t)
-            for name, t in (("value", layer.values), ("grad", layer.values.grad), ("momentum", momentum))
+            for name, t in (("value", layer.weight), ("grad", layer.weight.grad), ("momentum", momentum))
         }
         births = by_edge(layer, layer.birth)
         edges = layer.topology.to_edges()
@@ -115,10 +115,10 @@ def test_survivors_keep_everything_and_grown_edges_start_afresh(seed: int) -> No
         assert set(map(tuple, layer.topology.to_edges().tolist())) == survivors | set(grown)
         assert layer.topology_version == version + 1
         assert torch.equal(optimizer.state[layer.bias]["momentum_buffer"], bias_momentum)
-        momentum = optimizer.state[layer.values]["momentum_buffer"]
+        momentum = optimizer.state[layer.weight]["momentum_buffer"]
         new = {
             name: by_edge(layer, t)
-            for name, t in (("value", layer.values), ("grad", layer.values.grad), ("momentum", momentum))
+            for name, t in (("value", layer.weight), ("grad", layer.weight.grad), ("momentum", momentum))
         }
         for edge in survivors:
             assert {name: new[name][edge] for name in new} == {name: old[name][edge] for name in old}
@@ -136,10 +136,10 @@ def test_mirror_and_layer_agree_edge_by_edge() -> None:
         apply_delta(layer, random_delta(layer, rng, 5, int(rng.integers(3, 8))), optimizer)
         train_step(layer, optimizer)
         graph = layer.to_igraph()
-        assert graph.ecount() == layer.n_edges == len(layer.values) == len(layer.src) == len(layer.dst)
+        assert graph.ecount() == layer.n_edges == len(layer.weight) == len(layer.src) == len(layer.dst)
         for k, edge in enumerate(graph.es):
             assert edge.tuple == (int(layer.src[k]), int(layer.dst[k]) + 8)
-            assert edge["weight"] == layer.values[k].item()
+            assert edge["weight"] == layer.weight[k].item()
         assert BipartiteTopology.from_igraph(graph) == layer.topology
         assert torch.equal(torch.tensor(layer.topology.src), layer.src)
         assert torch.equal(torch.tensor(layer.topology.dst), layer.dst)
@@ -153,7 +153,7 @@ def test_edge_count_from_nothing_to_everything(n_dropped: int, n_grown: int, bac
     apply_delta(layer, random_delta(layer, np.random.default_rng(0), n_dropped, n_grown), optimizer)
     assert layer.n_edges == 20 - n_dropped + n_grown
     train_step(layer, optimizer)
-    assert all(len(optimizer.state[layer.values][name]) == layer.n_edges for name in ("exp_avg", "exp_avg_sq"))
+    assert all(len(optimizer.state[layer.weight][name]) == layer.n_edges for name in ("exp_avg", "exp_avg_sq"))
     x = torch.randn(3, 8)
     torch.testing.assert_close(layer(x), layer.to_dense()(x), rtol=1e-5, atol=1e-5)
 
@@ -171,18 +171,18 @@ def test_a_dropped_edge_that_regrows_is_a_new_edge() -> None:
     train_step(layer, optimizer)
     edge = tuple(layer.topology.to_edges()[4].tolist())
     apply_delta(layer, delta_of([4], [edge], [2.5]), optimizer, step=9)
-    assert layer.values[4].item() == 2.5
-    assert optimizer.state[layer.values]["momentum_buffer"][4] == 0
-    assert layer.values.grad[4] == 0
+    assert layer.weight[4].item() == 2.5
+    assert optimizer.state[layer.weight]["momentum_buffer"][4] == 0
+    assert layer.weight.grad[4] == 0
     assert layer.birth[4] == 9
 
 
 def test_double_layers_take_float_values_and_stay_double() -> None:
     layer = make_layer(dtype=torch.float64)
     apply_delta(layer, random_delta(layer, np.random.default_rng(0), 3, 5))
-    assert layer.values.dtype == torch.float64
+    assert layer.weight.dtype == torch.float64
     layer(torch.randn(2, 8, dtype=torch.float64)).sum().backward()
-    assert layer.values.grad.dtype == torch.float64
+    assert layer.weight.grad.dtype == torch.float64
 
 
 BAD_DELTAS = {
@@ -202,18 +202,18 @@ def test_a_delta_that_does_not_fit_changes_nothing(delta: EdgeDelta, message: st
     layer = make_layer()
     optimizer = SGD(layer.parameters(), lr=0.1, momentum=0.9)
     train_step(layer, optimizer)
-    before = [t.clone() for t in (layer.values.detach(), layer.values.grad, optimizer.state[layer.values]["momentum_buffer"])]
+    before = [t.clone() for t in (layer.weight.detach(), layer.weight.grad, optimizer.state[layer.weight]["momentum_buffer"])]
     topology = layer.topology
     with pytest.raises(TopologyError, match=message):
         apply_delta(layer, delta, optimizer)
-    after = (layer.values, layer.values.grad, optimizer.state[layer.values]["momentum_buffer"])
+    after = (layer.weight, layer.weight.grad, optimizer.state[layer.weight]["momentum_buffer"])
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
-    assert layer.topology is topology
+    assert layer.topology == topology
     assert layer.topology_version == 0
 
 
 def test_another_layers_optimiser_is_refused() -> None:
     layer = make_layer()
-    with pytest.raises(ConfigError, match=r"optimizer does not train layer\.values"):
+    with pytest.raises(ConfigError, match=r"optimizer does not train layer\.weight"):
         apply_delta(layer, random_delta(layer, np.random.default_rng(0), 3, 3), SGD(make_layer(1).parameters(), lr=0.1))
     assert layer.topology_version == 0

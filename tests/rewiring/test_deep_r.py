@@ -1,5 +1,6 @@
 """Deep R and its relatives: signs for life, edge counts, what turns edges over, and what they refuse."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from netsci_nn import BipartiteTopology, SparseLinear, generators
 from netsci_nn.rewiring import (
     REWIRERS,
     DeepR,
-    LayerArrays,
+    EdgeView,
     PreferentialDeepR,
     Rewirer,
-    layer_arrays,
+    edge_view,
 )
 from netsci_nn.rewiring.signs import draw_signs, signs_of
 from netsci_nn.training import Checkpoint, Rewire, load_checkpoint, train
@@ -46,7 +47,7 @@ def test_no_turnover_without_a_learning_rate(rule: Rewirer, compiled: bool) -> N
     model, first = trained(rule, lr=0.0, compiled=compiled), network()
     for layer, other in zip(model.layers, first.layers, strict=True):
         assert layer.topology == other.topology
-        assert torch.equal(layer.values, other.values)
+        assert torch.equal(layer.weight, other.weight)
 
 
 def no_gradient(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -56,7 +57,7 @@ def no_gradient(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 def test_no_turnover_without_gradient_l1_and_noise() -> None:
     model, first = trained(DeepR(l1=0, noise=0), loss=no_gradient), network()
     assert all(
-        a.topology == b.topology and torch.equal(a.values, b.values) for a, b in zip(model.layers, first.layers, strict=True)
+        a.topology == b.topology and torch.equal(a.weight, b.weight) for a, b in zip(model.layers, first.layers, strict=True)
     )
 
 
@@ -64,8 +65,8 @@ def test_l1_alone_moves_every_edge_towards_zero_and_out() -> None:
     """|w| falls by rate * l1 a step: edges below 40 steps of it have gone at least once, and none above."""
     model, first = trained(DeepR(l1=0.05, noise=0), loss=no_gradient, epochs=1), network()
     for layer, other in zip(model.layers, first.layers, strict=True):
-        weak = other.topology.keys()[np.abs(other.values.detach().numpy()) < 0.05 * 0.1 * 39.5]
-        strong = other.topology.keys()[np.abs(other.values.detach().numpy()) > 0.05 * 0.1 * 40.5]
+        weak = other.topology.keys()[np.abs(other.weight.detach().numpy()) < 0.05 * 0.1 * 39.5]
+        strong = other.topology.keys()[np.abs(other.weight.detach().numpy()) > 0.05 * 0.1 * 40.5]
         born_later = layer.topology.keys()[layer.birth.numpy() > 0]
         assert np.isin(strong, layer.topology.keys()).all()
         assert not np.isin(strong, born_later).any()
@@ -91,21 +92,20 @@ def test_noise_has_the_stated_spread() -> None:
     assert authors.temperature(0.1) == pytest.approx(0.1 * 0.02**2 / 2)
 
 
-def arrays(values: Any, previous: Any, n_in: int = 3, n_out: int = 2) -> LayerArrays:
+def arrays(values: Any, previous: Any, n_in: int = 3, n_out: int = 2) -> EdgeView:
     """A layer with the first edges of the complete graph."""
     values = np.array(values, dtype=np.float64)
     keys = np.arange(len(values))
-    layer = LayerArrays(
-        n_in, n_out, (keys % n_in).astype(np.int32), (keys // n_in).astype(np.int32), values, np.zeros_like(values)
-    )
+    view = EdgeView(n_in, n_out, (keys % n_in).astype(np.int32), (keys // n_in).astype(np.int32), values, learning_rate=0.5)
     previous = np.array(previous, dtype=np.float64)
-    return layer._replace(previous=previous, memory=draw_signs(layer._replace(values=previous), np.random.default_rng(0)))
+    memory = draw_signs(dataclasses.replace(view, weight=previous), np.random.default_rng(0))
+    return dataclasses.replace(view, previous=previous, memory=memory)
 
 
 def test_a_step_by_hand() -> None:
     """Rate 0.5, l1 0.2: theta falls by 0.1. Edge 1 has crossed zero before, edge 2 crosses now, edge 3 rests on zero."""
     layer = arrays([0.4, 0.01, -0.05, -0.1], [0.5, -0.02, -0.3, -0.2])
-    delta = DeepR(l1=0.2, noise=0).propose_arrays(layer, learning_rate=0.5, rng=np.random.default_rng(0))
+    delta = DeepR(l1=0.2, noise=0).propose(layer, rng=np.random.default_rng(0))
     assert delta.dropped.tolist() == [1, 2]
     np.testing.assert_allclose(delta.kept_values, [0.3, 0.11, 0.05, -0.0], atol=1e-15)
     assert np.signbit(delta.kept_values[3])
@@ -123,11 +123,11 @@ def test_signs_are_fixed_and_those_of_the_first_edges(seed: int, n_in: int, n_ou
     rng = np.random.default_rng(seed)
     topology = generators.erdos_renyi(n_in, n_out, n_edges=int(share * n_in * n_out), rng=rng)
     layer = SparseLinear(topology)
-    held = layer_arrays(layer, None, "", {})
+    held = edge_view(layer)
     memory = draw_signs(held, rng)
     cells = np.arange(n_in * n_out)
     signs = signs_of(cells, memory)
-    np.testing.assert_array_equal(signs[topology.keys()], np.sign(layer.values.detach().numpy()))
+    np.testing.assert_array_equal(signs[topology.keys()], np.sign(layer.weight.detach().numpy()))
     np.testing.assert_array_equal(signs, signs_of(cells, memory))
     some = rng.permutation(cells)[: len(cells) // 2]
     np.testing.assert_array_equal(signs_of(some, memory), signs[some])
@@ -135,7 +135,7 @@ def test_signs_are_fixed_and_those_of_the_first_edges(seed: int, n_in: int, n_ou
 
 def test_signs_of_new_pairs_are_a_fair_coin() -> None:
     """Over 10^5 pairs: share, neighbours and rows; two-sided binomial tests at 1e-4 each, 3e-4 in all for the fixed seed."""
-    empty = layer_arrays(SparseLinear(BipartiteTopology(500, 200, [], [])), None, "", {})
+    empty = edge_view(SparseLinear(BipartiteTopology(500, 200, [], [])))
     signs = signs_of(np.arange(100_000), draw_signs(empty, np.random.default_rng(3)))
     for sample in (signs, signs[1:] * signs[:-1], signs[500:] * signs[:-500]):
         assert stats.binomtest(int((sample > 0).sum()), len(sample)).pvalue > 1e-4
@@ -147,7 +147,7 @@ def test_new_edges_of_deep_r_are_uniform_over_free_pairs() -> None:
     counts = np.zeros(6)
     rng = np.random.default_rng(0)
     for _ in range(4000):
-        delta = DeepR(l1=0, noise=0).propose_arrays(layer, learning_rate=0.5, rng=rng)
+        delta = DeepR(l1=0, noise=0).propose(layer, rng=rng)
         counts[delta.grown_dst * 3 + delta.grown_src] += 1
     assert counts[0] == 0
     assert stats.chisquare(counts[1:]).pvalue > 1e-3
@@ -157,7 +157,7 @@ def test_momentum_of_survivors_goes_along() -> None:
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     train(model, optimizer, X[:200], Y[:200], epochs=1, batch_size=10, rng=0, callbacks=[Rewire(DeepR(l1=1e-3))])
-    assert all(len(optimizer.state[layer.values]["momentum_buffer"]) == layer.n_edges for layer in model.layers)
+    assert all(len(optimizer.state[layer.weight]["momentum_buffer"]) == layer.n_edges for layer in model.layers)
 
 
 def test_as_many_weights_as_before_and_learning_goes_on() -> None:
@@ -188,5 +188,5 @@ def test_resumed_training_gives_the_same_bits(name: str, tmp_path: Path) -> None
         results.append(model)
     for a, b in zip(results[0].layers, results[1].layers, strict=True):
         assert a.topology == b.topology
-        assert torch.equal(a.values, b.values)
+        assert torch.equal(a.weight, b.weight)
     assert results[0].layers[0].topology != network().layers[0].topology

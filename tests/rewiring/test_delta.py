@@ -39,7 +39,9 @@ def test_the_empty_delta() -> None:
         (([], ["a"], [1], [0.0]), "grown_src has .*; it must be 1-D integers"),
         (([], [1], [1], [float("nan")]), "grown_values holds NaN or infinity; new weights must be finite"),
         (([], [1], [1], [float("inf")]), "grown_values holds NaN or infinity"),
-        (([], [1], [1], [[0.5]]), "grown_values"),  # two dimensions
+        (([], [1], [1], 0.5), r"grown_values has shape \(\)"),
+        (([], [1], [1], [0.5], None, [True]), "kept_active is .*; it must be a 1-D array of bool"),
+        (([], [1], [1], [0.5], None, None, np.ones(2, bool)), "grown_active has 2; they must be equally long"),
     ],
 )
 def test_bad_fields(fields: tuple[Any, ...], message: str) -> None:

@@ -55,7 +55,7 @@ def test_state_follows_the_edges(
     optimizer = factory(layer.parameters())
     for _ in range(4):
         train(layer, optimizer, 3)
-        state = optimizer.state[layer.values]
+        state = optimizer.state[layer.weight]
         per_edge = {name for name, value in state.items() if isinstance(value, torch.Tensor) and value.dim() == 1}
         assert per_edge == set(initial)
         others = {name: float(value) for name, value in state.items() if name not in per_edge}
@@ -63,18 +63,18 @@ def test_state_follows_the_edges(
         delta = random_delta(layer, rng, n_dropped, min(n_grown, 56 - layer.n_edges + n_dropped))
         survivors = set(map(tuple, np.delete(layer.topology.to_edges(), delta.dropped, axis=0).tolist()))
         apply_delta(layer, delta, optimizer)
-        state = optimizer.state[layer.values]
+        state = optimizer.state[layer.weight]
         assert {name: float(value) for name, value in state.items() if name not in per_edge} == others
         for name in per_edge:
             new = by_edge(layer, state[name])
             assert all(new[edge] == old[name][edge] for edge in survivors)
             grown = [new[edge] for edge in new if edge not in survivors]
             assert grown == pytest.approx([initial[name]] * len(grown), abs=0, rel=1e-6)
-        before, is_grown = layer.values.detach().clone(), layer.birth == layer.topology_version
+        before, is_grown = layer.weight.detach().clone(), layer.birth == layer.topology_version
         train(layer, optimizer, 1)
-        moved = layer.values.detach() != before
+        moved = layer.weight.detach() != before
         # A new edge moves at once; an old one may stand still for a step (Rprop where the gradient has changed its sign).
-        assert torch.equal(moved[is_grown], (layer.values.grad != 0)[is_grown])
+        assert torch.equal(moved[is_grown], (layer.weight.grad != 0)[is_grown])
         assert moved.any()
         n_dropped = min(n_dropped, layer.n_edges)
 
@@ -85,17 +85,17 @@ def test_before_the_first_step(factory: Callable[[Any], optim.Optimizer], initia
     optimizer = factory(layer.parameters())
     apply_delta(layer, random_delta(layer, np.random.default_rng(0), 8, 3), optimizer)
     train(layer, optimizer, 2)
-    assert all(optimizer.state[layer.values][name].shape == (15,) for name in initial)
+    assert all(optimizer.state[layer.weight][name].shape == (15,) for name in initial)
 
 
 @optimizers
 def test_initial_values_are_torchs_own(factory: Callable[[Any], optim.Optimizer], initial: dict[str, float]) -> None:
     """The oracle of the table above: with a zero gradient, the first step leaves each state where the optimiser starts it."""
     layer = make_layer()
-    optimizer = factory([layer.values])
-    layer.values.grad = torch.zeros_like(layer.values)
+    optimizer = factory([layer.weight])
+    layer.weight.grad = torch.zeros_like(layer.weight)
     optimizer.step()
-    state = optimizer.state[layer.values]
+    state = optimizer.state[layer.weight]
     # ASGD's average of the weights follows the weights from the first step on; its start is 0 by torch's source.
     for name, value in initial.items():
         if name != "ax":
@@ -108,11 +108,11 @@ def test_several_layers_and_groups_in_one_optimiser() -> None:
     for layer in (first, second):
         layer(torch.randn(4, 8)).square().sum().backward()
     optimizer.step()
-    untouched = optimizer.state[first.values]["step_size"].clone()
+    untouched = optimizer.state[first.weight]["step_size"].clone()
     apply_delta(second, random_delta(second, np.random.default_rng(0), 4, 4), optimizer, step=7)
-    fresh = optimizer.state[second.values]["step_size"][second.birth == 7]
+    fresh = optimizer.state[second.weight]["step_size"][second.birth == 7]
     assert fresh.tolist() == [0.125] * 4
-    assert torch.equal(optimizer.state[first.values]["step_size"], untouched)
+    assert torch.equal(optimizer.state[first.weight]["step_size"], untouched)
 
 
 @pytest.mark.parametrize("trained", [True, False])
@@ -129,8 +129,8 @@ def test_lbfgs_is_refused_and_nothing_changes(trained: bool) -> None:
             return loss
 
         optimizer.step(closure)
-    topology, values = layer.topology, layer.values.detach().clone()
+    topology, values = layer.topology, layer.weight.detach().clone()
     with pytest.raises(ConfigError, match="optimizer is LBFGS, whose state cannot be remapped; it must be one that"):
         apply_delta(layer, random_delta(layer, np.random.default_rng(0), 3, 3), optimizer)
-    assert layer.topology is topology
-    assert torch.equal(layer.values, values)
+    assert layer.topology == topology
+    assert torch.equal(layer.weight, values)

@@ -62,11 +62,11 @@ def test_layers_and_intervals_that_do_not_exist() -> None:
 
 
 @pytest.mark.parametrize("name", ["deep_r", "soft_deep_r", "ba_deep_r", "deep_r_s1", "deep_r_s1_relative"])
-def test_a_layer_that_is_not_sparse_and_statistics_that_lack(name: str) -> None:
+def test_a_layer_that_is_not_sparse_and_a_view_that_lacks_something(name: str) -> None:
     rule = REWIRERS[name]()
-    with pytest.raises(ConfigError, match=r"layer is a Linear; rewiring rule .* needs a SparseLinear"):
+    with pytest.raises(ConfigError, match="layer is a Linear; it must be a SparseLayer"):
         rule.propose(nn.Linear(3, 2), rng=0)
-    with pytest.raises(ConfigError, match=r"statistics\.\w+ is missing"):
+    with pytest.raises(ConfigError, match=r"\w+ is missing in the view of the edges; rewiring rule '\w+' needs"):
         rule.propose(network().layers[0], rng=0)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from netsci_nn import BipartiteTopology, ConfigError, SparseLinear, TopologyError
-from netsci_nn.rewiring import REWIRERS, EdgeDelta, RewiringStatistics, SparseEvolution, apply_delta
+from netsci_nn.rewiring import REWIRERS, EdgeDelta, SparseEvolution, apply_delta, edge_view
 from netsci_nn.rewiring.set import dropped_by_sign
 
 
@@ -18,7 +18,7 @@ def layer_with(values: Any, n_in: int = 50, n_out: int = 40, seed: int = 0) -> S
     keys = np.random.default_rng(seed).choice(n_in * n_out, size=len(values), replace=False).astype(np.int64)
     layer = SparseLinear(BipartiteTopology.from_keys(keys, n_in, n_out), dtype=torch.float64)
     with torch.no_grad():
-        layer.values.copy_(torch.tensor(np.array(values), dtype=torch.float64))
+        layer.weight.copy_(torch.tensor(np.array(values), dtype=torch.float64))
     return layer
 
 
@@ -91,11 +91,11 @@ def test_each_sign_loses_its_fraction_from_the_middle(values: list[float], fract
 
 def test_as_many_grown_as_dropped_on_free_pairs_and_the_layer_is_untouched() -> None:
     layer = layer_with(np.random.default_rng(0).normal(size=200))
-    before, topology = layer.values.detach().clone(), layer.topology
+    before, topology = layer.weight.detach().clone(), layer.topology
     delta = SparseEvolution(0.3).propose(layer, rng=0)
     assert isinstance(delta, EdgeDelta)
-    assert torch.equal(layer.values, before)
-    assert layer.topology is topology
+    assert torch.equal(layer.weight, before)
+    assert layer.topology == topology
     assert len(delta.grown_src) == len(delta.dropped) == len(dropped_by_sign(before.numpy(), 0.3)) > 55
     remaining = set(map(tuple, np.delete(topology.to_edges(), delta.dropped, axis=0).tolist()))
     grown = set(zip(delta.grown_src.tolist(), delta.grown_dst.tolist(), strict=True))
@@ -116,17 +116,17 @@ def test_the_number_of_edges_is_constant(n_edges: int) -> None:
         apply_delta(layer, delta, optimizer)
         assert layer.n_edges == n_edges
         assert len(np.unique(layer.topology.keys())) == n_edges
-        assert layer.values[layer.birth == layer.topology_version].tolist() == [0.0] * len(delta.dropped)
+        assert layer.weight[layer.birth == layer.topology_version].tolist() == [0.0] * len(delta.dropped)
 
 
 def test_the_last_step_only_removes() -> None:
     layer = layer_with(np.arange(1, 101))
-    delta = SparseEvolution(0.3).propose(layer, rng=0, statistics=RewiringStatistics(step=10, is_last=True))
+    delta = SparseEvolution(0.3).propose(edge_view(layer, step=10, is_last=True), rng=0)
     assert len(delta.dropped) == 31
     assert len(delta.grown_src) == len(delta.grown_dst) == len(delta.grown_values) == 0
     apply_delta(layer, delta)
-    assert layer.values.tolist() == list(range(32, 101))
-    again = SparseEvolution(0.3).propose(layer, rng=0, statistics=RewiringStatistics(step=10, is_last=False))
+    assert layer.weight.tolist() == list(range(32, 101))
+    again = SparseEvolution(0.3).propose(edge_view(layer, step=10, is_last=False), rng=0)
     assert len(again.grown_src) == len(again.dropped) > 0
 
 
@@ -186,5 +186,5 @@ def test_bad_rng_and_unknown_rewirer() -> None:
     with pytest.raises(ConfigError, match="rng is None"):
         SparseEvolution().propose(layer_with([1.0]), rng=None)
     assert REWIRERS["set"] is SparseEvolution
-    with pytest.raises(ConfigError, match=r"unknown rewirer 'sett' .*; allowed are: ba_deep_r, "):
+    with pytest.raises(ConfigError, match=r"unknown rewiring rule 'sett' .*; allowed are: ba_deep_r, "):
         REWIRERS["sett"]

@@ -6,7 +6,7 @@ import torch
 from deep_r_cases import DENSITY, Watch, X, Y, network
 
 from netsci_nn import SparseLinear, generators
-from netsci_nn.rewiring import RewiringStatistics, SoftDeepR, apply_delta, layer_arrays
+from netsci_nn.rewiring import SoftDeepR, apply_delta, edge_view
 from netsci_nn.training import Rewire, train
 
 
@@ -21,12 +21,12 @@ def test_soft_count_holds_in_expectation_under_the_prior() -> None:
     layer = SparseLinear(topology, bias=False)
     rng = np.random.default_rng(1)
     with torch.no_grad():
-        layer.values.copy_(torch.from_numpy(rng.exponential(1e-4 / 0.01, len(layer.values))))
-    memory = rule.remember(layer_arrays(layer, None, "", {}), rng)
+        layer.weight.copy_(torch.from_numpy(rng.exponential(1e-4 / 0.01, len(layer.weight))))
+    memory = rule.remember(edge_view(layer), rng)
     densities = []
     for step in range(300):
-        statistics = RewiringStatistics(step, False, 0.1, None, memory)
-        apply_delta(layer, rule.propose(layer, rng=rng, statistics=statistics))
+        view = edge_view(layer, step=step, learning_rate=0.1, memory=memory)
+        apply_delta(layer, rule.propose(view, rng=rng))
         densities.append(layer.n_edges / 20_000)
     assert np.mean(densities[100:]) == pytest.approx(0.2, rel=0.1)
     assert len(set(densities)) > 50
@@ -59,5 +59,5 @@ def test_soft_is_the_same_in_compiled_training() -> None:
         models.append(model)
     for a, b in zip(models[0].layers, models[1].layers, strict=True):
         assert a.topology == b.topology
-        np.testing.assert_allclose(a.values.detach().numpy(), b.values.detach().numpy(), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(a.weight.detach().numpy(), b.weight.detach().numpy(), rtol=1e-9, atol=1e-12)
     assert models[0].layers[0].n_edges != network().layers[0].n_edges

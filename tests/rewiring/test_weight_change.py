@@ -6,7 +6,7 @@ import torch
 
 from netsci_nn import BipartiteTopology, ConfigError, SparseLinear, SparseMLP
 from netsci_nn.data import load_dataset
-from netsci_nn.rewiring import REWIRERS, PreferentialDeepR, RewiringStatistics, WeightChange, apply_delta
+from netsci_nn.rewiring import REWIRERS, EdgeDelta, EdgeView, PreferentialDeepR, WeightChange, apply_delta, edge_view
 from netsci_nn.training import Event, Rewire, TrainingState, train
 
 PREVIOUS = np.array([1.0, -0.001, 0.5, 2.0, -0.2], dtype=np.float32)
@@ -16,12 +16,12 @@ NOW = np.array([1.5, 0.009, 0.5, 1.0, -0.35], dtype=np.float32)  # changes 0.5, 
 def layer() -> SparseLinear:
     result = SparseLinear(BipartiteTopology.from_edges([(0, 0), (1, 0), (0, 1), (2, 1), (3, 2)], 4, 3))
     with torch.no_grad():
-        result.values.copy_(torch.from_numpy(NOW))
+        result.weight.copy_(torch.from_numpy(NOW))
     return result
 
 
-def statistics(is_last: bool = False) -> RewiringStatistics:
-    return RewiringStatistics(step=10, is_last=is_last, learning_rate=0.1, previous_values=PREVIOUS, memory={})
+def view(is_last: bool = False, previous: np.ndarray = PREVIOUS) -> EdgeView:
+    return edge_view(layer(), step=10, is_last=is_last, learning_rate=0.1, previous=previous, memory={})
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def statistics(is_last: bool = False) -> RewiringStatistics:
     [("abs_delta", 0.2, [3]), ("abs_delta", 0.4, [0, 3]), ("rel_delta", 0.2, [1]), ("rel_delta", 0.6, [0, 1, 4])],
 )
 def test_the_most_changed_go(criterion: str, fraction: float, dropped: list[int]) -> None:
-    delta = WeightChange(criterion, fraction).propose(layer(), rng=0, statistics=statistics())
+    delta = WeightChange(criterion, fraction).propose(view(), rng=0)
     assert delta.dropped.tolist() == dropped
     assert len(delta.grown_src) == len(dropped)
     assert delta.grown_values.tolist() == [0.0] * len(dropped)
@@ -41,7 +41,7 @@ def test_the_most_changed_go(criterion: str, fraction: float, dropped: list[int]
 
 def test_nothing_changes_after_the_last_epoch() -> None:
     for rule in (WeightChange("abs_delta"), PreferentialDeepR(deletion="abs_delta")):
-        delta = rule.propose(layer(), rng=0, statistics=statistics(is_last=True))
+        delta = rule.propose(view(is_last=True), rng=0)
         assert len(delta.dropped) == len(delta.grown_src) == 0
 
 
@@ -49,9 +49,9 @@ def test_ties_go_by_number() -> None:
     rule = WeightChange("abs_delta", 0.4)
     equal = layer()
     with torch.no_grad():
-        equal.values.copy_(torch.arange(5.0))
-    same = statistics()._replace(previous_values=np.arange(1, 6, dtype=np.float32))
-    assert rule.propose(equal, rng=0, statistics=same).dropped.tolist() == [0, 1]
+        equal.weight.copy_(torch.arange(5.0))
+    same = edge_view(equal, previous=np.arange(1, 6, dtype=np.float32))
+    assert rule.propose(same, rng=0).dropped.tolist() == [0, 1]
 
 
 def test_the_registered_names_are_the_two_readings() -> None:
@@ -59,8 +59,8 @@ def test_the_registered_names_are_the_two_readings() -> None:
     assert REWIRERS["deep_r_s1_relative"]().criterion == "rel_delta"
     with pytest.raises(ConfigError, match="criterion is 'size'"):
         WeightChange("size")
-    with pytest.raises(ConfigError, match=r"previous_values has shape \(3,\); it must be \[n_edges\] = \[5\]"):
-        WeightChange("abs_delta").propose(layer(), rng=0, statistics=statistics()._replace(previous_values=PREVIOUS[:3]))
+    with pytest.raises(ConfigError, match=r"previous has shape \(3,\); it must be that of the weights, \(5,\)"):
+        view(previous=PREVIOUS[:3])
 
 
 @pytest.mark.parametrize("name", ["deep_r_s1", "deep_r_s1_relative", "ba_deep_r"])
@@ -75,17 +75,17 @@ def test_the_change_is_counted_from_the_last_rewiring(name: str, every_steps: in
     checked = 0
 
     class Checked:
-        needs_previous = True
+        needs = ("previous",)
 
         def __init__(self) -> None:
             self.kept: dict[int, np.ndarray] = {}
 
-        def propose(self, layer, *, rng, statistics=None):  # type: ignore[no-untyped-def]
+        def propose(self, edges: EdgeView, *, rng: np.random.Generator) -> EdgeDelta:
             nonlocal checked
-            delta = rule.propose(layer, rng=rng, statistics=statistics)
-            known = self.kept.get(id(layer))
+            delta = rule.propose(edges, rng=rng)
+            known = self.kept.get(edges.n_out)
             if known is not None and len(delta.dropped):
-                change = np.abs(layer.values.detach().numpy() - known)
+                change = np.abs(edges.weight - known)
                 change = change / (np.abs(known) + 1e-8) if relative else change
                 kept = np.delete(change, delta.dropped)
                 assert change[delta.dropped].min() >= kept.max()
@@ -98,7 +98,7 @@ def test_the_change_is_counted_from_the_last_rewiring(name: str, every_steps: in
         rewired = event is Event.START or (event is Event.EPOCH if every_steps is None else state.step % every_steps == 0)
         if rewired and (every_steps is None or event in (Event.START, Event.STEP)):
             for layer in model.layers:
-                checker.kept[id(layer)] = layer.values.detach().numpy().copy()
+                checker.kept[layer.n_out] = layer.weight.detach().numpy().copy()
 
     callbacks = [Rewire(checker, every_steps=every_steps), record]
     train(model, torch.optim.SGD(model.parameters(), lr=0.1), x, y, epochs=4, batch_size=10, rng=0, callbacks=callbacks)

@@ -48,6 +48,6 @@ class Watch:
             self.turned += sum(len(a - b) for a, b in zip(self.before, now, strict=True))
         self.before = now
         for layer, known in zip(layers, self.signs, strict=True):
-            is_negative = np.signbit(layer.values.detach().numpy())
+            is_negative = np.signbit(layer.weight.detach().numpy())
             for key, negative in zip(layer.topology.keys().tolist(), is_negative.tolist(), strict=True):
                 assert known.setdefault(key, negative) == negative

@@ -27,14 +27,16 @@ def toy_data() -> Dataset:
 DATA = toy_data()
 
 
-def toy(method: list[dict[str, Any]] | None = None, epochs: int = 4, **model: Any) -> Experiment:
+def toy(
+    method: list[dict[str, Any]] | None = None, epochs: int = 4, training: dict[str, Any] | None = None, **model: Any
+) -> Experiment:
     return parse_experiment(
         {
             "name": "toy",
             "dataset": "digits",
             "seeds": [0, 1],
             "model": {"layer_sizes": [12, 10, 3], "density": [0.25, 0.5], **model},
-            "training": {"epochs": epochs, "batch_size": 10, "momentum": 0.9, "learning_rate_decay": 0.9},
+            "training": {"epochs": epochs, "batch_size": 10, "momentum": 0.9, "learning_rate_decay": 0.9, **(training or {})},
             "method": method or [SET],
         },
         "toy",

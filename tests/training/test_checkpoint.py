@@ -14,7 +14,7 @@ from torch import nn, optim
 
 from netsci_nn import CheckpointError, SparseMLP
 from netsci_nn.rewiring import SparseEvolution
-from netsci_nn.training import Checkpoint, Event, LearningRateDecay, Rewire, TrainingState, load_checkpoint, train
+from netsci_nn.training import Checkpoint, Event, LearningRateSchedule, Rewire, TrainingState, load_checkpoint, train
 
 X, Y = torch.randn(40, 6, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 3
 
@@ -40,7 +40,12 @@ class Net(nn.Module):
 def run(
     path: Path, model: nn.Module, optimizer: optim.Optimizer, rng: np.random.Generator, epochs: int, **arguments: Any
 ) -> TrainingState:
-    callbacks = [Rewire(SparseEvolution(0.3)), LearningRateDecay(0.9), Checkpoint(path), *arguments.pop("callbacks", [])]
+    callbacks = [
+        Rewire(SparseEvolution(0.3)),
+        LearningRateSchedule("exponential", gamma=0.9),
+        Checkpoint(path),
+        *arguments.pop("callbacks", []),
+    ]
     return train(model, optimizer, X, Y, epochs=epochs, batch_size=7, rng=rng, callbacks=callbacks, **arguments)
 
 
@@ -159,11 +164,11 @@ def without(tensor: torch.Tensor) -> None:
 ALTERED = {
     "source out of range": {"tensors": {"model.sparse.layers.1.src": with_last(9)}},
     "target out of order": {"tensors": {"model.sparse.layers.1.dst": with_last(-1)}},
-    "values of another length": {"tensors": {"model.sparse.layers.1.values": shorter}},
+    "values of another length": {"tensors": {"model.sparse.layers.1.weight": shorter}},
     "births of another length": {"tensors": {"model.sparse.layers.1.birth": shorter}},
     "moment of another length": {"tensors": {"optimizer.2.exp_avg": shorter}},
     "moment missing": {"tensors": {"optimizer.2.exp_avg": without}},
-    "weights missing": {"tensors": {"model.sparse.layers.1.values": without}},
+    "weights missing": {"tensors": {"model.sparse.layers.1.weight": without}},
     "random state damaged": {"tensors": {"torch_rng": shorter}},
     "progress no JSON": {"progress": "{"},
     "progress empty": {"progress": "{}"},

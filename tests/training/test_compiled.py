@@ -10,11 +10,11 @@ from torch import nn
 from netsci_nn import SparseLinear, SparseMLP, generators
 from netsci_nn.data import load_dataset
 from netsci_nn.errors import ConfigError, TopologyError
-from netsci_nn.rewiring import EdgeDelta, LayerArrays, RewiringStatistics
+from netsci_nn.rewiring import EdgeDelta, EdgeView
 from netsci_nn.sampling import distinct_cells
 from netsci_nn.topology import BipartiteTopology
 from netsci_nn.training import Event, Rewire, TrainingState, evaluate, train
-from netsci_nn.training import compiled as compiled_training
+from netsci_nn.training.compiled import trainer
 
 N_ROWS, SIZES = 130, [37, 50, 21, 10]
 
@@ -88,7 +88,7 @@ def test_every_batch_size(batch_size: int) -> None:
 
 @pytest.mark.parametrize("batch_size", [7, 64, 130])
 def test_shared_between_threads(batch_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiled_training, "THREADED_WORK", 0)
+    monkeypatch.setattr(trainer, "THREADED_WORK", 0)
     a, b = (trained("mlp", torch.float64, compiled, batch_size=batch_size, momentum=0.9) for compiled in (True, False))
     assert relative(a, b) < 1e-10
 
@@ -137,7 +137,7 @@ def test_not_a_number_stays_one() -> None:
         compiled=True,
     )
     assert np.isnan(losses[0])
-    assert not torch.isfinite(model.layers[0].values).all()
+    assert not torch.isfinite(model.layers[0].weight).all()
 
 
 def frozen(model: nn.Module) -> nn.Module:
@@ -182,24 +182,18 @@ def test_a_callback_that_needs_every_step_sees_every_step() -> None:
 
 
 class Turnover:
-    """Replace the `count` smallest weights by random new edges, on layers and on arrays alike."""
+    """Replace the `count` smallest weights by random new edges."""
 
     def __init__(self, count: int = 3, surplus: int = 0) -> None:
         self.count, self.surplus = count, surplus
 
-    def propose(self, layer: SparseLinear, *, rng: Any, statistics: RewiringStatistics | None = None) -> EdgeDelta:
-        values, topology = layer.values.detach().numpy(), layer.topology
-        return self._delta(values, topology.src, topology.dst, topology.n_in, topology.n_out, rng)
-
-    def propose_arrays(self, layer: LayerArrays, *, learning_rate: float, rng: np.random.Generator) -> EdgeDelta:
-        assert learning_rate == 0.1
-        return self._delta(layer.values, layer.src, layer.dst, layer.n_in, layer.n_out, rng)
-
-    def _delta(self, values: Any, src: Any, dst: Any, n_in: int, n_out: int, rng: np.random.Generator) -> EdgeDelta:
-        dropped = np.sort(np.argsort(np.abs(values), kind="stable")[: self.count])
-        keys = np.delete(dst.astype(np.int64) * n_in + src, dropped)
-        grown = rng.permutation(distinct_cells(n_in * n_out, self.count + self.surplus, rng, occupied=keys))
-        return EdgeDelta(dropped, grown % n_in, grown // n_in, 0.01 * rng.standard_normal(len(grown)))
+    def propose(self, edges: EdgeView, *, rng: np.random.Generator) -> EdgeDelta:
+        assert edges.learning_rate == 0.1
+        dropped = np.sort(np.argsort(np.abs(edges.weight), kind="stable")[: self.count])
+        keys = np.delete(edges.keys(), dropped)
+        n_cells = edges.n_in * edges.n_out
+        grown = rng.permutation(distinct_cells(n_cells, self.count + self.surplus, rng, occupied=keys))
+        return EdgeDelta(dropped, grown % edges.n_in, grown // edges.n_in, 0.01 * rng.standard_normal(len(grown)))
 
 
 @pytest.mark.parametrize("every_steps", [1, 3])
@@ -218,25 +212,25 @@ def test_rewiring_between_mini_batches_equals_the_step_by_step_one(every_steps: 
     for first, second in zip(a.layers, b.layers, strict=True):
         assert first.topology == second.topology
         assert torch.equal(first.birth, second.birth)
-        assert relative(first.values.detach(), second.values.detach()) < 1e-10
-        momenta = [sgd.state[layer.values]["momentum_buffer"] for sgd, layer in ((a_sgd, first), (b_sgd, second))]
+        assert relative(first.weight.detach(), second.weight.detach()) < 1e-10
+        momenta = [sgd.state[layer.weight]["momentum_buffer"] for sgd, layer in ((a_sgd, first), (b_sgd, second))]
         assert relative(*momenta) < 1e-10
     assert a.layers[0].topology != network("mlp", torch.float64).layers[0].topology
     assert a.layers[2].topology == network("mlp", torch.float64).layers[2].topology
 
 
-class Repetition(Turnover):
+class Repetition:
     """Grow an edge that is there already."""
 
-    def _delta(self, values: Any, src: Any, dst: Any, n_in: int, n_out: int, rng: np.random.Generator) -> EdgeDelta:
-        return EdgeDelta(np.array([0]), src[1:2], dst[1:2], np.zeros(1))
+    def propose(self, edges: EdgeView, *, rng: np.random.Generator) -> EdgeDelta:
+        return EdgeDelta(np.array([0]), edges.src[1:2], edges.dst[1:2], np.zeros(1))
 
 
 def test_a_delta_that_does_not_fit_is_refused_between_mini_batches() -> None:
     model = network("mlp", torch.float32)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     callbacks = [Rewire(Repetition(), every_steps=1)]
-    with pytest.raises(TopologyError, match="drops 1 edges and grows 1"):
+    with pytest.raises(TopologyError, match="delta grows an edge that exists already"):
         train(model, optimizer, *data(torch.float32), epochs=1, batch_size=50, rng=0, callbacks=callbacks)
 
 
@@ -260,7 +254,7 @@ def test_accuracies_over_five_seeds_agree_in_single_precision() -> None:
             model = SparseMLP([64, 100, 50, 10], density=0.2, rng=seed)
             optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
             train(model, optimizer, x, y, epochs=6, batch_size=10, rng=seed, compiled=compiled)
-            accuracies[seed, column] = evaluate(model, x_test, y_test).accuracy
+            accuracies[seed, column] = evaluate(model, x_test, y_test)["accuracy"]
     difference = accuracies[:, 0] - accuracies[:, 1]
     spread = max(difference.std(ddof=1), 1 / len(y_test)) / np.sqrt(5)
     assert abs(difference.mean()) / spread < 4.6

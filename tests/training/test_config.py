@@ -37,7 +37,7 @@ def test_defaults() -> None:
     experiment = parse_experiment(table(), "toy.toml")
     assert isinstance(experiment, Experiment)
     assert (experiment.model.activation, experiment.model.bias, experiment.model.backend) == ("relu", True, "auto")
-    assert (experiment.training.epochs, experiment.training.batch_size, experiment.training.optimizer) == (2, 100, "sgd")
+    assert (experiment.training.epochs, experiment.training.batch_size, experiment.training.optimizer.name) == (2, 100, "sgd")
     method = experiment.method[0]
     assert (method.generator.name, method.rewiring, method.is_dense) == ("erdos_renyi", None, False)
 
@@ -82,7 +82,10 @@ def test_every_experiment_file_of_the_repository_is_valid() -> None:
         ({"training__learning_rate": 0}, "training.learning_rate is 0; it must be greater than 0"),
         ({"training__learning_rate": float("nan")}, "training.learning_rate is nan; it must be a finite number"),
         ({"training__momentum": 1}, "training.momentum is 1; it must be less than 1"),
-        ({"training__optimizer": "sgdd"}, "training.optimizer is 'sgdd'; it must be 'sgd' or 'adam'"),
+        (
+            {"training__optimizer": "sgdd"},
+            "training.optimizer: unknown optimizer 'sgdd' \\(did you mean 'sgd'\\?\\); allowed are: .*adamw",
+        ),
         ({"training": 3}, "training is 3; it must be a valid"),
         ({"model__density": 0}, "model.density.* is 0; it must be greater than 0"),
         ({"model__density": 1.5}, r"model.density.* is 1\.5; it must be less than or equal to 1"),
@@ -103,7 +106,7 @@ def test_every_experiment_file_of_the_repository_is_valid() -> None:
         ({"method": [{"name": "a", "generator": ["dense", "dense"]}]}, "generator 'dense' stands for all layers"),
         (
             {"method": [{"name": "a", "rewiring": "sett"}]},
-            r"unknown rewirer 'sett' \(did you mean 'set'\?\); allowed are: ba_deep_r, ",
+            r"unknown rewiring rule 'sett' \(did you mean 'set'\?\); allowed are: ba_deep_r, ",
         ),
         ({"method": [{"name": "a", "generator": "dense", "rewiring": "set"}]}, "cannot be combined with generator 'dense'"),
         ({"method": [{"name": "a"}, {"name": "a"}]}, r"method names are \['a', 'a'\]; they must differ"),
@@ -132,7 +135,7 @@ def test_overrides_replace_and_add_keys(tmp_path: Path) -> None:
     overrides = ["training.epochs=5", "model.density=[0.5]", "seeds=[3]", "name=other name", "training.optimizer=adam"]
     experiment = load_experiment(write(tmp_path / "a.toml"), overrides)
     assert (experiment.training.epochs, experiment.model.density, experiment.seeds) == (5, [0.5], [3])
-    assert (experiment.name, experiment.training.optimizer) == ("other name", "adam")
+    assert (experiment.name, experiment.training.optimizer.name) == ("other name", "adam")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Whole training steps of a stack of sparse layers in compiled code: forward, backward and update, step after step.
+"""Training steps of a stack of sparse layers in compiled code: forward, backward and update.
 
 At small batches a step is dominated by what happens around the arithmetic: framework calls, allocations, transposes. Here a
 run of mini-batches is one call. The network lies in flat arrays (`Network`): layer after layer, edges by target, and all
@@ -25,9 +25,10 @@ class Network(NamedTuple):
 
     group_start: Array  # int64 [n_layers + 2], first row of each neuron group; the input group is 0
     edge_start: Array  # int64 [n_layers + 1]
-    values: Array  # floating [n_edges]
+    weight: Array  # floating [n_edges]
     velocity: Array  # floating [n_edges], the momentum buffer
     src: Array  # int32 [n_edges], source within its group
+    dst: Array  # int32 [n_edges], target within its group
     target_pointers: Array  # int64 [n_rows + 1], edges of the row's neuron as a target
     source_pointers: Array  # int64 [n_rows + 1], the same as a source, in the order by source
     by_source: Array  # int64 [n_edges]
@@ -53,7 +54,7 @@ class Scratch(NamedTuple):
     activations: Array  # floating [n_rows, lanes]
     gradients: Array  # floating [n_rows, lanes], to the activations
     inputs: Array  # floating [lanes, n_in rounded up to TILE]
-    values_gradient: Array  # floating [n_edges]
+    weight_gradient: Array  # floating [n_edges]
     bias_gradient: Array  # floating [n_rows]
 
 
@@ -61,14 +62,14 @@ class Scratch(NamedTuple):
 def train(lanes, network, sgd, x, y, order, batch_size, scratch):  # type: ignore[no-untyped-def]
     """Train on consecutive mini-batches of the rows `order` and return the sum of their cross-entropies.
 
-    Values, velocities and biases change in place. `lanes` are a value of `LANES` for at least batch_size rows; x is
+    Weights, velocities and biases change in place. `lanes` are a value of `LANES` for at least batch_size rows; x is
     `[n, n_in]`, y int64 `[n]` and `order` int64, all checked.
     """
     total = 0.0
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
         total += gradients(lanes, network, x, y, chosen, len(chosen), scratch)
-        descend(network, sgd, scratch.values_gradient, scratch.bias_gradient)
+        descend(network, sgd, scratch.weight_gradient, scratch.bias_gradient)
     return total
 
 
@@ -82,8 +83,8 @@ def gradients(lanes, network, x, y, chosen, batch_size, scratch):  # type: ignor
         _forward(lanes, network, layer, activations)
     total = _cross_entropy(network, y, chosen, batch_size, activations, to_activations)
     for layer in range(n_layers - 1, 0, -1):
-        _backward(lanes, network, layer, activations, to_activations, scratch.values_gradient)
-    _backward_to_inputs(lanes, network, activations, to_activations, scratch.values_gradient)
+        _backward(lanes, network, layer, activations, to_activations, scratch.weight_gradient)
+    _backward_to_inputs(lanes, network, activations, to_activations, scratch.weight_gradient)
     for row in range(network.group_start[1], network.group_start[-1]):
         scratch.bias_gradient[row] = to_activations[row].sum()
     return total
@@ -97,7 +98,7 @@ def _forward(lanes, network, layer, activations):  # type: ignore[no-untyped-def
         sums = splat(network.bias[row], lanes)
         for edge in range(network.target_pointers[row], network.target_pointers[row + 1]):
             source = load(flat, (first_source + network.src[edge]) * width, lanes)
-            sums = multiply_add(splat(network.values[edge], lanes), source, sums)
+            sums = multiply_add(splat(network.weight[edge], lanes), source, sums)
         store(flat, row * width, sums)
         if slope != 1:
             for lane in range(row * width, (row + 1) * width):
@@ -106,18 +107,18 @@ def _forward(lanes, network, layer, activations):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _backward_to_inputs(lanes, network, activations, to_activations, values_gradient):  # type: ignore[no-untyped-def]
-    """The gradient to the first layer's values, in the order by target; the inputs need none."""
+def _backward_to_inputs(lanes, network, activations, to_activations, weight_gradient):  # type: ignore[no-untyped-def]
+    """The gradient to the first layer's weights, in the order by target; the inputs need none."""
     flat, flat_gradients, width = activations.reshape(-1), to_activations.reshape(-1), activations.shape[1]
     for row in range(network.group_start[1], network.group_start[2]):
         own = load(flat_gradients, row * width, lanes)
         for edge in range(network.target_pointers[row], network.target_pointers[row + 1]):
-            values_gradient[edge] = dot(load(flat, np.int64(network.src[edge]) * width, lanes), own)
+            weight_gradient[edge] = dot(load(flat, np.int64(network.src[edge]) * width, lanes), own)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _backward(lanes, network, layer, activations, to_activations, values_gradient):  # type: ignore[no-untyped-def]
-    """The gradients to a layer's values and to its sources, in one pass by source."""
+def _backward(lanes, network, layer, activations, to_activations, weight_gradient):  # type: ignore[no-untyped-def]
+    """The gradients to a layer's weights and to its sources, in one pass by source."""
     flat, flat_gradients, width = activations.reshape(-1), to_activations.reshape(-1), activations.shape[1]
     first_target, slope = network.group_start[layer + 1], network.slopes[layer - 1]
     for row in range(network.group_start[layer], network.group_start[layer + 1]):
@@ -125,8 +126,8 @@ def _backward(lanes, network, layer, activations, to_activations, values_gradien
         for position in range(network.source_pointers[row], network.source_pointers[row + 1]):
             edge = network.by_source[position]
             target = load(flat_gradients, (first_target + network.dst_by_source[position]) * width, lanes)
-            sums = multiply_add(splat(network.values[edge], lanes), target, sums)
-            values_gradient[edge] = dot(own, target)
+            sums = multiply_add(splat(network.weight[edge], lanes), target, sums)
+            weight_gradient[edge] = dot(own, target)
         store(flat_gradients, row * width, sums)
         if slope != 1:
             for lane in range(row * width, (row + 1) * width):
@@ -177,13 +178,13 @@ def _cross_entropy(network, y, chosen, batch_size, activations, gradients):  # t
 
 @njit(cache=True, nogil=True)
 def descend(network, sgd, gradient, bias_gradient):  # type: ignore[no-untyped-def]
-    """One step of SGD on values and biases."""
-    values, velocity = network.values, network.velocity
-    real = values.dtype.type
+    """One step of SGD on weights and biases."""
+    weight, velocity = network.weight, network.velocity
+    real = weight.dtype.type
     rate, momentum, decay = real(sgd.learning_rate), real(sgd.momentum), real(sgd.weight_decay)
-    for edge in range(len(values)):
-        velocity[edge] = momentum * velocity[edge] + (gradient[edge] + decay * values[edge])
-        values[edge] -= rate * velocity[edge]
+    for edge in range(len(weight)):
+        velocity[edge] = momentum * velocity[edge] + (gradient[edge] + decay * weight[edge])
+        weight[edge] -= rate * velocity[edge]
     for layer in range(len(network.has_bias)):
         if network.has_bias[layer]:
             for row in range(network.group_start[layer + 1], network.group_start[layer + 2]):

@@ -1,15 +1,14 @@
 """Edge lists: which first line is a header, what a reader is told, and what is refused in one sentence."""
 
-import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import Cli
 
 from netsci_nn import BipartiteTopology, CheckpointError
-from netsci_nn.cli.edge_lists import read_edge_list
-from netsci_nn.cli.layer import Layer
+from netsci_nn.intake import Layer
+from netsci_nn.intake.edge_list import read_edge_list
 
 EDGES = [(0, 0), (1, 0), (2, 1)]
 
@@ -123,7 +122,8 @@ def test_the_note_tells_all_that_was_decided(tmp_path: Path) -> None:
         ("e.csv", "# only a comment\n", "no line with an edge"),
         ("e.csv", "source,target\n", "no line with an edge below its header"),
         ("e.csv", "5,1\n0,1\n5,1\n", "lines 1 and 3 hold the same edge, 5 - 1, so it occurs more than once"),
-        ("e.csv", "0,1,nan\n", "weights must be finite"),
+        ("e.csv", "0,1,nan\n", "weights must be finite; line 1 has 'nan' there"),
+        ("e.csv", "0,1,2\n1,1,1e999\n", "weights must be finite; line 2 has '1e999' there"),
         ("e.csv", "weight,source,target\n1,2,3\n", "the weight must be in the third column"),
         ("e.csv", "# n_in=2 n_out=2\n0,5\n", "it must be from 0 to n_out - 1 = 1"),
         ("e.csv", "# n_in=-3 n_out=2\n0,0\n", "its first line is '# n_in=-3 n_out=2'; it must be"),
@@ -133,12 +133,12 @@ def test_the_note_tells_all_that_was_decided(tmp_path: Path) -> None:
         ("e.csv", "# n_in=3 n_out=2\n1,0\n1\n", "its further lines must be 'source,target' or 'source,target,weight'"),
     ],
 )
-def test_edge_lists_that_are_none(name: str, text: str, message: str, run: Cli, tmp_path: Path) -> None:
+def test_edge_lists_that_are_none(name: str, text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(text)
-    outcome = run("analyze", name, "--nulls", 0)
-    assert (outcome.code, outcome.err.count("\n")) == (2, 1), outcome
-    assert message in outcome.err
-    assert not any(word in outcome.err for word in ("usecols", "np.str_", "Warning", "Traceback"))
+    with pytest.raises(CheckpointError, match=re.escape(message)) as caught:
+        read_edge_list(tmp_path / name)
+    assert f"{name}' does not hold a" in str(caught.value)
+    assert not any(word in str(caught.value) for word in ("\n", "usecols", "np.str_", "Warning"))
 
 
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
@@ -147,12 +147,10 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
         read_edge_list(tmp_path / "e.txt")
 
 
-def test_a_stored_weight_of_0_is_an_edge(run: Cli, tmp_path: Path) -> None:
-    (tmp_path / "e.csv").write_text("0,0,0\n1,0,2\n")
-    assert run("analyze", "e.csv", "--nulls", 0, "--json", "r.json").code == 0
-    report = json.loads((tmp_path / "r.json").read_text())
-    assert report["sections"][0]["n_edges"] == 2
-    assert "a weight of 0 is an edge too" in report["source"]["notes"][0]
+def test_a_stored_weight_of_0_is_an_edge(tmp_path: Path) -> None:
+    text = "0,0,0\n1,0,2\n"
+    assert pairs(layer_of(tmp_path, text)) == [(0, 0), (1, 0)]
+    assert "a weight of 0 is an edge too" in note_of(tmp_path, text)
 
 
 def test_our_own_files_say_nothing_of_how_they_were_read(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""Edge lists of any tool: what a line holds, which first line is a header, and what a reader has to be told of it."""
+"""Edge lists of any tool: text files with a source, a target and perhaps a weight per line."""
 
 import csv
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from netsci_nn.cli.layer import Layer
 from netsci_nn.errors import CheckpointError, TopologyError
+from netsci_nn.intake.values import Layer
 from netsci_nn.io import load_weighted
 
 FIRST = ("source", "src", "from", "input", "in", "sender")  # a column of this name holds sources
@@ -40,14 +41,14 @@ class Row(NamedTuple):
 def read_edge_list(path: Path) -> tuple[Layer, list[str]]:
     """Read the edges of a text file with two or three columns: source, target and perhaps a weight.
 
-    Columns are separated by tabs, commas or semicolons, or by blanks where the first line has none of these. The first line
-    is a header where none of its cells is a number, and either some column holds nothing but numbers below it, or all its
-    cells are names that columns have (`source`, `to`, `node1`, ...), none of which is a label of its column. A header that
+    Columns are separated by tabs, commas or semicolons, or by blanks if the first line has none of these. The first line
+    is a header if none of its cells is a number, and either some column holds nothing but numbers below it, or all its
+    cells are usual names of columns (`source`, `to`, `node1`, ...), none of which is a label of its column. A header that
     names the first column as the targets and the second as the sources swaps the two. A file that begins with
     `# n_in=... n_out=...` is read as `netsci_nn.io.save_topology` writes it.
 
     Returns:
-        The layer, and what a reader has to know of how it was read.
+        The layer, and sentences that say how it was read.
 
     Raises:
         CheckpointError: naming the file and the line, when it is not text in UTF-8, or a line holds no edge.
@@ -55,8 +56,7 @@ def read_edge_list(path: Path) -> tuple[Layer, list[str]]:
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
         if lines and SIZES.match(lines[0]):
-            topology, weights = load_weighted(path, ".csv")
-            return Layer("", topology.n_in, topology.n_out, topology.src, topology.dst, weights), []
+            return Layer.of(load_weighted(path, ".csv")), []
         return _layer(_rows(lines))
     except UnicodeDecodeError as error:
         raise CheckpointError(f"file {str(path)!r} does not hold an edge list: it is not text in UTF-8") from error
@@ -110,13 +110,17 @@ def _layer(rows: list[Row]) -> tuple[Layer, list[str]]:
     _check_repeated(edges, src, dst, len(targets))
     weights = _weights(edges) if len(edges[0].cells) == 3 else None
     is_numeric = sources.dtype.kind == targets.dtype.kind == "i"
+    skipped = "no line was taken as a header"
+    if header:
+        swap = ", which puts the targets first, so these columns were swapped" if first else ""
+        skipped = f"line {rows[0].number} ({', '.join(header)}) was skipped as a header{swap}"
     note = NOTE.format(
         edges="1 edge" if len(edges) == 1 else f"{len(edges)} edges",
         sources="1 source" if len(sources) == 1 else f"{len(sources)} sources",
         targets="1 target" if len(targets) == 1 else f"{len(targets)} targets",
         columns=("target", "source") if first else ("source", "target"),
         weights="" if weights is None else ", a weight in the third (a weight of 0 is an edge too)",
-        header=_told(rows[0].number, header, is_swapped=bool(first)),
+        header=skipped,
         order="in the order of their numbers" if is_numeric else "in the order of the alphabet",
     )
     return Layer("", len(sources), len(targets), src, dst, weights), [note]
@@ -143,13 +147,6 @@ def _order(header: Sequence[str] | None) -> tuple[int, int]:
     return (1, 0) if is_swapped else (0, 1)
 
 
-def _told(number: int, header: Sequence[str] | None, *, is_swapped: bool) -> str:
-    if header is None:
-        return "no line was taken as a header"
-    swap = ", which puts the targets first, so these columns were swapped" if is_swapped else ""
-    return f"line {number} ({', '.join(header)}) was skipped as a header{swap}"
-
-
 def _numbered(column: Sequence[str]) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
     """The labels that occur, sorted, as whole numbers where all are; and the place of each among them."""
     labels = np.array(column)
@@ -172,7 +169,12 @@ def _check_repeated(edges: list[Row], src: npt.NDArray[np.intp], dst: npt.NDArra
 
 
 def _weights(edges: list[Row]) -> npt.NDArray[np.float64]:
-    for number, cells in edges:
-        if not NUMBER.fullmatch(cells[2]) and cells[2].lower().lstrip("+-") not in ("nan", "inf", "infinity"):
+    weights = np.empty(len(edges))
+    for place, (number, cells) in enumerate(edges):
+        is_number = NUMBER.fullmatch(cells[2]) or cells[2].lower().lstrip("+-") in ("nan", "inf", "infinity")
+        if not is_number:
             raise TopologyError(f"its third column must hold numbers, the weights; line {number} has {cells[2]!r} there")
-    return np.array([float(cells[2]) for _, cells in edges])
+        weights[place] = float(cells[2])
+        if not math.isfinite(weights[place]):
+            raise TopologyError(f"weights must be finite; line {number} has {cells[2]!r} there")
+    return weights

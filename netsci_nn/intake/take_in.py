@@ -1,0 +1,127 @@
+"""Any file of a graph or a network, or a run directory, becomes networks to describe."""
+
+import zipfile
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+import torch
+
+from netsci_nn import bridge
+from netsci_nn.bridge import WeightedTopology
+from netsci_nn.errors import CheckpointError, ConfigError, TopologyError
+from netsci_nn.experiment.directory import CHECKPOINT, is_begun
+from netsci_nn.experiment.recorded import final_layers, initial_topologies
+from netsci_nn.intake.edge_list import read_edge_list
+from netsci_nn.intake.state_dict import read_state_dict
+from netsci_nn.intake.tensors import layers_of
+from netsci_nn.intake.values import Intake, Layer, Network
+from netsci_nn.io import DAMAGE, load_network, load_weighted
+
+EDGE_LISTS = (".csv", ".tsv", ".txt", ".edges", ".edgelist")
+STATE_DICTS = (".pt", ".pth", ".ckpt", ".bin")
+ENDINGS = (".safetensors", ".npz", ".graphml", *EDGE_LISTS, *STATE_DICTS)
+
+NOT_JOINED = "the file does not say how its layers are joined; each is reported by itself"
+
+
+def take_in(target: str | PathLike[str], threshold: float | None = None) -> Intake:
+    """Read a run directory or a file of any kind; its ending and its content say which.
+
+    A run directory, a network file, a checkpoint in its run directory and a GraphML file with `layer` say how their layers
+    are joined, and give one network. The layers of any other state dict give a network each.
+
+    Args:
+        target: a run directory; a topology or network (.safetensors, .npz, .graphml, .csv); a scipy matrix (.npz); an edge
+            list (.csv, .tsv, .txt, .edges, .edgelist); or a state dict (.pt, .pth, .ckpt, .bin, .safetensors).
+        threshold: weights of a state dict are edges if |w| > threshold; None for those other than 0.
+
+    Raises:
+        ConfigError: when the kind is not known, or a threshold is given for anything but a state dict.
+        CheckpointError, TopologyError: when the content is damaged or no network.
+    """
+    target = Path(target)
+    ending = target.suffix.lower()
+    if target.is_dir():
+        layers = [Layer.of(layer) for layer in final_layers(target)]
+        intake = Intake([Network("", layers, list(initial_topologies(target)))], [])
+    elif not target.exists():
+        raise ConfigError(f"path {str(target)!r} does not exist")
+    elif ending not in ENDINGS:
+        raise ConfigError(f"path {str(target)!r} ends in {ending!r}; allowed are: {', '.join(ENDINGS)}")
+    elif not target.is_file():
+        raise ConfigError(f"path {str(target)!r} is not a file")
+    elif ending in EDGE_LISTS:
+        layer, notes = read_edge_list(target)
+        intake = Intake([Network("", [layer])], notes)
+    elif ending == ".npz":
+        intake = _of_npz(target)
+    elif ending == ".graphml":
+        intake = _of_graphml(target)
+    else:
+        tensors, notes = read_state_dict(target)
+        if ending == ".safetensors" and {"shape", "src", "dst"} <= tensors.keys():
+            intake = _of_topology(target)
+        elif ending == ".safetensors" and "layers.0.shape" in tensors:
+            intake = Intake([Network("", [Layer.of(layer) for layer in load_network(target)])], [])
+        else:
+            return _of_state_dict(target, tensors, notes, threshold)
+    if threshold is not None:
+        raise ConfigError(
+            f"threshold is {threshold:g}; it is for the weights of a state dict, this target has edges of its own"
+        )
+    return intake
+
+
+def _of_state_dict(path: Path, tensors: Mapping[str, torch.Tensor], notes: list[str], threshold: float | None) -> Intake:
+    try:
+        layers, rules = layers_of(tensors, threshold)
+    except CheckpointError as error:
+        raise CheckpointError(f"file {str(path)!r}: {error}") from error
+    directory = path.absolute().parent.parent
+    is_checkpoint_of_run = path.absolute() == directory / CHECKPOINT and is_begun(directory)
+    if len(layers) == 1 or is_checkpoint_of_run:  # the networks of runs are chains
+        return Intake([Network(", ".join(layer.name for layer in layers), layers)], [*notes, *rules])
+    return Intake([Network(layer.name, [layer]) for layer in layers], [NOT_JOINED, *notes, *rules])
+
+
+def _of_npz(path: Path) -> Intake:
+    """Read our own archive or scipy's; the arrays that it holds tell which it is."""
+    try:
+        if not _is_of_scipy(path):
+            return _of_topology(path)
+        matrix: Any = scipy.sparse.load_npz(path)
+        if hasattr(matrix, "check_format"):
+            matrix.check_format(full_check=True)  # before compiled code follows its indices
+        topology, weights = bridge.from_scipy(matrix)
+    except CheckpointError:
+        raise
+    except DAMAGE as error:
+        reason = error.args[0] if isinstance(error, KeyError) else error
+        raise CheckpointError(f"file {str(path)!r} does not hold a topology: {reason}") from error
+    if weights is not None and weights.dtype == np.bool_:
+        weights = None
+    note = "biadjacency [n_out, n_in]: rows are targets, columns are sources, every stored entry is an edge"
+    return Intake([Network("", [Layer.of(WeightedTopology(topology, weights))])], [note])
+
+
+def _is_of_scipy(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        return "format" in archive.files
+
+
+def _of_graphml(path: Path) -> Intake:
+    try:
+        graph = bridge.read_layered_graphml(path)
+    except TopologyError as error:
+        raise CheckpointError(f"file {str(path)!r} does not hold a topology: {error}") from error
+    return _of_topology(path) if graph is None else Intake([Network("", graph)], [])
+
+
+def _of_topology(path: Path) -> Intake:
+    return Intake([Network("", [Layer.of(load_weighted(path))])], [])

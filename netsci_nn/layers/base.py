@@ -1,0 +1,328 @@
+"""`SparseLayer`: what every sparse layer is made of, a topology and one weight, or one kernel of weights, per edge."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from netsci_nn import bridge
+from netsci_nn.errors import TopologyError
+from netsci_nn.kernels import EdgeIndex, Edition, edge_index, of_edition
+from netsci_nn.layers.init import kaiming_normal_
+from netsci_nn.topology import BipartiteTopology
+
+if TYPE_CHECKING:
+    import igraph
+
+logger = logging.getLogger(__name__)
+
+STRUCTURE = "src", "dst", "birth", "sizes", "active"  # entries of the state dict beside the parameters
+
+
+class SparseLayer(nn.Module):
+    """Base of every sparse layer: edge k of `topology`, which is edge id k of `to_igraph()`, carries `weight[k]`.
+
+    `weight` is a strided `Parameter` of shape `[n_edges, *kernel]`, so every optimiser works on it; it stays the same object
+    when the edges change. The layer keeps a topology of its own, which nothing outside can write to: `topology`, `src`, `dst`,
+    `birth` and `active` hand out copies. They are in the state dict together with the sizes, but are no registered buffers, so
+    broadcasts, averages of buffers and stray writes cannot reach them.
+
+    A layer may carry `active`, a mask over its edges: an inactive edge computes as if its weight were 0, and still receives the
+    gradient that a weight of 0 there would have.
+
+    A new kind of layer calls `super().__init__`, fills `weight`, and writes `forward` with `masked_weight()` and
+    `_edge_index()`.
+
+    Args:
+        topology: the edges.
+        kernel: shape of what each edge carries beside one number, `()` for one weight per edge.
+        device: where the parameter is created.
+        dtype: floating dtype of the parameter.
+
+    Raises:
+        TopologyError: if `topology` is no `BipartiteTopology`.
+    """
+
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+    _topology: BipartiteTopology
+    _birth: npt.NDArray[np.int32]
+    _active: npt.NDArray[np.bool_] | None
+    _edition: Edition
+    _index: EdgeIndex | None
+    _mask: torch.Tensor | None
+    _mirror: igraph.Graph | None
+
+    def __init__(
+        self,
+        topology: BipartiteTopology,
+        kernel: Sequence[int] = (),
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        if not isinstance(topology, BipartiteTopology):
+            raise TopologyError(f"topology is a {type(topology).__name__}; it must be a BipartiteTopology")
+        self.weight = nn.Parameter(torch.empty(topology.n_edges, *kernel, device=device, dtype=dtype))
+        self.topology_version = 0
+        self._set_topology(topology.clone(), np.zeros(topology.n_edges, dtype=np.int32), None)
+
+    @property
+    def topology(self) -> BipartiteTopology:
+        """The edges that the layer computes on, as a copy in O(n_edges)."""
+        return self._topology.clone()
+
+    @property
+    def n_in(self) -> int:
+        """Number of sources."""
+        return self._topology.n_in
+
+    @property
+    def n_out(self) -> int:
+        """Number of targets."""
+        return self._topology.n_out
+
+    @property
+    def n_edges(self) -> int:
+        """Number of edges, and of entries of `weight` along its first dimension."""
+        return self._topology.n_edges
+
+    @property
+    def src(self) -> torch.Tensor:
+        """The source of every edge, int32 `[n_edges]`, as a copy."""
+        return torch.tensor(self._topology.src, device=self.weight.device)
+
+    @property
+    def dst(self) -> torch.Tensor:
+        """The target of every edge, int32 `[n_edges]`, as a copy."""
+        return torch.tensor(self._topology.dst, device=self.weight.device)
+
+    @property
+    def birth(self) -> torch.Tensor:
+        """The step at which every edge was born, int32 `[n_edges]`, as a copy; 0 is the start."""
+        return torch.tensor(self._birth, device=self.weight.device)
+
+    @property
+    def active(self) -> torch.Tensor | None:
+        """The mask over the edges, bool `[n_edges]`, as a copy, or None if every edge is active; it may be set.
+
+        Raises:
+            TopologyError: if what is set is no bool `[n_edges]`.
+        """
+        return None if self._active is None else torch.tensor(self._active, device=self.weight.device)
+
+    @active.setter
+    def active(self, mask: torch.Tensor | npt.NDArray[np.bool_] | None) -> None:
+        self._active = self._checked_mask(mask, self.n_edges)
+        self._mask = None
+
+    @property
+    def values(self) -> nn.Parameter:
+        """The former name of `weight`."""
+        warnings.warn(
+            "`values` of a sparse layer is called `weight` now; `values` goes with the next release", DeprecationWarning, 2
+        )
+        return self.weight
+
+    def reset_parameters(self) -> None:
+        """Draw new weights (see `netsci_nn.layers.init`) and set the biases, if there are any, to 0."""
+        kaiming_normal_(self.weight, self.dst, self.n_out)
+        bias = getattr(self, "bias", None)
+        if bias is not None:
+            nn.init.zeros_(bias)
+
+    def strength(self) -> torch.Tensor:
+        """Return how strong every edge is: |w|, or the Euclidean norm of its kernel; `[n_edges]`, without gradient."""
+        weight = self.weight.detach()
+        return weight.abs() if weight.dim() == 1 else torch.linalg.vector_norm(weight.flatten(1), dim=1)
+
+    def masked_weight(self) -> torch.Tensor:
+        """Return the weights to compute with: `weight`, with 0 at inactive edges; the gradient passes through the mask.
+
+        A gradient that comes back after the layer was rewired is refused.
+        """
+        weight = of_edition(self.weight, self._edge_index())
+        if self._active is None:
+            return weight
+        if self._mask is None or self._mask.device != self.weight.device:
+            self._mask = torch.tensor(self._active, device=self.weight.device)
+        mask = self._mask.reshape(-1, *[1] * (self.weight.dim() - 1))
+        return torch.where(mask, weight, weight - weight.detach())
+
+    def _edge_index(self) -> EdgeIndex:
+        """Return the edges in both orientations for the kernels, cached until the topology or the device changes.
+
+        The arrays are the layer's own: whoever computes with them must not write to them.
+        """
+        if self._index is None or self._index.src.device != self.weight.device:
+            self._index = edge_index(self._topology, self.weight.device, self._edition)
+        return self._index
+
+    def set_structure(
+        self,
+        topology: BipartiteTopology,
+        weight: torch.Tensor,
+        birth: torch.Tensor | npt.NDArray[np.integer],
+        active: torch.Tensor | npt.NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Replace the edges and their weights; the `Parameter` object stays the same, its gradient is cleared.
+
+        As long as the number of edges stays the same, the weights are written into the same storage, so that what autograd and
+        DDP have hooked to the parameter stays alive. A loss that was computed before cannot be differentiated any more.
+
+        An optimiser's state is not touched: `netsci_nn.rewiring.apply_delta` changes layer and optimiser together.
+
+        Args:
+            topology: the new edges, between as many sources and targets.
+            weight: `[topology.n_edges, *kernel]`.
+            birth: integer `[topology.n_edges]`, the step at which each edge was born.
+            active: bool `[topology.n_edges]`, or None if all are.
+
+        Raises:
+            TopologyError: if sizes or shapes do not fit; nothing is changed then.
+        """
+        if (topology.n_in, topology.n_out) != (self.n_in, self.n_out):
+            raise TopologyError(
+                f"topology joins {topology.n_in} sources and {topology.n_out} targets; "
+                f"the layer has {self.n_in} and {self.n_out}"
+            )
+        kernel = self.weight.shape[1:]
+        if weight.shape != (topology.n_edges, *kernel) or tuple(birth.shape) != (topology.n_edges,):
+            raise TopologyError(
+                f"weight has shape {tuple(weight.shape)} and birth {tuple(birth.shape)}; "
+                f"they must be [n_edges, *kernel] = {[topology.n_edges, *kernel]} and [n_edges] = [{topology.n_edges}]"
+            )
+        mask = self._checked_mask(active, topology.n_edges)
+        births = torch.as_tensor(birth).cpu().numpy().astype(np.int32)
+        dtype, device = self.weight.dtype, self.weight.device
+        new_weight = weight.detach().to(device=device, dtype=dtype, copy=True)  # first: `weight` may be the layer's own
+        self.weight.grad = None
+        if new_weight.shape == self.weight.shape:
+            with torch.no_grad():
+                self.weight.copy_(new_weight)
+        else:
+            # Passing through another dtype makes autograd forget the node that remembers the old length; without it, a
+            # loss that is still referenced would make the next backward fail.
+            self.weight.data = torch.empty(0, dtype=torch.float32 if dtype == torch.float16 else torch.float16, device=device)
+            self.weight.data = new_weight
+        self._set_topology(topology.clone(), births, mask)
+        self.topology_version += 1
+
+    def to_igraph(self) -> igraph.Graph:
+        """Return the layer as an igraph graph of its own: edge id k is edge k, edge attribute `weight` its weight.
+
+        Of a layer with kernels `weight` is `strength()`; of an inactive edge it is 0.
+        """
+        if self._mirror is None:
+            self._mirror = bridge.to_igraph(self._topology)
+        graph = self._mirror.copy()
+        graph.es["weight"] = self.edge_weights().tolist()
+        return graph
+
+    def edge_weights(self) -> npt.NDArray[np.floating]:
+        """Return one number per edge for graphs, `[n_edges]`: the weight, or the strength of a kernel; 0 if inactive."""
+        weight = self.weight.detach() if self.weight.dim() == 1 else self.strength()
+        known = weight.float() if weight.dtype in (torch.bfloat16, torch.float16) else weight
+        array = known.cpu().numpy().copy()
+        if self._active is not None:
+            array[~self._active] = 0
+        return array
+
+    def extra_repr(self) -> str:
+        """Sizes, for `print(model)`."""
+        t, kernel = self._topology, list(self.weight.shape[1:])
+        shape = f", kernel={kernel}" if kernel else ""
+        return f"n_in={t.n_in}, n_out={t.n_out}, n_edges={t.n_edges}, density={t.density:.4g}{shape}"
+
+    def _set_topology(
+        self, topology: BipartiteTopology, birth: npt.NDArray[np.int32], active: npt.NDArray[np.bool_] | None
+    ) -> None:
+        """Take over a topology, births and a mask that nobody else holds."""
+        if "_edition" in self.__dict__:
+            self._edition.is_current = False
+        self._topology, self._birth, self._active = topology, birth, active
+        self._edition = Edition()
+        self._index = self._mask = self._mirror = None
+
+    @staticmethod
+    def _checked_mask(mask: Any, n_edges: int) -> npt.NDArray[np.bool_] | None:
+        if mask is None:
+            return None
+        array = torch.as_tensor(mask).cpu().numpy().copy()
+        if array.dtype != np.bool_ or array.shape != (n_edges,):
+            raise TopologyError(
+                f"active has dtype {array.dtype} and shape {array.shape}; it must be bool [n_edges] = [{n_edges}]"
+            )
+        return array
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_index": None, "_mirror": None, "_mask": None}
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        sizes = torch.tensor([self.n_in, self.n_out])
+        entries = {"src": self.src, "dst": self.dst, "birth": self.birth, "sizes": sizes, "active": self.active}
+        destination.update({prefix + name: tensor for name, tensor in entries.items() if tensor is not None})
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        """Take over the edges of the state dict, whatever their number, and load the weights; other sizes are refused."""
+        own = {name: tensor for name, tensor in state_dict.items() if name.startswith(prefix)}
+        if prefix + "values" in own and prefix + "weight" not in own:  # as 0.1.0 called it
+            own[prefix + "weight"] = own.pop(prefix + "values")
+        structure = {name: own.pop(prefix + name, None) for name in STRUCTURE}
+        weight = own.get(prefix + "weight")
+        missing_keys += [prefix + name for name in ("src", "dst", "birth") if strict and structure[name] is None]
+        if weight is not None and structure["src"] is not None and structure["dst"] is not None:
+            reason = self._take_structure(weight, structure, prefix)
+            if reason is not None:
+                error_msgs.append(reason)
+                return
+        super()._load_from_state_dict(own, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
+
+    def _take_structure(self, weight: torch.Tensor, structure: dict[str, torch.Tensor | None], prefix: str) -> str | None:
+        """Take over edges, births and mask of a state dict, or return why they do not fit."""
+        name, sizes = prefix.removesuffix(".") or type(self).__name__, structure["sizes"]
+        if sizes is None:
+            logger.warning(
+                "%s: the state dict, of version 0.1.0, does not say the layer's sizes; %d sources and %d targets are assumed",
+                name,
+                self.n_in,
+                self.n_out,
+            )
+        elif sizes.tolist() != [self.n_in, self.n_out]:
+            return (
+                f"size mismatch for {name}: the state dict joins {sizes.tolist()} neurons, the layer {[self.n_in, self.n_out]}"
+            )
+        src, dst, birth = structure["src"], structure["dst"], structure["birth"]
+        assert src is not None
+        assert dst is not None
+        topology = BipartiteTopology(self.n_in, self.n_out, src.cpu().numpy(), dst.cpu().numpy())
+        births = torch.zeros(topology.n_edges, dtype=torch.int32) if birth is None else birth
+        kernel = self.weight.shape[1:]
+        for part, tensor, shape in (("weight", weight, (topology.n_edges, *kernel)), ("birth", births, (topology.n_edges,))):
+            if tensor.shape != shape:
+                return (
+                    f"size mismatch for {prefix}{part}: the state dict has {list(tensor.shape)}, its edges need {list(shape)}"
+                )
+        if topology != self._topology:
+            self.set_structure(topology, weight, births, structure["active"])
+        else:
+            self.active = structure["active"]
+            self._birth = births.cpu().numpy().astype(np.int32)
+        return None

@@ -1,0 +1,93 @@
+"""Merging new edges into the sorted order of those that stay, in O(n_edges) and without a sort."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from netsci_nn.errors import TopologyError
+from netsci_nn.kernels.parallel import run_edges
+from netsci_nn.rewiring.delta import EdgeDelta
+from netsci_nn.topology import Int32Array, Int64Array, IntArray
+
+MERGING = 8  # what merging costs per edge, in multiply-adds
+
+
+class MergedEdges(NamedTuple):
+    """The edges of a layer after a delta, and where each comes from."""
+
+    src: Int32Array  # [n_new]
+    dst: Int32Array  # [n_new]
+    origin: npt.NDArray[Any]  # [n_new], the old position of every edge, 0 for a new one
+    grown: Int64Array  # [n_grown], the positions of the new edges
+    order: Int64Array  # [n_grown], the order of the delta's new edges by (target, source): that of `grown`
+
+
+def merge_edges(n_in: int, n_out: int, src: IntArray, dst: IntArray, pointers: Int64Array, delta: EdgeDelta) -> MergedEdges:
+    """Return the edges that `delta` leaves, sorted by (dst, src).
+
+    Args:
+        n_in: number of sources.
+        n_out: number of targets.
+        src: `[n_edges]`, sorted by (dst, src).
+        dst: `[n_edges]`.
+        pointers: `[n_out + 1]`, the edges of target j are pointers[j] to pointers[j + 1].
+        delta: positions into these edges, and new edges in any order.
+
+    Raises:
+        TopologyError: if `delta` names an edge that does not exist, is out of range, or would duplicate an edge.
+    """
+    n_edges = len(src)
+    if len(delta.dropped) and not (delta.dropped[0] >= 0 and delta.dropped[-1] < n_edges):
+        raise TopologyError(
+            f"dropped reaches from {delta.dropped[0]} to {delta.dropped[-1]}; positions must be from 0 to {n_edges - 1}"
+        )
+    for name, ends, size in (("grown_src", delta.grown_src, n_in), ("grown_dst", delta.grown_dst, n_out)):
+        if len(ends) and not (ends.min() >= 0 and ends.max() < size):
+            raise TopologyError(f"{name} reaches from {ends.min()} to {ends.max()}; it must be from 0 to {size - 1}")
+    keys = delta.grown_dst * n_in + delta.grown_src
+    order = np.arange(len(keys)) if (np.diff(keys) >= 0).all() else np.argsort(keys)
+    grown_src, grown_dst = delta.grown_src[order], delta.grown_dst[order]
+    n_new = n_edges - len(delta.dropped) + len(grown_src)
+    new_src, new_dst = np.empty(n_new, np.int32), np.empty(n_new, np.int32)
+    origin, grown = np.empty(n_new, np.int32 if n_edges < 2**31 else np.int64), np.empty(len(grown_src), np.int64)
+    repeated = np.full(1, -1, np.int64)
+    edges = src, dst, pointers, delta.dropped, grown_src, grown_dst
+    run_edges(partial(_merge_targets, *edges, new_src, new_dst, origin, grown, repeated), pointers, MERGING)
+    if repeated[0] >= 0:
+        raise TopologyError(
+            f"delta grows an edge that exists already or grows one twice: edge ({new_src[repeated[0]]}, {new_dst[repeated[0]]})"
+        )
+    return MergedEdges(new_src, new_dst, origin, grown, order)
+
+
+@njit(cache=True, nogil=True)
+def _merge_targets(src, dst, pointers, dropped, grown_src, grown_dst, new_src, new_dst, origin, new, repeated, first, end):  # type: ignore[no-untyped-def]
+    """Merge the survivors of targets first..end - 1 with the edges grown there, in one pass.
+
+    Fills new_src, new_dst and origin from the place on where these targets begin, and new, the places of the grown edges;
+    puts the place of an edge that occurs twice into repeated.
+    """
+    old, last = pointers[first], pointers[end]
+    next_dropped = np.searchsorted(dropped, old)
+    grown, last_grown = np.searchsorted(grown_dst, first), np.searchsorted(grown_dst, end)
+    start = place = old - next_dropped + grown
+    while old < last or grown < last_grown:
+        is_old = old < last
+        if is_old and next_dropped < len(dropped) and dropped[next_dropped] == old:
+            next_dropped += 1
+            old += 1
+            continue
+        if is_old and grown < last_grown:
+            is_old = dst[old] < grown_dst[grown] or (dst[old] == grown_dst[grown] and src[old] < grown_src[grown])
+        if is_old:
+            new_src[place], new_dst[place], origin[place] = src[old], dst[old], old
+            old += 1
+        else:
+            new_src[place], new_dst[place], origin[place], new[grown] = grown_src[grown], grown_dst[grown], 0, place
+            grown += 1
+        if place > start and new_src[place] == new_src[place - 1] and new_dst[place] == new_dst[place - 1]:
+            repeated[0] = place
+        place += 1

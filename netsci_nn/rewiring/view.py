@@ -1,0 +1,99 @@
+"""`EdgeView`: what a rewiring rule sees of a layer, as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from netsci_nn.errors import ConfigError
+from netsci_nn.layers import SparseLayer
+from netsci_nn.topology import Int64Array, IntArray
+
+Memory = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeView:
+    """A layer at the moment of a rewiring step, as arrays to read, and what training knows at that moment.
+
+    Attributes:
+        n_in: number of sources.
+        n_out: number of targets.
+        src: int32 `[n_edges]`, the source of every edge; edges are sorted by (dst, src).
+        dst: int32 `[n_edges]`, the target of every edge.
+        weight: `[n_edges, *kernel]`.
+        active: bool `[n_edges]`, the layer's forward mask, or None if every edge is active.
+        step: mini-batches trained so far, or None if no training is running.
+        total_steps: mini-batches that the training will have in all, or None if nobody knows.
+        is_last: whether no training follows.
+        learning_rate: of the layer's weights, or None without an optimiser.
+        previous: `[n_edges, *kernel]`, the weights after the rule's last action on the layer (at first: when training began),
+            for rules that need "previous"; else None.
+        memory: what the rule keeps for the layer, by name, for rules with `remember`; else None. It may be changed in place.
+    """
+
+    n_in: int
+    n_out: int
+    src: IntArray
+    dst: IntArray
+    weight: npt.NDArray[np.floating]
+    active: npt.NDArray[np.bool_] | None = None
+    step: int | None = None
+    total_steps: int | None = None
+    is_last: bool = False
+    learning_rate: float | None = None
+    previous: npt.NDArray[np.floating] | None = None
+    memory: Memory | None = None
+
+    @property
+    def n_edges(self) -> int:
+        """Number of edges."""
+        return len(self.src)
+
+    @property
+    def kernel(self) -> tuple[int, ...]:
+        """Shape of what an edge carries: () for one weight per edge."""
+        return self.weight.shape[1:]
+
+    def keys(self) -> Int64Array:
+        """Return dst * n_in + src of every edge, int64 `[n_edges]`, increasing."""
+        return self.dst.astype(np.int64) * self.n_in + self.src
+
+    def zeros(self, count: int) -> npt.NDArray[np.floating]:
+        """Return `[count, *kernel]` zeros in the dtype of the weights: new edges that start at 0."""
+        return np.zeros((count, *self.kernel), self.weight.dtype)
+
+
+def strength(weight: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Return the sizes of `[n_edges, *kernel]` numbers: |w|, or the Euclidean norm over a kernel; `[n_edges]`."""
+    return np.abs(weight) if weight.ndim == 1 else np.linalg.norm(weight.reshape(len(weight), -1), axis=1)
+
+
+def edge_view(layer: SparseLayer, **context: Any) -> EdgeView:
+    """Return a layer as the arrays that a rule sees.
+
+    Args:
+        layer: a sparse layer.
+        context: the fields of `EdgeView` that only training knows (`step`, `learning_rate`, `previous`, ...).
+
+    Raises:
+        ConfigError: if `layer` is no sparse layer, or `previous` is not of the shape of its weights.
+
+    Example:
+        >>> from netsci_nn import SparseLinear, generators, rewiring
+        >>> layer = SparseLinear(generators.erdos_renyi(20, 10, n_edges=50, rng=0))
+        >>> rewiring.SparseEvolution(0.3).propose(rewiring.edge_view(layer), rng=0)
+        EdgeDelta(14 dropped, 14 grown)
+    """
+    if not isinstance(layer, SparseLayer):
+        raise ConfigError(f"layer is a {type(layer).__name__}; it must be a SparseLayer, for example a SparseLinear")
+    weight = layer.weight.detach()
+    topology = layer._topology
+    array = (weight.float() if weight.element_size() == 2 else weight).cpu().numpy()
+    view = EdgeView(topology.n_in, topology.n_out, topology.src, topology.dst, array, layer._active, **context)
+    if view.previous is not None and view.previous.shape != array.shape:
+        raise ConfigError(f"previous has shape {view.previous.shape}; it must be that of the weights, {array.shape}")
+    return view

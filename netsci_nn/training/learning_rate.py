@@ -1,0 +1,120 @@
+"""Learning-rate schedules by name, and the callback that follows one of torch's schedulers epoch by epoch."""
+
+import json
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch.optim import lr_scheduler
+
+from netsci_nn.errors import ConfigError
+from netsci_nn.registry import Registry
+from netsci_nn.training.state import Event, TrainingState
+
+ScheduleFactory = Callable[..., lr_scheduler.LRScheduler]  # (optimizer, epochs, **parameters)
+
+SCHEDULES: Registry[ScheduleFactory] = Registry("learning-rate schedule")
+
+
+@SCHEDULES.register("exponential")
+def exponential(optimizer: torch.optim.Optimizer, epochs: int, gamma: float) -> lr_scheduler.LRScheduler:
+    """Multiply the learning rate by `gamma` after every epoch."""
+    return lr_scheduler.ExponentialLR(optimizer, gamma)
+
+
+@SCHEDULES.register("step")
+def step(optimizer: torch.optim.Optimizer, epochs: int, step_size: int, gamma: float = 0.1) -> lr_scheduler.LRScheduler:
+    """Multiply the learning rate by `gamma` after every `step_size` epochs."""
+    return lr_scheduler.StepLR(optimizer, step_size, gamma)
+
+
+@SCHEDULES.register("multi_step")
+def multi_step(
+    optimizer: torch.optim.Optimizer, epochs: int, milestones: list[int], gamma: float = 0.1
+) -> lr_scheduler.LRScheduler:
+    """Multiply the learning rate by `gamma` after each of the epochs in `milestones`."""
+    return lr_scheduler.MultiStepLR(optimizer, milestones, gamma)
+
+
+@SCHEDULES.register("cosine")
+def cosine(
+    optimizer: torch.optim.Optimizer, epochs: int, t_max: int | None = None, eta_min: float = 0.0
+) -> lr_scheduler.LRScheduler:
+    """Let the learning rate fall to `eta_min` along half a cosine within `t_max` epochs, by default all."""
+    return lr_scheduler.CosineAnnealingLR(optimizer, t_max or max(epochs, 1), eta_min)
+
+
+@SCHEDULES.register("linear")
+def linear(
+    optimizer: torch.optim.Optimizer,
+    epochs: int,
+    start_factor: float = 1.0,
+    end_factor: float = 0.1,
+    total_iters: int | None = None,
+) -> lr_scheduler.LRScheduler:
+    """Let the learning rate go from `start_factor` to `end_factor` times itself within `total_iters` epochs, by default all."""
+    return lr_scheduler.LinearLR(optimizer, start_factor, end_factor, total_iters or max(epochs, 1))
+
+
+@SCHEDULES.register("polynomial")
+def polynomial(
+    optimizer: torch.optim.Optimizer, epochs: int, power: float = 1.0, total_iters: int | None = None
+) -> lr_scheduler.LRScheduler:
+    """Let the learning rate fall to 0 as a power of the epochs that are left, within `total_iters` epochs, by default all."""
+    return lr_scheduler.PolynomialLR(optimizer, total_iters or max(epochs, 1), power)
+
+
+class LearningRateSchedule:
+    """Follow a learning-rate schedule: one step of a scheduler after every epoch.
+
+    Args:
+        schedule: a name in `SCHEDULES`, or a function (optimizer, epochs, **parameters) -> `torch.optim.lr_scheduler` object.
+        parameters: of the schedule.
+
+    Raises:
+        ConfigError: for an unknown name; when training starts, for parameters that the schedule does not take.
+    """
+
+    needs_every_step = False
+
+    def __init__(self, schedule: str | ScheduleFactory, **parameters: object) -> None:
+        self.factory = SCHEDULES[schedule] if isinstance(schedule, str) else schedule
+        self.name = schedule if isinstance(schedule, str) else getattr(schedule, "__name__", repr(schedule))
+        self.parameters = parameters
+        self.scheduler: lr_scheduler.LRScheduler | None = None
+
+    def make(self, optimizer: torch.optim.Optimizer, epochs: int) -> lr_scheduler.LRScheduler:
+        """Return the scheduler, or raise a ConfigError if it does not take its parameters."""
+        try:
+            scheduler = self.factory(optimizer, epochs, **self.parameters)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"learning-rate schedule {self.name!r} does not take {self.parameters}: {error}") from error
+        if "_schedulers" in vars(scheduler):
+            raise ConfigError(f"learning-rate schedule {self.name!r} is made of several, whose state a checkpoint cannot keep")
+        return scheduler
+
+    def __call__(self, event: Event, state: TrainingState) -> None:
+        """Make the scheduler, or bring it to where a checkpoint has left it; advance it after an epoch."""
+        if event is Event.START:
+            carried = state.carried.get("schedule")
+            rates = [group["lr"] for group in state.optimizer.param_groups]
+            self.scheduler = self.make(state.optimizer, state.epochs)
+            if carried is not None:
+                self.scheduler.load_state_dict(json.loads(carried.tobytes()))
+            if carried is not None or state.epoch > 0:  # the checkpoint holds the rate of the epoch to come
+                for group, rate in zip(state.optimizer.param_groups, rates, strict=True):
+                    group["lr"] = rate
+                self.scheduler.last_epoch = state.epoch
+        elif event is Event.EPOCH and self.scheduler is not None:
+            with warnings.catch_warnings():
+                # Compiled steps do not call `optimizer.step`, which torch's schedulers watch.
+                warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step\\(\\)` before")
+                self.scheduler.step()
+            moving = {name: value for name, value in self.scheduler.state_dict().items() if _is_numeric(value)}
+            state.carried["schedule"] = np.frombuffer(json.dumps(moving).encode(), dtype=np.uint8).copy()
+
+
+def _is_numeric(value: object) -> bool:
+    """Whether a part of a scheduler's state is a number or a list of numbers: what moves while it runs."""
+    return isinstance(value, (int, float)) or (isinstance(value, list) and all(isinstance(v, (int, float)) for v in value))

@@ -1,0 +1,53 @@
+"""Optimisers by name: those of torch that keep a tensor per parameter, which a rewiring can remap."""
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+
+from netsci_nn.errors import ConfigError
+from netsci_nn.registry import Registry
+
+OPTIMIZERS: Registry[Callable[..., torch.optim.Optimizer]] = Registry("optimizer")
+
+for _class in (
+    torch.optim.SGD,
+    torch.optim.Adam,
+    torch.optim.AdamW,
+    torch.optim.Adadelta,
+    torch.optim.Adagrad,
+    torch.optim.Adamax,
+    torch.optim.ASGD,
+    torch.optim.NAdam,
+    torch.optim.RAdam,
+    torch.optim.RMSprop,
+    torch.optim.Rprop,
+):
+    OPTIMIZERS.register(_class.__name__.lower())(_class)
+
+
+def make_optimizer(
+    name: str, parameters: Iterable[torch.nn.Parameter], learning_rate: float, **options: Any
+) -> torch.optim.Optimizer:
+    """Return an optimiser.
+
+    Args:
+        name: in `OPTIMIZERS`.
+        parameters: what it trains.
+        learning_rate: > 0.
+        options: its further arguments, as torch calls them; one that it does not have is an error unless it is 0.
+
+    Raises:
+        ConfigError: for an unknown name, an option that it does not have, or a value that it refuses.
+    """
+    factory = OPTIMIZERS[name]
+    known = inspect.signature(factory).parameters
+    for option, value in options.items():
+        if option not in known and value:
+            allowed = ", ".join(sorted(set(known) - {"params", "lr"}))
+            raise ConfigError(f"{option} is {value!r}; optimizer {name!r} does not have it, but: {allowed}")
+    try:
+        return factory(parameters, lr=learning_rate, **{o: value for o, value in options.items() if o in known})
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"optimizer {name!r}: {error}") from error

@@ -1,0 +1,114 @@
+"""Callbacks that measure and record: evaluation, topologies, the log and checkpoints."""
+
+import json
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from netsci_nn.io import save_network
+from netsci_nn.models import sparse_layers
+from netsci_nn.training.checkpoint import save_checkpoint
+from netsci_nn.training.evaluate import Batches, evaluate
+from netsci_nn.training.losses import Loss
+from netsci_nn.training.state import Event, TrainingState
+
+BETWEEN_EPOCHS = Event.START, Event.EPOCH, Event.END
+
+
+class Evaluate:
+    """Add metrics and the loss on held-out rows to the record, after every epoch and at the end.
+
+    Placed before `Rewire` it measures what the epoch has trained, and at the end what the last rewiring has left.
+
+    Args:
+        x: held-out inputs, or batches of (inputs, targets) if `y` is None.
+        y: their targets.
+        metrics: names in `netsci_nn.training.METRICS`; recorded as `test_NAME`.
+        loss: recorded as `test_loss`.
+    """
+
+    needs_every_step = False
+
+    def __init__(
+        self,
+        x: torch.Tensor | Batches,
+        y: torch.Tensor | None = None,
+        metrics: Sequence[str] = ("accuracy",),
+        loss: Loss = nn.functional.cross_entropy,
+    ) -> None:
+        self.x, self.y, self.metrics, self.loss = x, y, tuple(metrics), loss
+
+    def __call__(self, event: Event, state: TrainingState) -> None:
+        """Add `test_accuracy` (0 to 1) and its like, and `test_loss`."""
+        if event in (Event.EPOCH, Event.END):
+            measured = evaluate(state.model, self.x, self.y, metrics=self.metrics, loss=self.loss)
+            state.record.update({f"test_{name}": value for name, value in measured.items()})
+
+
+class RecordTopology:
+    """Write the edges of every sparse layer at the start and whenever they have changed by the end of an epoch.
+
+    Files are `epoch-0000.safetensors` and so on (see `netsci_nn.io.save_network`), and `final.safetensors`, which holds the
+    weights too.
+    """
+
+    needs_every_step = False
+
+    def __init__(self, directory: str | PathLike[str]) -> None:
+        self.directory = Path(directory)
+        self.versions: list[int] | None = None
+
+    def __call__(self, event: Event, state: TrainingState) -> None:
+        """Act at the start, after epochs and at the end."""
+        if event not in BETWEEN_EPOCHS:
+            return
+        layers = sparse_layers(state.model)
+        if not layers:
+            return
+        self.directory.mkdir(parents=True, exist_ok=True)
+        topologies = [layer.topology for layer in layers]
+        if event is Event.END:
+            weights = [layer.edge_weights() for layer in layers]
+            save_network(topologies, self.directory / "final.safetensors", weights)
+        elif self.versions != (versions := [layer.topology_version for layer in layers]):
+            self.versions = versions
+            save_network(topologies, self.directory / f"epoch-{state.epoch:04d}.safetensors")
+
+
+class JsonlLog:
+    """Append one JSON line per event to a file and flush it: the start, every epoch and the end."""
+
+    needs_every_step = False
+
+    def __init__(self, path: str | PathLike[str], start: Mapping[str, Any] | None = None) -> None:
+        self.path = Path(path)
+        self.start = dict(start or {})
+
+    def __call__(self, event: Event, state: TrainingState) -> None:
+        """Write the record."""
+        if event not in BETWEEN_EPOCHS:
+            return
+        n_edges = sum(layer.n_edges for layer in sparse_layers(state.model))
+        record = self.start if event is Event.START else state.record
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"event": event.value, **record, "n_edges": n_edges}) + "\n")
+
+
+class Checkpoint:
+    """Write a checkpoint after every epoch, from which training resumes to the same bits (see `load_checkpoint`)."""
+
+    needs_every_step = False
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def __call__(self, event: Event, state: TrainingState) -> None:
+        """Act after an epoch."""
+        if event is Event.EPOCH:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            save_checkpoint(self.path, state)

@@ -1,0 +1,190 @@
+"""`Rewire`: the callback that lets a rule act on sparse layers while they are trained."""
+
+import time
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from netsci_nn.errors import ConfigError
+from netsci_nn.layers import SparseLayer
+from netsci_nn.models import sparse_layers
+from netsci_nn.rewiring import NEEDS, Memory, Rewirer, edge_view
+from netsci_nn.training.state import Event, TrainingState
+
+
+class Rewire:
+    """Rewire sparse layers at the rule's own interval or another.
+
+    The callback works on the layers that the training state offers, so it acts in the same way whether the training steps are
+    compiled or torch's.
+
+    Args:
+        rewirer: the rule.
+        layers: positions among the model's sparse layers, by default all.
+        every_epochs: act after every so many epochs and, by the rule for the last step, after the last one. At least 1.
+        every_steps: act after every so many mini-batches instead, and not again at the end. Without either, a rule that
+            `acts_every_step` acts after every mini-batch, any other after every epoch.
+
+    Raises:
+        ConfigError: for an interval below 1, or both; when training starts, for layers that do not exist, and if the rule
+            cannot work with the optimiser.
+
+    Example:
+        >>> from netsci_nn import SparseMLP, rewiring
+        >>> from netsci_nn.training import Rewire, train
+        >>> model = SparseMLP([20, 10, 3], density=0.3, rng=0)
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> x, y = torch.rand(60, 20), torch.arange(60) % 3
+        >>> set_rule = Rewire(rewiring.SparseEvolution(0.3))
+        >>> state = train(model, optimizer, x, y, epochs=2, batch_size=10, rng=0, callbacks=[set_rule])
+        >>> state.epoch, state.record["interrupted"]
+        (2, False)
+    """
+
+    def __init__(
+        self,
+        rewirer: Rewirer,
+        layers: Sequence[int] | None = None,
+        every_epochs: int | None = None,
+        every_steps: int | None = None,
+    ) -> None:
+        for name, value in (("every_epochs", every_epochs), ("every_steps", every_steps)):
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                raise ConfigError(f"{name} is {value!r}; it must be an integer >= 1")
+        if every_epochs is not None and every_steps is not None:
+            raise ConfigError(f"every_epochs is {every_epochs} and every_steps is {every_steps}; only one of them may be given")
+        self.rewirer = rewirer
+        self.layers = layers
+        if every_epochs is None and every_steps is None and getattr(rewirer, "acts_every_step", False):
+            every_steps = 1
+        self.every_steps = every_steps
+        self.every_epochs = every_epochs or 1
+        self.memory: dict[int, Memory] = {}
+        self.rewired, self.seconds = 0, 0.0
+
+    @property
+    def step_interval(self) -> int | None:
+        """Training has to stop for the callback at every multiple of so many mini-batches; None: after epochs only."""
+        return self.every_steps
+
+    @property
+    def needs_every_step(self) -> bool:
+        """Whether the callback must see the module itself between mini-batches: for a mask that only the module knows."""
+        return self.every_steps is not None and getattr(self.rewirer, "sets_active", False)
+
+    def __call__(self, event: Event, state: TrainingState) -> None:
+        """Act when it is time; adds `rewiring_seconds` and `rewired_edges`, those since the last epoch, to the record."""
+        if event is Event.START:
+            self.check(state.model, state.optimizer)
+            self._start(state)
+        elif event is Event.STEP:
+            if self.every_steps is not None and state.step % self.every_steps == 0:
+                self._rewire(state, is_last=False)
+        elif event is Event.EPOCH:
+            if self.every_steps is None:
+                is_last = state.epoch == state.epochs
+                if is_last or state.epoch % self.every_epochs == 0:
+                    self._rewire(state, is_last)
+            self._report(state)
+
+    def check(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Raise a ConfigError if the rule cannot work on this model or with this optimiser."""
+        self.chosen_layers(model)
+        unknown = sorted(set(getattr(self.rewirer, "needs", ())) - NEEDS.keys())
+        if unknown:
+            raise ConfigError(f"the rewiring rule needs {unknown[0]!r}; training can provide: {', '.join(NEEDS)}")
+        check = getattr(self.rewirer, "check", None)
+        if check is not None:
+            check(optimizer, self.every_steps)
+
+    def _start(self, state: TrainingState) -> None:
+        """Make what the rule remembers of each layer, or take over what a checkpoint has kept."""
+        self.memory.clear()
+        self.rewired, self.seconds = 0, 0.0
+        layers = sparse_layers(state.model)
+        for layer in self.chosen_layers(state.model):
+            number = layers.index(layer)
+            kept = self._carried(state, number)
+            if not kept:
+                if "previous" in getattr(self.rewirer, "needs", ()):
+                    kept["previous"] = edge_view(layer).weight.copy()
+                if hasattr(self.rewirer, "remember"):
+                    kept |= self.rewirer.remember(edge_view(layer), state.rng)
+            self.memory[number] = kept
+
+    def _prefix(self, state: TrainingState, number: int) -> str:
+        """Return under what a checkpoint keeps the memory of a layer; another callback on the same layer has another."""
+        others = [callback for callback in state.callbacks if isinstance(callback, Rewire)]
+        return f"rewiring.{others.index(self) if self in others else 0}.{number}."
+
+    def _carried(self, state: TrainingState, number: int) -> Memory:
+        """Return what a checkpoint has kept for a layer."""
+        prefix = self._prefix(state, number)
+        kept = {name.removeprefix(prefix): array for name, array in state.carried.items() if name.startswith(prefix)}
+        former = f"rewiring.{number}."  # version 0.1.0 did not say which callback it was
+        inherited = {
+            name.removeprefix(former): array
+            for name, array in state.carried.items()
+            if name.startswith(former) and name.count(".") == 2
+        }
+        if inherited and not kept:
+            rivals = [
+                callback
+                for callback in state.callbacks
+                if isinstance(callback, Rewire) and number in callback._numbers(state.model)
+            ]
+            if len(rivals) > 1:
+                raise ConfigError(
+                    f"the checkpoint, of version 0.1.0, does not say to which of {len(rivals)} rewiring rules what it keeps "
+                    f"for layer {number} belongs; start this training anew"
+                )
+            for name in inherited:
+                del state.carried[former + name]
+        return kept or inherited
+
+    def _rewire(self, state: TrainingState, is_last: bool) -> None:
+        begin = time.perf_counter()
+        for number, memory in self.memory.items():
+            layer = state.layers[number]
+            view = layer.view(
+                step=state.step,
+                total_steps=state.total_steps,
+                is_last=is_last,
+                previous=memory.get("previous"),
+                memory=memory,
+            )
+            delta = self.rewirer.propose(view, rng=state.rng)
+            layer.apply(delta, state.step)
+            if "previous" in memory:
+                memory["previous"] = layer.weight()
+            self.rewired += len(delta.dropped)
+        self.seconds += time.perf_counter() - begin
+
+    def _report(self, state: TrainingState) -> None:
+        """Say in the record what has been done since the last epoch, and leave with the state what the rule remembers."""
+        if self.rewired or self.every_steps is not None or state.epoch % self.every_epochs == 0:
+            before = state.record.get("rewired_edges", 0), state.record.get("rewiring_seconds", 0.0)
+            state.record.update(rewired_edges=before[0] + self.rewired, rewiring_seconds=before[1] + self.seconds)
+        self.rewired, self.seconds = 0, 0.0
+        for number, memory in self.memory.items():
+            prefix = self._prefix(state, number)
+            state.carried.update({prefix + name: array for name, array in memory.items()})
+
+    def _numbers(self, model: nn.Module) -> set[int]:
+        layers = sparse_layers(model)
+        return {layers.index(layer) for layer in self.chosen_layers(model)}
+
+    def chosen_layers(self, model: nn.Module) -> list[SparseLayer]:
+        """Return the layers of `model` that are rewired; a ConfigError names one that does not exist."""
+        layers = sparse_layers(model)
+        if not layers:
+            raise ConfigError(f"the model, a {type(model).__name__}, has no sparse layer that could be rewired")
+        if self.layers is None:
+            return layers
+        unknown = [position for position in self.layers if not 0 <= position < len(layers)]
+        if unknown:
+            raise ConfigError(f"layers names layer {unknown[0]}; the model has the sparse layers 0 to {len(layers) - 1}")
+        if len(set(self.layers)) < len(self.layers):
+            raise ConfigError(f"layers is {list(self.layers)}; every layer may be named once")
+        return [layers[position] for position in self.layers]

@@ -1,0 +1,102 @@
+"""What training knows while it runs: the events, the state that callbacks see, and layers whose edges they may change."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from netsci_nn.layers import SparseLayer
+from netsci_nn.rewiring import EdgeDelta, EdgeView, apply_delta, edge_view, parameter_group
+
+
+class Event(StrEnum):
+    """When a callback is called."""
+
+    START = "start"  # before the first mini-batch
+    GRADIENT = "gradient"  # between the backward pass and the optimiser's step, for callbacks with `needs_gradient`
+    STEP = "step"  # after every mini-batch, or after a run of them if no callback needs every step
+    EPOCH = "epoch"  # after every complete epoch
+    END = "end"  # once, also after an interruption
+
+
+class LiveLayer(Protocol):
+    """A sparse layer while it is trained, whichever engine holds its weights."""
+
+    def view(self, **context: Any) -> EdgeView:
+        """Return its edges as arrays, with its learning rate and the fields of `EdgeView` in `context`."""
+        ...
+
+    def apply(self, delta: EdgeDelta, step: int) -> None:
+        """Carry out a change; new edges are born at `step`."""
+        ...
+
+    def weight(self) -> npt.NDArray[np.floating]:
+        """Return a copy of its weights, `[n_edges, *kernel]`."""
+        ...
+
+
+@dataclass
+class ModuleLayer:
+    """A layer whose weights are in the module itself."""
+
+    layer: SparseLayer
+    optimizer: torch.optim.Optimizer
+
+    def view(self, **context: Any) -> EdgeView:
+        """See `LiveLayer`."""
+        return edge_view(self.layer, learning_rate=float(parameter_group(self.layer, self.optimizer)["lr"]), **context)
+
+    def apply(self, delta: EdgeDelta, step: int) -> None:
+        """See `LiveLayer`."""
+        apply_delta(self.layer, delta, self.optimizer, step=step)
+
+    def weight(self) -> npt.NDArray[np.floating]:
+        """See `LiveLayer`."""
+        return edge_view(self.layer).weight.copy()
+
+
+@dataclass
+class TrainingState:
+    """What callbacks see, and what `train` returns."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    rng: np.random.Generator  # of the order of mini-batches, and of callbacks that need randomness
+    epochs: int  # epochs to train in all
+    steps_per_epoch: int | None  # None if the batches do not say how many they are
+    epoch: int = 0  # epochs completed
+    step: int = 0  # mini-batches completed
+    interrupted: bool = False
+    record: dict[str, Any] = field(default_factory=dict)  # what callbacks say of the current epoch
+    carried: dict[str, npt.NDArray[Any]] = field(default_factory=dict)  # what callbacks need to find in a checkpoint
+    layers: Sequence[LiveLayer] = ()  # the sparse layers of the model, in the order of `sparse_layers`
+    callbacks: Sequence["Callback"] = ()
+
+    @property
+    def total_steps(self) -> int | None:
+        """Mini-batches of the whole training, or None if nobody knows."""
+        return None if self.steps_per_epoch is None else self.epochs * self.steps_per_epoch
+
+
+Callback = Callable[[Event, TrainingState], None]
+
+
+class Progress(tuple[int, int]):
+    """What training has behind it: (epochs, mini-batches), and what callbacks have left with the state.
+
+    Attributes:
+        carried: arrays by name (see `TrainingState.carried`).
+    """
+
+    carried: Mapping[str, npt.NDArray[Any]]
+
+    def __new__(cls, epoch: int, step: int, carried: Mapping[str, npt.NDArray[Any]] | None = None) -> "Progress":
+        """Put the three together."""
+        progress = super().__new__(cls, (epoch, step))
+        progress.carried = dict(carried or {})
+        return progress
