@@ -1,4 +1,4 @@
-"""Histograms of null models and the small-world plane: they show their numbers, and nothing in them covers another thing."""
+"""The small-world plane shows its points and references, and nothing in it covers another thing."""
 
 from functools import cache
 from typing import Any
