@@ -1,12 +1,13 @@
 """Draw Figures 2 to 7 of the brain-inspired paper from run directories alone.
 
-    python scripts/figures.py runs/brain-inspired --data-dir DIR
+    python -m scripts.brain_inspired.figures runs/brain-inspired --data-dir DIR
 
-RUNS holds the folders `methods` and `densities` that scripts/paper.py fills; what is not complete is left out.
+RUNS holds the folders `methods` and `densities` that `make paper` fills; incomplete runs are left out.
 """
 
 import argparse
 import logging
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -63,7 +64,7 @@ def draw_all(runs: Path, dataset: Dataset, out: Path) -> list[Path]:
     """Draw every figure for which `runs` has the runs.
 
     Args:
-        runs: folder with `methods` and `densities`, as scripts/paper.py fills them.
+        runs: folder with `methods` and `densities`, as `make paper` fills them.
         dataset: what the runs were trained on.
         out: where the PNG files go; made where it is missing.
 
@@ -193,7 +194,7 @@ def input_degrees_figure(runs: Runs, dataset: Dataset) -> Figure:
 
 
 def _degrees_figure(layers: Sequence[Layers], title: str) -> Figure:
-    """Histograms above, tails on logarithmic axes below; a column a layer."""
+    """Draw histograms above, tails on logarithmic axes below; one column per layer."""
     figure = Figure(figsize=(max(7.6, 3.8 * len(layers)), 6.6), layout="constrained")
     panels = figure.subplots(2, len(layers), squeeze=False)
     for index, methods in enumerate(layers):
@@ -257,17 +258,15 @@ def _scatter(axes: Axes, pixels: npt.NDArray[Any], degrees: npt.NDArray[Any], va
     if len(degrees) > 1:
         axes.plot([], [], ".", color="0.75", label="other seeds")
     parts = [("all", np.ones_like(varies)), ("without constant pixels", varies)]
-    lines = [f"{name}: {', '.join(f'{spearman(pixels[part], row[part]):.2f}' for row in degrees)}" for name, part in parts]
-    axes.set_title("\n".join(["Spearman correlation, a number a seed", *lines]), fontsize="small")
+    lines = ["Spearman correlation, one number per seed"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.ConstantInputWarning)  # the title says nan
+        for name, part in parts:
+            correlations = [stats.spearmanr(pixels[part], row[part]).statistic for row in degrees]
+            lines.append(f"{name}: {', '.join(f'{correlation:.2f}' for correlation in correlations)}")
+    axes.set_title("\n".join(lines), fontsize="small")
     axes.set(xlabel="mean pixel of the training images", ylabel=f"out-degree after {PRUNED}")
     _finish(axes)
-
-
-def spearman(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> float:
-    """Rank correlation; nan where one side is constant."""
-    if x.size < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return float("nan")
-    return float(stats.spearmanr(x, y).statistic)
 
 
 def learning_figure(runs: Runs, dataset: Dataset) -> Figure:
