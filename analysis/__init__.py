@@ -1,45 +1,37 @@
-"""Network science of sparse layers: measures of bipartite graphs, beside the null models that give them a meaning.
+"""Network science of sparse layers: measures of bipartite graphs, beside null models and with verdicts.
 
     report = analysis.describe(graph, nulls=200, rng=0)
-    report.to_markdown()
+    print(report.to_markdown())
 
-Matrices have the shape [n_out, n_in]: targets are rows, as in a PyTorch weight. Importing this package only defines and
-registers.
+Matrices have the shape [n_out, n_in]: targets are rows, as in a PyTorch weight. The rooms, each of which imports only those
+before it: `base` (errors, quantities), `graph` (layers and networks, and what becomes one), `nulls` (null models) and `tails`
+(power-law statistics), `measures` (one per file), `report` (describe, compare, evolve), `render` (Markdown, tables, pages,
+pictures).
 """
 
-# The order of these imports is the order of the measures in a report.
-from . import (  # noqa: F401, I001
-    degree,
-    clustering,
-    community,
-    core,
-    indices,
-    mixing,
-    nestedness,
-    opsahl,
-    paths,
-    persistence,
-    powerlaw,
-    reachability,
-    spectral,
-    strength,
-    tails,
-    weighted_clustering,
-)
-from .bootstrap import goodness_of_fit
-from .community import Modules, modules
-from .comparison import SeedComparison, compare
-from .description import describe
-from .errors import AnalysisError
-from .evolution import evolve
-from .graphs import BipartiteGraph, LayeredGraph
-from .intake import as_layered
-from .quantity import Quantity, defined, undefined
-from .registry import Measure, get_measure, measure_names, register_measure
-from .report import TopologyReport
-from .smallworld import SmallWorld, small_world
-from .tails import broido_clauset, tail_evidence
-from .verdicts import Verdict
+from analysis.base.errors import AnalysisError
+from analysis.base.quantity import Quantity, defined, undefined
+from analysis.graph.intake import as_layered
+from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.measures.community import Modules, modules
+from analysis.measures.measure import Measure
+from analysis.measures.registry import get_measure, measure_names, register_measure
+from analysis.measures.small_world import SmallWorld, small_world
+from analysis.render.markdown import markdown
+from analysis.render.terminal import table, verdict_table
+from analysis.report.describe import describe
+from analysis.report.evolution import evolve
+from analysis.report.seeds import SeedComparison, compare
+from analysis.report.values import TopologyReport, Verdict
+from analysis.tails.bootstrap import goodness_of_fit
+from analysis.tails.evidence import broido_clauset, tail_evidence
+
+# Values do not print themselves; their users may still ask them to.
+TopologyReport.to_markdown = markdown
+TopologyReport.to_table = table
+TopologyReport.to_verdict_table = verdict_table
+SeedComparison.to_markdown = markdown
+SeedComparison.to_table = table
 
 __all__ = [
     "AnalysisError",
@@ -60,10 +52,13 @@ __all__ = [
     "evolve",
     "get_measure",
     "goodness_of_fit",
+    "markdown",
     "measure_names",
     "modules",
     "register_measure",
     "small_world",
+    "table",
     "tail_evidence",
     "undefined",
+    "verdict_table",
 ]

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from netsci_nn.checks import check_count, check_density, check_real
+from netsci_nn.checks import MAX_NEURONS, check_count, check_density, check_real, neuron_count
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.registry import Registry
-from netsci_nn.topology import MAX_NEURONS, FloatArray, neuron_count
+from netsci_nn.topology import FloatArray
 
 logger = logging.getLogger(__name__)
 

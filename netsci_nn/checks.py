@@ -10,6 +10,8 @@ import numpy as np
 
 from netsci_nn.errors import TopologyError
 
+MAX_NEURONS = 2**31 - 1
+
 
 def check_density(name: str, density: float) -> float:
     """Return `density` as a float after checking that it lies in (0, 1]."""
@@ -32,6 +34,11 @@ def check_count(name: str, value: int, lowest: int, highest: int | None = None) 
         allowed = f">= {lowest}" if highest is None else f"from {lowest} to {highest}"
         raise TopologyError(f"{name} is {value!r}; it must be an integer {allowed}")
     return count
+
+
+def neuron_count(name: str, value: int) -> int:
+    """Return `value` as an int after checking that it is a possible number of neurons (1 to 2^31 - 1)."""
+    return check_count(name, value, 1, MAX_NEURONS)
 
 
 def check_real(name: str, value: float, is_allowed: Any, allowed: str, error: type[ValueError] = TopologyError) -> float:

@@ -30,10 +30,10 @@ from rich.console import Console
 from torch import nn
 
 import netsci_nn as ns
-from analysis.tables import markdown_table
+from analysis.render.markdown import markdown_table
 from netsci_nn.data import load_dataset
 from netsci_nn.errors import DataError
-from netsci_nn.io import write_text
+from netsci_nn.files import write_text
 from netsci_nn.kernels import BACKENDS
 from netsci_nn.training import train
 
@@ -82,7 +82,7 @@ def torch_sparse_layer(layer: ns.SparseLinear) -> Callable[[torch.Tensor], torch
     library = import_torch_sparse()
     topology, values = layer.topology, layer.weight.detach().clone().requires_grad_()
     matrix = library.SparseTensor(
-        rowptr=torch.from_numpy(topology.row_pointers.copy()),
+        rowptr=torch.from_numpy(topology.target_pointers.copy()),
         col=torch.from_numpy(topology.src.astype(np.int64)),
         value=values,
         sparse_sizes=(topology.n_out, topology.n_in),

@@ -16,12 +16,12 @@ import numpy as np
 from rich.console import Console
 
 import analysis
-from analysis.plots import topology_card
-from analysis.tables import markdown_table
+from analysis.render.markdown import markdown_table
+from analysis.render.pictures.degrees import topology_card
 from netsci_nn import BipartiteTopology
 from netsci_nn import generators as g
+from netsci_nn.files import atomic_write, write_text
 from netsci_nn.generators import call, takes
-from netsci_nn.io import atomic_write, write_text
 
 SIZE, N_EDGES, N_SEEDS = 200, 2000, 10
 BEGIN, END = "<!-- measured -->\n", "\n<!-- /measured -->"

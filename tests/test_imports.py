@@ -30,10 +30,16 @@ def test_generators_need_neither_torch_nor_igraph(module: str) -> None:
     assert not loaded & {"torch", "igraph", "analysis"}
 
 
-def test_bridge_and_io_import_torch_lazily() -> None:
-    loaded = loaded_by(f"{WITHOUT_INIT}import netsci_nn.bridge, netsci_nn.io")
-    assert "igraph" in loaded
-    assert "torch" not in loaded
+def test_conversions_load_the_library_they_need_and_no_torch() -> None:
+    program = f"{WITHOUT_INIT}from netsci_nn.topology import BipartiteTopology as T\nT(1, 1, [0], [0]).to_igraph()"
+    assert "igraph" in loaded_by(program)
+    assert not loaded_by(program) & {"torch", "networkx"}
+
+
+def test_kernels_load_no_graph_library() -> None:
+    loaded = loaded_by(f"{WITHOUT_INIT}import netsci_nn.kernels.auto")
+    assert "torch" in loaded
+    assert not loaded & {"igraph", "networkx"}
 
 
 def test_analysis_imports_neither_torch_nor_netsci_nn() -> None:

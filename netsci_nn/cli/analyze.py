@@ -12,8 +12,8 @@ from netsci_nn.cli.report_files import Analysis, Settings, document, page
 from netsci_nn.data import image_shape_of
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import RunDirectory, load_experiment
+from netsci_nn.files import write_text
 from netsci_nn.intake import Network, take_in
-from netsci_nn.io import write_text
 from netsci_nn.training import progress_display
 
 if TYPE_CHECKING:

@@ -10,12 +10,15 @@ import numpy as np
 from rich.markup import escape
 
 import analysis
-from analysis import html, plots
+from analysis.render import page as html
+from analysis.render.pictures.curves import learning_curves
+from analysis.render.pictures.degrees import degree_distribution
+from analysis.render.pictures.inputs import input_degree_map
 from netsci_nn.cli.output import STDERR, STDOUT, print_table, say, say_interrupted
 from netsci_nn.data import Dataset
 from netsci_nn.experiment import RunResult, describe_environment, run_experiment
 from netsci_nn.experiment.config import Experiment
-from netsci_nn.io import write_text
+from netsci_nn.files import write_text
 from netsci_nn.topology import BipartiteTopology
 from netsci_nn.training import METRICS, Metric, ProgressBar, progress_display
 
@@ -189,7 +192,7 @@ def comparison_page(comparison: Comparison) -> str:
     ]
     if curves:
         title = comparison.metric.title
-        figure = plots.learning_curves(curves, ylabel=f"test {title}{' (%)' if comparison.metric.is_share else ''}")
+        figure = learning_curves(curves, ylabel=f"test {title}{' (%)' if comparison.metric.is_share else ''}")
         pictures.append(html.Picture(figure, f"Test {title} after every epoch: mean over seeds, band from least to greatest."))
         sections.append(html.Section("Learning curves", pictures))
     topology: list[html.Block] = [
@@ -201,9 +204,9 @@ def comparison_page(comparison: Comparison) -> str:
             f"Degrees in the first layer, seed {comparison.results[0].seed}. The grey line is the exact law of a uniformly "
             "random graph of the same size."
         )
-        topology.append(html.Picture(plots.degree_distribution(first), caption))
+        topology.append(html.Picture(degree_distribution(first), caption))
         if image_shape is not None:
-            maps = plots.input_degree_map({name: layer.out_degrees for name, layer in first.items()}, image_shape)
+            maps = input_degree_map({name: layer.out_degrees for name, layer in first.items()}, image_shape)
             topology.append(html.Picture(maps, "Edges of every input neuron, laid out as the image that the inputs are."))
     sections.append(html.Section("Topology", topology))
     sections.append(html.Section("How it was made", [html.Table(("setting", "value"), _settings(experiment), texts=(0, 1))]))

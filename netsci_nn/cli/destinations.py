@@ -11,7 +11,7 @@ import typer
 from netsci_nn.cli.output import INTERRUPTED, say_interrupted
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import RunDirectory
-from netsci_nn.io import try_writing
+from netsci_nn.files import try_writing
 
 
 def check_writable(*paths: Path | None, reads: Path | None = None) -> None:

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netsci_nn.cli.destinations import check_writable, written_or_told
-from netsci_nn.cli.evolution_tables import print_evolution
 from netsci_nn.cli.options import check_nulls
-from netsci_nn.cli.output import STDERR
+from netsci_nn.cli.output import STDERR, STDOUT
 from netsci_nn.experiment.run_directory import Recorded, RunDirectory
-from netsci_nn.io import write_text
+from netsci_nn.files import write_text
 from netsci_nn.training import progress_display
 
 if TYPE_CHECKING:
-    from analysis.evolution import Evolution
+    from analysis.report.evolution import Evolution
 
 
 def evolve(
@@ -36,7 +35,7 @@ def evolve(
             write_text(json, json_format.dumps(followed.to_dict(), indent=2, allow_nan=False) + "\n")
     with written_or_told(html):
         try:
-            print_evolution(followed)
+            _print(followed)
         except (SystemExit, OSError):  # the tables cannot be printed any more
             _write_page(html, run, recorded, followed, nulls, seed)
             raise
@@ -44,7 +43,7 @@ def evolve(
 
 
 def _follow(run: Path, recorded: list[Recorded], measures: list[str] | None) -> "Evolution":
-    from analysis import evolution
+    from analysis.report import evolution
 
     births = RunDirectory(run).births()
     return evolution.evolve(
@@ -55,16 +54,23 @@ def _follow(run: Path, recorded: list[Recorded], measures: list[str] | None) -> 
     )
 
 
+def _print(followed: "Evolution") -> None:
+    from analysis.render.evolution_terminal import evolution_tables
+
+    for part in evolution_tables(followed, "--json and --html have them all"):
+        STDOUT.print(part)
+
+
 def _write_page(html: Path | None, run: Path, recorded: list[Recorded], followed: "Evolution", nulls: int, seed: int) -> None:
     if html is None:
         return
-    from netsci_nn.cli.evolution_page import evolution_page
+    from analysis.render.evolution_page import evolution_page
 
     with progress_display(STDERR) as display:
         task = display.add_task("small worlds", total=None)
         text = evolution_page(
             f"Evolution of {run}",
-            recorded,
+            [(entry.epoch, list(entry.layers)) for entry in recorded],
             followed,
             nulls=nulls,
             seed=seed,

@@ -12,9 +12,10 @@ import typer
 from netsci_nn.cli.destinations import check_writable
 from netsci_nn.cli.output import import_analysis, say
 from netsci_nn.errors import ConfigError, TopologyError
+from netsci_nn.files import atomic_write
 from netsci_nn.generators import GENERATORS, call, check_parameters
 from netsci_nn.generators.budget import RESERVED
-from netsci_nn.io import atomic_write, check_format
+from netsci_nn.topology import check_format
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -45,10 +46,10 @@ def generate(
     settings = ", ".join([model, *(param or []), f"seed={seed}"])
     say(f"{topology} ({settings})\nwritten to {out}")
     if plot is not None:
-        analysis = import_analysis()
-        from analysis import plots
+        import_analysis()
+        from analysis.render.pictures.degrees import topology_card
 
-        figure = plots.topology_card(analysis.intake.as_bipartite(topology), title=settings)
+        figure = topology_card(topology, title=settings)
         with atomic_write(plot) as temporary:
             figure.savefig(temporary, dpi=100)
         say(f"drawn in {plot}")

@@ -11,7 +11,7 @@ from netsci_nn.intake import Intake, Network
 
 if TYPE_CHECKING:
     from analysis import TopologyReport
-    from analysis.html import Block, Section
+    from analysis.render.page import Block, Section
 
 Progress = Callable[[int], None]
 
@@ -96,12 +96,13 @@ def page(analysis: Analysis, progress: Progress) -> str:
     Returns:
         A complete HTML document.
     """
-    from analysis import html as pages
+    from analysis.render import page as pages
+    from analysis.render.report_page import report_blocks
 
     sections = _preface(analysis)
     for number, (network, report) in enumerate(analysis.described()):
         title = f": {network.name}" if network.name else ""
-        sections.append(pages.Section(f"Measures{title}", pages.report_blocks(report)))
+        sections.append(pages.Section(f"Measures{title}", report_blocks(report)))
         progress(number)
         sections.append(pages.Section(f"Pictures{title}", _pictures(analysis, network, report)))
     rows = [[name.replace("_", " "), "-" if value is None else str(value)] for name, value in _settings(analysis).items()]
@@ -110,7 +111,7 @@ def page(analysis: Analysis, progress: Progress) -> str:
 
 
 def _preface(analysis: Analysis) -> list["Section"]:
-    from analysis import html as pages
+    from analysis.render import page as pages
 
     sentences = list(analysis.intake.notes)
     if analysis.missing:
@@ -121,8 +122,8 @@ def _preface(analysis: Analysis) -> list["Section"]:
 def _pictures(analysis: Analysis, network: Network, report: "TopologyReport") -> list["Block"]:
     """The pictures of a network, as far as they are drawn when Ctrl-C comes."""
     from analysis import as_layered
-    from analysis import html as pages
-    from analysis.network_blocks import network_blocks
+    from analysis.render import page as pages
+    from analysis.render.report_page import network_blocks
 
     drawn: list[Block] = []
     if analysis.is_interrupted:

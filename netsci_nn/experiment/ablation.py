@@ -21,8 +21,8 @@ from netsci_nn.experiment.paired import CONFIDENCE, PairedDifference, paired_dif
 from netsci_nn.experiment.result import RunResult
 from netsci_nn.experiment.run_directory import RunDirectory
 from netsci_nn.experiment.schedule import CallbackFactory, run_experiment
-from netsci_nn.io import load_topology, save_topology, write_text
-from netsci_nn.topology import BipartiteTopology
+from netsci_nn.files import write_text
+from netsci_nn.topology import BipartiteTopology, load_topology, save_topology
 from netsci_nn.training import METRICS
 
 OWN, SAME_DEGREES, SAME_SIZE = ARMS = "own wiring", "same degrees", "same size"

@@ -12,8 +12,8 @@ from netsci_nn.errors import ConfigError, DataError
 from netsci_nn.experiment.config import STORED, Experiment, GeneratorConfig, MethodConfig, RewiringConfig
 from netsci_nn.experiment.stored import stored
 from netsci_nn.generators import GENERATORS, Generator, check_parameters
-from netsci_nn.layers import SparseLayer
-from netsci_nn.models import SparseMLP, dense_mlp, sparse_layers
+from netsci_nn.models import SparseMLP, dense_mlp, linear_layers
+from netsci_nn.models.walk import count_edges
 from netsci_nn.rewiring import REWIRERS
 from netsci_nn.training import LOSSES, LearningRateSchedule, Rewire, make_optimizer
 from netsci_nn.training.losses import Loss
@@ -126,8 +126,7 @@ def _build_generator(choice: GeneratorConfig, dataset: Dataset) -> Generator:
 
 def count_weights(model: nn.Module) -> int:
     """Return the number of edges of all linear layers, sparse or dense; biases are not counted."""
-    dense = sum(module.weight.numel() for module in model.modules() if isinstance(module, nn.Linear))
-    return dense + sum(layer.n_edges for layer in sparse_layers(model))
+    return sum(count_edges(layer) for layer in linear_layers(model).values())
 
 
 def count_dense_weights(experiment: Experiment) -> int:
@@ -138,6 +137,5 @@ def count_dense_weights(experiment: Experiment) -> int:
 def training_multiply_adds(model: nn.Module, n_rows: int) -> int:
     """Return the multiply-adds of one epoch: per edge and row one forward, one for its gradient, and, in all layers but
     the first, one for the gradient to the sources. Biases, activations, the update and rewiring are not counted."""
-    layers = [module for module in model.modules() if isinstance(module, (nn.Linear, SparseLayer))]
-    edges = [layer.n_edges if isinstance(layer, SparseLayer) else layer.weight.numel() for layer in layers]
+    edges = [count_edges(layer) for layer in linear_layers(model).values()]
     return n_rows * (3 * sum(edges) - edges[0])

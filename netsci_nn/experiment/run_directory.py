@@ -14,13 +14,12 @@ import numpy.typing as npt
 import tomli_w
 from safetensors import SafetensorError, safe_open
 
-from netsci_nn.bridge import WeightedTopology
 from netsci_nn.errors import CheckpointError, ConfigError
 from netsci_nn.experiment.config import Experiment, MethodConfig, load_experiment, parse_experiment, slug
 from netsci_nn.experiment.environment import describe_environment
 from netsci_nn.experiment.result import RunResult
-from netsci_nn.io import load_network, write_text
-from netsci_nn.topology import BipartiteTopology
+from netsci_nn.files import write_text
+from netsci_nn.topology import BipartiteTopology, WeightedTopology, load_network
 
 
 class Recorded(NamedTuple):

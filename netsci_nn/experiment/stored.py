@@ -3,12 +3,11 @@
 from os import PathLike
 
 from netsci_nn.errors import TopologyError
-from netsci_nn.io import load_topology
-from netsci_nn.topology import BipartiteTopology
+from netsci_nn.topology import BipartiteTopology, load_topology
 
 
 def stored(n_in: int, n_out: int, *, path: str | PathLike[str]) -> BipartiteTopology:
-    """Return the topology in a file of `netsci_nn.io.save_topology`; a TopologyError if it has other sizes."""
+    """Return the topology in a file of `netsci_nn.topology.save_topology`; a TopologyError if it has other sizes."""
     topology = load_topology(path)
     if (topology.n_in, topology.n_out) != (n_in, n_out):
         raise TopologyError(

@@ -4,13 +4,13 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from netsci_nn.checks import check_choice, check_real
+from netsci_nn.checks import check_choice, check_real, neuron_count
 from netsci_nn.errors import TopologyError
 from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
 from netsci_nn.generators.regular import equal_degrees
 from netsci_nn.generators.urn import fill_preferentially, fill_quotas
 from netsci_nn.sampling import Rng, as_generator
-from netsci_nn.topology import BipartiteTopology, Int64Array, neuron_count
+from netsci_nn.topology import BipartiteTopology, Int64Array
 
 SIDES = ("both", "source", "target")
 MODES = ("growth", "urn")

@@ -6,12 +6,12 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from netsci_nn.checks import check_choice, check_real
+from netsci_nn.checks import check_choice, check_real, neuron_count
 from netsci_nn.generators.bsw import even_lengths, nearest
 from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
 from netsci_nn.generators.input_weighted import largest_remainder
 from netsci_nn.sampling import Rng, as_generator
-from netsci_nn.topology import BipartiteTopology, Int64Array, neuron_count
+from netsci_nn.topology import BipartiteTopology, Int64Array
 
 Float64Array = npt.NDArray[np.float64]
 

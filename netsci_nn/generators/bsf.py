@@ -5,10 +5,11 @@ import math
 import numpy as np
 from numba import njit
 
+from netsci_nn.checks import neuron_count
 from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
 from netsci_nn.generators.urn import fill_preferentially
 from netsci_nn.sampling import Rng, as_generator, distinct_cells
-from netsci_nn.topology import BipartiteTopology, Int64Array, neuron_count
+from netsci_nn.topology import BipartiteTopology, Int64Array
 
 # So often another partner is tried for an edge that cannot be moved across, and another node for one re-attached.
 TRIES = 32

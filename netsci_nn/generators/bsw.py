@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from netsci_nn.checks import check_real
+from netsci_nn.checks import check_real, neuron_count
 from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
 from netsci_nn.sampling import Rng, as_generator, distinct_cells
-from netsci_nn.topology import BipartiteTopology, Int64Array, neuron_count
+from netsci_nn.topology import BipartiteTopology, Int64Array
 
 
 @GENERATORS.register("bsw")

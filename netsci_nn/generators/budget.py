@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from netsci_nn.checks import check_density
+from netsci_nn.checks import check_density, neuron_count
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.registry import Registry
-from netsci_nn.topology import BipartiteTopology, neuron_count
+from netsci_nn.topology import BipartiteTopology
 
 # A graph model: (n_in, n_out, *, n_edges=None, density=None, rng, **parameters), exactly that many edges out; models whose
 # structure fixes the number of edges have neither n_edges nor density, deterministic ones no rng.

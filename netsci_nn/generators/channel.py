@@ -5,9 +5,10 @@ import operator
 
 import numpy as np
 
+from netsci_nn.checks import neuron_count
 from netsci_nn.errors import TopologyError
 from netsci_nn.generators.budget import GENERATORS
-from netsci_nn.topology import BipartiteTopology, neuron_count
+from netsci_nn.topology import BipartiteTopology
 
 
 @GENERATORS.register("grouped")

@@ -3,10 +3,11 @@
 import numpy as np
 import numpy.typing as npt
 
+from netsci_nn.checks import neuron_count
 from netsci_nn.errors import TopologyError
 from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
 from netsci_nn.sampling import Rng, as_generator
-from netsci_nn.topology import BipartiteTopology, Int64Array, neuron_count
+from netsci_nn.topology import BipartiteTopology, Int64Array
 
 Float64Array = npt.NDArray[np.float64]
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from netsci_nn.checks import check_choice
+from netsci_nn.checks import check_choice, neuron_count
 from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
 from netsci_nn.sampling import Rng, as_generator, distinct_cells
-from netsci_nn.topology import BipartiteTopology, neuron_count
+from netsci_nn.topology import BipartiteTopology
 
 VARIANTS = ("gnm", "gnp", "with_replacement")
 

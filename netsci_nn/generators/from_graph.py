@@ -10,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
+from netsci_nn.checks import neuron_count
 from netsci_nn.errors import TopologyError
 from netsci_nn.generators.budget import GENERATORS
 from netsci_nn.sampling import Rng, as_generator
-from netsci_nn.topology import BipartiteTopology, Int64Array, neuron_count
+from netsci_nn.topology import BipartiteTopology, Int64Array, graph_edges
+from netsci_nn.topology.formats import read_graph
 
 if TYPE_CHECKING:
     import igraph
@@ -55,7 +57,7 @@ def from_graph(graph: "AnyGraph", n_in: int, n_out: int, *, rng: Rng | None = No
             the same each time. A graph that fits, or whose blocks are complete, leaves nothing to chance.
 
     Raises:
-        TopologyError: when a size is out of range, the graph is no layer (see `netsci_nn.bridge.graph_edges`), or it is
+        TopologyError: when a size is out of range, the graph is no layer (see `netsci_nn.topology.graph_edges`), or it is
             so sparse that scaling leaves no edge, or so large that its shares cannot be counted (a share is a multiple of
             1 / (sources * targets) at the finest, and 2^62 of these units are the limit).
         ConfigError: when the path is not a file.
@@ -64,12 +66,10 @@ def from_graph(graph: "AnyGraph", n_in: int, n_out: int, *, rng: Rng | None = No
     averaged over the cells of the layer. Sampling at equal steps of the sum of W, not at unit steps, is this toolkit's: it
     gives the exact number of edges also where that sum is not whole.
     """
-    # Lazily, since generators that need no graph library do not load one.
-    from netsci_nn.bridge import graph_edges
-
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     generator = None if rng is None else as_generator(rng)
-    edges, n_sources, n_targets = graph_edges(graph)
+    is_file = isinstance(graph, (str, PathLike))
+    edges, n_sources, n_targets = graph_edges(read_graph(graph) if is_file else graph)
     if (n_sources, n_targets) == (n_in, n_out):
         logger.info("graph of %d x %d vertices and %d edges fits exactly", n_in, n_out, len(edges))
         return BipartiteTopology(n_in, n_out, edges[:, 0], edges[:, 1])

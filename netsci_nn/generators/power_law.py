@@ -7,14 +7,14 @@ import numpy.typing as npt
 from numba import njit
 from scipy.optimize import brentq
 
-from netsci_nn.checks import check_choice, check_count, check_real
+from netsci_nn.checks import check_choice, check_count, check_real, neuron_count
 from netsci_nn.errors import TopologyError
 from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
 from netsci_nn.generators.configuration import check_feasible, realise_degrees
 from netsci_nn.generators.regular import equal_degrees
 from netsci_nn.generators.trades import trade_edges
 from netsci_nn.sampling import Rng, as_generator
-from netsci_nn.topology import BipartiteTopology, Int64Array, neuron_count
+from netsci_nn.topology import BipartiteTopology, Int64Array
 
 SIDES = ("both", "source", "target")
 TRIES = 200  # draws of the degrees until a graph with them exists

@@ -2,11 +2,13 @@
 
 import numpy as np
 
+from netsci_nn.checks import neuron_count
 from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
 from netsci_nn.generators.configuration import realise_degrees
 from netsci_nn.generators.trades import trade_edges
 from netsci_nn.sampling import Rng, as_generator, distinct_per_row
-from netsci_nn.topology import BipartiteTopology, Int64Array, neuron_count, split_cells
+from netsci_nn.topology import BipartiteTopology, Int64Array
+from netsci_nn.topology.edge_order import split_cells
 
 
 @GENERATORS.register("constant_fan_in")

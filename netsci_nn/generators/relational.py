@@ -5,11 +5,11 @@ import operator
 import numpy as np
 import numpy.typing as npt
 
-from netsci_nn.checks import check_real
+from netsci_nn.checks import check_real, neuron_count
 from netsci_nn.errors import TopologyError
 from netsci_nn.generators.budget import GENERATORS
 from netsci_nn.sampling import Rng, as_generator
-from netsci_nn.topology import BipartiteTopology, Int64Array, neuron_count
+from netsci_nn.topology import BipartiteTopology, Int64Array
 
 
 @GENERATORS.register("relational")

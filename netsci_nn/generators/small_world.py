@@ -5,11 +5,12 @@ import math
 import numpy as np
 from numba import njit
 
-from netsci_nn.checks import check_choice, check_real
+from netsci_nn.checks import check_choice, check_real, neuron_count
 from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
 from netsci_nn.generators.trades import trade_targets
 from netsci_nn.sampling import Rng, as_generator, distinct_per_row
-from netsci_nn.topology import BipartiteTopology, Int64Array, neuron_count, split_cells
+from netsci_nn.topology import BipartiteTopology, Int64Array
+from netsci_nn.topology.edge_order import split_cells
 
 REWIRINGS = ("target_end", "swap")
 

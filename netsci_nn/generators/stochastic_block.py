@@ -3,11 +3,11 @@
 import numpy as np
 import numpy.typing as npt
 
-from netsci_nn.checks import check_count, check_real
+from netsci_nn.checks import check_count, check_real, neuron_count
 from netsci_nn.errors import TopologyError
 from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
 from netsci_nn.sampling import Rng, as_generator, distinct_cells, distinct_per_row
-from netsci_nn.topology import BipartiteTopology, Int64Array, neuron_count
+from netsci_nn.topology import BipartiteTopology, Int64Array
 
 Float64Array = npt.NDArray[np.float64]
 

@@ -8,7 +8,8 @@ from numba import njit
 
 from netsci_nn.checks import check_count
 from netsci_nn.sampling import Rng, as_generator
-from netsci_nn.topology import BipartiteTopology, Int32Array, Int64Array, sorted_by_counting
+from netsci_nn.topology import BipartiteTopology, Int32Array, Int64Array
+from netsci_nn.topology.edge_order import sorted_by_counting
 
 N_SWEEPS = 20
 SEGMENTS = 4  # of the second half of a chain, which `mixing` compares

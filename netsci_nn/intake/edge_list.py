@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from netsci_nn.errors import CheckpointError, TopologyError
 from netsci_nn.intake.values import Layer
-from netsci_nn.io import load_weighted
+from netsci_nn.topology import load_weighted
 
 FIRST = ("source", "src", "from", "input", "in", "sender")  # a column of this name holds sources
 SECOND = ("target", "dst", "to", "output", "out", "receiver", "destination", "dest")  # a column of this name holds targets
@@ -45,7 +45,7 @@ def read_edge_list(path: Path) -> tuple[Layer, list[str]]:
     is a header if none of its cells is a number, and either some column holds nothing but numbers below it, or all its
     cells are usual names of columns (`source`, `to`, `node1`, ...), none of which is a label of its column. A header that
     names the first column as the targets and the second as the sources swaps the two. A file that begins with
-    `# n_in=... n_out=...` is read as `netsci_nn.io.save_topology` writes it.
+    `# n_in=... n_out=...` is read as `netsci_nn.topology.save_topology` writes it.
 
     Returns:
         The layer, and sentences that say how it was read.

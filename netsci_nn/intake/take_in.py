@@ -10,15 +10,14 @@ import numpy as np
 import scipy.sparse
 import torch
 
-from netsci_nn import bridge
-from netsci_nn.bridge import WeightedTopology
 from netsci_nn.errors import CheckpointError, ConfigError, TopologyError
 from netsci_nn.experiment import RunDirectory
 from netsci_nn.intake.edge_list import read_edge_list
 from netsci_nn.intake.state_dict import read_state_dict
 from netsci_nn.intake.tensors import layers_of
 from netsci_nn.intake.values import Intake, Layer, Network
-from netsci_nn.io import DAMAGE, load_network, load_weighted
+from netsci_nn.topology import WeightedTopology, from_scipy, load_network, load_weighted
+from netsci_nn.topology.formats import DAMAGE, read_layered_graphml
 
 EDGE_LISTS = (".csv", ".tsv", ".txt", ".edges", ".edgelist")
 STATE_DICTS = (".pt", ".pth", ".ckpt", ".bin")
@@ -95,7 +94,7 @@ def _of_npz(path: Path) -> Intake:
         matrix: Any = scipy.sparse.load_npz(path)
         if hasattr(matrix, "check_format"):
             matrix.check_format(full_check=True)  # before compiled code follows its indices
-        topology, weights = bridge.from_scipy(matrix)
+        topology, weights = from_scipy(matrix)
     except CheckpointError:
         raise
     except DAMAGE as error:
@@ -116,7 +115,7 @@ def _is_of_scipy(path: Path) -> bool:
 
 def _of_graphml(path: Path) -> Intake:
     try:
-        graph = bridge.read_layered_graphml(path)
+        graph = read_layered_graphml(path)
     except TopologyError as error:
         raise CheckpointError(f"file {str(path)!r} does not hold a topology: {error}") from error
     return _of_topology(path) if graph is None else Intake([Network("", graph)], [])

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from netsci_nn.bridge import WeightedTopology
+from netsci_nn.topology import WeightedTopology
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import platformdirs
 import torch
 
 from netsci_nn.errors import ConfigError
-from netsci_nn.io import write_text
+from netsci_nn.files import write_text
 from netsci_nn.kernels.autograd import sparse_product
 from netsci_nn.kernels.backend import BACKENDS
 from netsci_nn.kernels.index import EdgeIndex, edge_index

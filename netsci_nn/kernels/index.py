@@ -71,7 +71,7 @@ def edge_index(topology: BipartiteTopology, device: torch.device | str = "cpu", 
     position = np.dtype(np.int32 if topology.n_edges < 2**31 else np.int64)
     positions = np.arange(topology.n_edges, dtype=position)
     shape = (topology.n_out, topology.n_in)
-    by_source = scipy.sparse.csr_array((positions, topology.src, topology.row_pointers), shape=shape).tocsc()
+    by_source = scipy.sparse.csr_array((positions, topology.src, topology.target_pointers), shape=shape).tocsc()
 
     def tensor(array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
         with warnings.catch_warnings():
@@ -83,7 +83,7 @@ def edge_index(topology: BipartiteTopology, device: torch.device | str = "cpu", 
         n_out=topology.n_out,
         src=tensor(topology.src, torch.int32),
         dst=tensor(topology.dst, torch.int32),
-        target_pointers=tensor(topology.row_pointers, torch.int64),
+        target_pointers=tensor(topology.target_pointers, torch.int64),
         source_pointers=tensor(by_source.indptr, torch.int64),
         by_source=torch.from_numpy(by_source.data).to(device),
         dst_by_source=tensor(by_source.indices, torch.int32),

@@ -12,11 +12,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from netsci_nn import bridge
 from netsci_nn.errors import TopologyError
 from netsci_nn.kernels import EdgeIndex, Edition, edge_index, of_edition
 from netsci_nn.layers.init import kaiming_normal_
-from netsci_nn.topology import BipartiteTopology
+from netsci_nn.topology import BipartiteTopology, to_igraph
 
 if TYPE_CHECKING:
     import igraph
@@ -221,7 +220,7 @@ class SparseLayer(nn.Module):
         Of a layer with kernels `weight` is `strength()`; of an inactive edge it is 0.
         """
         if self._mirror is None:
-            self._mirror = bridge.to_igraph(self._topology)
+            self._mirror = to_igraph(self._topology)
         graph = self._mirror.copy()
         graph.es["weight"] = self.edge_weights().tolist()
         return graph

@@ -3,11 +3,10 @@
 import torch
 from torch import nn
 
-from netsci_nn import bridge
 from netsci_nn.errors import ConfigError, DataError, TopologyError
 from netsci_nn.kernels import BACKENDS, Backend, choose_backend, sparse_product
 from netsci_nn.layers.base import SparseLayer
-from netsci_nn.topology import BipartiteTopology
+from netsci_nn.topology import BipartiteTopology, from_mask
 
 
 class SparseLinear(SparseLayer):
@@ -101,7 +100,7 @@ class SparseLinear(SparseLayer):
             TopologyError: if the sizes of `linear` and `topology` differ.
         """
         if topology is None:
-            topology = bridge.from_mask(linear.weight.detach() != 0)
+            topology = from_mask(linear.weight.detach() != 0)
         if (topology.n_in, topology.n_out) != (linear.in_features, linear.out_features):
             raise TopologyError(
                 f"topology joins {topology.n_in} sources and {topology.n_out} targets; "

@@ -9,12 +9,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from netsci_nn.checks import check_density
+from netsci_nn.checks import check_density, neuron_count
 from netsci_nn.errors import ConfigError
 from netsci_nn.generators import GENERATORS, Generator, call, takes
 from netsci_nn.layers import ACTIVATIONS, SparseLinear
 from netsci_nn.sampling import Rng, as_generator
-from netsci_nn.topology import neuron_count
 
 GeneratorChoice = str | Generator
 

@@ -2,7 +2,6 @@
 
 import inspect
 import re
-from collections import Counter, defaultdict
 
 import torch
 from torch import nn
@@ -10,10 +9,9 @@ from torch import nn
 from netsci_nn.allocation import ALLOCATIONS, Allocation
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.generators import GENERATORS, Generator, call
-from netsci_nn.layers import SparseLinear
+from netsci_nn.models.surgery import check_replaceable, replace_layers, sparse_twin
+from netsci_nn.models.walk import linear_layers, names_of, size_of
 from netsci_nn.sampling import Rng, as_generator
-
-Names = list[str]  # the dotted names of one module; more than one where it is shared
 
 
 def sparsify(
@@ -52,67 +50,44 @@ def sparsify(
             that it shares with another module, hooks, further parameters, a `forward` of its own.
         TopologyError: when the budget is out of range or the generator cannot place it.
     """
-    layers = _layers(model, exclude)
+    layers = _chosen(model, exclude)
     graph_model = GENERATORS[generator] if isinstance(generator, str) else generator
     if not callable(graph_model):
         raise ConfigError(f"generator is {generator!r}; it must be a name or a function")
-    budget = _allocate([(layer.in_features, layer.out_features) for layer in layers], density, allocation)
+    budget = _allocate([size_of(layer) for layer in layers.values()], density, allocation)
     random = as_generator(rng)
-    devices = {layer.weight.device for layer in layers if layer.weight.device.type == "cuda"}
-    replacement: dict[nn.Linear, SparseLinear] = {}
+    devices = {layer.weight.device for layer in layers.values() if layer.weight.device.type == "cuda"}
+    replacement: dict[nn.Module, nn.Module] = {}
     with torch.random.fork_rng(devices=devices):
-        for (layer, names), n_edges in zip(layers.items(), budget.n_edges, strict=True):
-            topology = call(graph_model, layer.in_features, layer.out_features, n_edges=n_edges, rng=random)
+        for (name, layer), n_edges in zip(layers.items(), budget.n_edges, strict=True):
+            topology = call(graph_model, *size_of(layer), n_edges=n_edges, rng=random)
             if topology.n_edges != n_edges:
-                raise TopologyError(f"generator gave {topology.n_edges} edges to {names[0]!r}; it must give {n_edges}")
-            replacement[layer] = _sparse(layer, SparseLinear.from_dense(layer, topology, backend))
-    _swap(model, replacement)
+                raise TopologyError(f"generator gave {topology.n_edges} edges to {name!r}; it must give {n_edges}")
+            replacement[layer] = sparse_twin(layer, topology, backend)
+    replace_layers(model, replacement)
     return model
 
 
-def _layers(model: nn.Module, exclude: str | None) -> dict[nn.Linear, Names]:
-    """Return the linear layers that are to be replaced and their names, after checking that they can be."""
+def _chosen(model: nn.Module, exclude: str | None) -> dict[str, nn.Linear]:
+    """Return the dense layers that are to be replaced by their first names, after checking that they can be."""
     if not isinstance(model, nn.Module) or isinstance(model, nn.Linear):
         raise ConfigError(
             f"model is a {type(model).__name__}; it must be a module that contains nn.Linear layers "
             "(SparseLinear.from_dense makes a sparse layer of a single one)"
         )
-    pattern = _compile(exclude)
-    projections = {module.out_proj for module in model.modules() if isinstance(module, nn.MultiheadAttention)}
-    found: dict[nn.Linear, Names] = defaultdict(list)
-    for name, module in model.named_modules(remove_duplicate=False):
-        if isinstance(module, nn.Linear) and module not in projections:
-            found[module].append(name)
-    layers = {
-        layer: names for layer, names in found.items() if pattern is None or not any(pattern.search(name) for name in names)
+    pattern, names = _compile(exclude), names_of(model)
+    dense = {name: layer for name, layer in linear_layers(model, attention=False).items() if isinstance(layer, nn.Linear)}
+    chosen = {
+        name: layer
+        for name, layer in dense.items()
+        if pattern is None or not any(pattern.search(other) for other in names[layer])
     }
-    if not layers:
+    if not chosen:
         raise ConfigError(
-            f"model has {len(found)} nn.Linear layers and exclude is {exclude!r}; at least one must be left to replace"
+            f"model has {len(dense)} nn.Linear layers and exclude is {exclude!r}; at least one must be left to replace"
         )
-    owners = Counter(id(parameter) for module in model.modules() for parameter in module.parameters(recurse=False))
-    for layer, names in layers.items():
-        reason = _reason_against(layer, owners)
-        if reason is not None:
-            raise ConfigError(f"layer {names[0]!r} cannot become sparse: {reason}; `exclude` can keep it dense")
-    return layers
-
-
-def _reason_against(layer: nn.Linear, owners: "Counter[int]") -> str | None:
-    """Return what would be lost if `layer` were replaced, or None."""
-    parameters = dict(layer.named_parameters())
-    if any(isinstance(parameter, nn.parameter.UninitializedParameter) for parameter in parameters.values()):
-        return "it has no weights before its first input"
-    if type(layer).forward is not nn.Linear.forward or "forward" in vars(layer):
-        return f"it is a {type(layer).__name__} with a forward of its own"
-    further = sorted(parameters.keys() - {"weight", "bias"})
-    if further:
-        return f"it has the parameters {', '.join(further)} beside weight and bias"
-    shared = [name for name, parameter in parameters.items() if owners[id(parameter)] > 1]
-    if shared:
-        return f"its {' and '.join(shared)} is shared with another module, and they would train apart"
-    hooks = (layer._forward_pre_hooks, layer._forward_hooks, layer._backward_pre_hooks, layer._backward_hooks)
-    return "it has hooks, which would be lost" if any(hooks) else None
+    check_replaceable(model, chosen, advice="; `exclude` can keep it dense")
+    return chosen
 
 
 def _compile(exclude: str | None) -> "re.Pattern[str] | None":
@@ -144,25 +119,3 @@ def _allocate(shapes: list[tuple[int, int]], density: float | None, allocation: 
             f"allocation is {allocation!r}, which needs more than a density; call it and pass the Allocation that it returns"
         ) from None
     return method(shapes=shapes, density=density)
-
-
-def _sparse(linear: nn.Linear, layer: SparseLinear) -> SparseLinear:
-    """Return `layer` in `linear`'s mode, trainable where that is."""
-    layer.weight.requires_grad_(linear.weight.requires_grad)
-    if layer.bias is not None:
-        layer.bias.requires_grad_(linear.bias.requires_grad)
-    return layer.train(linear.training)
-
-
-def _swap(model: nn.Module, replacement: dict[nn.Linear, SparseLinear]) -> None:
-    modules = list(model.modules())
-    # Encoders read the weights of their linear layers themselves when they evaluate, unless these attributes say no.
-    for module in modules:
-        if isinstance(module, nn.TransformerEncoderLayer) and not replacement.keys().isdisjoint(module.modules()):
-            module.activation_relu_or_gelu = 0
-        if isinstance(module, nn.TransformerEncoder) and not replacement.keys().isdisjoint(module.modules()):
-            module.use_nested_tensor = False
-    for module in modules:
-        for name, child in list(module._modules.items()):
-            if isinstance(child, nn.Linear) and child in replacement:
-                setattr(module, name, replacement[child])

@@ -7,9 +7,9 @@ from torch import nn
 
 from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer
+from netsci_nn.models import walk
+from netsci_nn.models.walk import LinearLayer
 from netsci_nn.registry import Registry
-
-LinearLayer = nn.Linear | SparseLayer
 
 # A criterion: (model, **parameters) -> one tensor for each of `linear_layers(model)`, in that order, of the shape of its
 # weights, of a sparse layer `[n_edges]`: the higher a score, the better worth keeping. What it needs beside the model, such as
@@ -26,22 +26,17 @@ def linear_layers(model: nn.Module) -> dict[str, LinearLayer]:
     projection of an `nn.MultiheadAttention`, which reads its weight past the layer, is left out, as are its input projections.
 
     Raises:
-        ConfigError: when `model` is no module, has no such layer, or one without weights before its first input.
+        ConfigError: if `model` is no module, has no such layer, or one without weights before its first input.
     """
     if not isinstance(model, nn.Module):
         raise ConfigError(f"model is a {type(model).__name__}; it must be a module with linear layers")
-    projections = {module.out_proj for module in model.modules() if isinstance(module, nn.MultiheadAttention)}
-    layers = {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, (nn.Linear, SparseLayer)) and module not in projections
-    }
+    layers = walk.linear_layers(model, attention=False)
     if not layers:
         raise ConfigError(
             f"model is a {type(model).__name__} without linear layers that can be pruned; it must have at least one"
         )
     for name, layer in layers.items():
-        if isinstance(layer, nn.Linear) and isinstance(layer.weight, nn.parameter.UninitializedParameter):
+        if isinstance(layer.weight, nn.parameter.UninitializedParameter):
             raise ConfigError(f"layer {name!r} has no weights before its first input; the model must have seen one")
     return layers
 

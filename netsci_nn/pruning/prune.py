@@ -2,7 +2,6 @@
 
 import copy
 import inspect
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,8 +13,10 @@ from torch import nn
 from netsci_nn.checks import check_count, check_density
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.generators.budget import resolve_n_edges
-from netsci_nn.layers import SparseLayer, SparseLinear
-from netsci_nn.pruning.criterion import PRUNERS, Criterion, LinearLayer, linear_layers
+from netsci_nn.layers import SparseLayer
+from netsci_nn.models.surgery import check_replaceable, leave_fused_paths, sparse_twin
+from netsci_nn.models.walk import LinearLayer, size_of
+from netsci_nn.pruning.criterion import PRUNERS, Criterion, linear_layers
 from netsci_nn.sampling import contains
 from netsci_nn.topology import BipartiteTopology, Int64Array
 
@@ -75,7 +76,7 @@ def restrict(model: nn.Module, topologies: Sequence[BipartiteTopology]) -> nn.Mo
     """
     layers = linear_layers(model)
     chosen = _check_topologies(topologies, layers)
-    _check_replaceable(model, layers)
+    check_replaceable(model, layers, own=["weight"])
     places = [_places(layer, topology) for layer, topology in zip(layers.values(), chosen, strict=True)]
     # What the memo has under a module's id is what copies of the model get in its place, under all its names.
     memo: dict[int, Any] = {}
@@ -83,14 +84,14 @@ def restrict(model: nn.Module, topologies: Sequence[BipartiteTopology]) -> nn.Mo
     with torch.random.fork_rng(devices=devices):
         for layer, topology in zip(layers.values(), chosen, strict=True):
             if isinstance(layer, nn.Linear):
-                memo[id(layer)] = _sparse(layer, topology, memo)
+                memo[id(layer)] = sparse_twin(layer, topology, memo=memo)
     result = copy.deepcopy(model, memo)
     for layer, topology, kept in zip(layers.values(), chosen, places, strict=True):
         if isinstance(layer, SparseLayer):
             active = layer.active
             mask = None if active is None else active[kept]
             memo[id(layer)].set_structure(topology, layer.weight.detach()[kept], layer.birth[kept], mask)
-    _leave_fused_paths(result)
+    leave_fused_paths(result)
     return result
 
 
@@ -140,7 +141,7 @@ def _counts(layers: Layers, density: float | Sequence[float]) -> list[int]:
     """Return how many edges each layer keeps."""
     counts = []
     for (name, layer), value in zip(layers.items(), _check_densities(density, len(layers)), strict=True):
-        count, available = resolve_n_edges(*_sizes(layer), None, value), _shape(layer).numel()
+        count, available = resolve_n_edges(*size_of(layer), None, value), _shape(layer).numel()
         if count > available:
             raise TopologyError(
                 f"density is {value!r} for layer {name!r}, which means {count} edges; the layer has {available}, "
@@ -198,16 +199,12 @@ def _highest(scores: npt.NDArray[Any], count: int) -> Int64Array:
 def _topology(layer: LinearLayer, positions: Int64Array) -> BipartiteTopology:
     """Return the edges at positions of the layer's flattened weights."""
     keys = layer.topology.keys()[positions] if isinstance(layer, SparseLayer) else positions
-    return BipartiteTopology.from_keys(keys, *_sizes(layer))
+    return BipartiteTopology.from_keys(keys, *size_of(layer))
 
 
 def _shape(layer: LinearLayer) -> torch.Size:
     """Return the shape of a layer's scores: one per weight of a dense layer, one per edge of a sparse one."""
     return torch.Size([layer.n_edges]) if isinstance(layer, SparseLayer) else layer.weight.shape
-
-
-def _sizes(layer: LinearLayer) -> tuple[int, int]:
-    return (layer.n_in, layer.n_out) if isinstance(layer, SparseLayer) else (layer.in_features, layer.out_features)
 
 
 def _check_topologies(topologies: Any, layers: Layers) -> list[BipartiteTopology]:
@@ -218,7 +215,7 @@ def _check_topologies(topologies: Any, layers: Layers) -> list[BipartiteTopology
     for i, ((name, layer), topology) in enumerate(zip(layers.items(), topologies, strict=True)):
         if not isinstance(topology, BipartiteTopology):
             raise TopologyError(f"topologies[{i}] is a {type(topology).__name__}; it must be a BipartiteTopology")
-        n_in, n_out = _sizes(layer)
+        n_in, n_out = size_of(layer)
         if (topology.n_in, topology.n_out) != (n_in, n_out):
             raise TopologyError(
                 f"topologies[{i}] joins {topology.n_in} sources and {topology.n_out} targets; "
@@ -235,47 +232,8 @@ def _check_topologies(topologies: Any, layers: Layers) -> list[BipartiteTopology
     return list(topologies)
 
 
-def _check_replaceable(model: nn.Module, layers: Layers) -> None:
-    """Raise a ConfigError when a layer would lose something on its way into the copy."""
-    owners = Counter(id(parameter) for module in model.modules() for parameter in module.parameters(recurse=False))
-    for name, layer in layers.items():
-        reason = _reason_against(layer) if isinstance(layer, nn.Linear) else None
-        if reason is None and owners[id(layer.weight)] > 1:
-            reason = "its weight is shared with another module, and they would train apart"
-        if reason is not None:
-            raise ConfigError(f"layer {name!r} cannot become sparse: {reason}")
-
-
-def _reason_against(layer: nn.Linear) -> str | None:
-    """Return what would be lost if `layer` were replaced, or None."""
-    if type(layer).forward is not nn.Linear.forward or "forward" in vars(layer):
-        return f"it is a {type(layer).__name__} with a forward of its own"
-    further = sorted(dict(layer.named_parameters()).keys() - {"weight", "bias"})
-    if further:
-        return f"it has the parameters {', '.join(further)} beside weight and bias"
-    hooks = (layer._forward_pre_hooks, layer._forward_hooks, layer._backward_pre_hooks, layer._backward_hooks)
-    return "it has hooks, which would be lost" if any(hooks) else None
-
-
 def _places(layer: LinearLayer, topology: BipartiteTopology) -> torch.Tensor | None:
     """Return where a sparse layer has the edges of `topology`: int64 `[topology.n_edges]`; None for a dense layer."""
     if not isinstance(layer, SparseLayer):
         return None
     return torch.from_numpy(np.searchsorted(layer.topology.keys(), topology.keys())).to(layer.weight.device)
-
-
-def _sparse(linear: nn.Linear, topology: BipartiteTopology, memo: dict[int, Any]) -> SparseLinear:
-    """Return `linear` on the edges of `topology`; a bias that other modules share stays shared in the copy."""
-    layer = SparseLinear.from_dense(linear, topology)
-    layer.weight.requires_grad_(linear.weight.requires_grad)
-    layer.bias = copy.deepcopy(linear.bias, memo)
-    return layer.train(linear.training)
-
-
-def _leave_fused_paths(model: nn.Module) -> None:
-    """Make encoders call their linear layers: evaluating, they read the weights themselves unless these attributes say no."""
-    for module in model.modules():
-        if isinstance(module, nn.TransformerEncoderLayer):
-            module.activation_relu_or_gelu = 0
-        if isinstance(module, nn.TransformerEncoder):
-            module.use_nested_tensor = False

@@ -65,7 +65,7 @@ def apply_delta(
             layer.active = delta.kept_active
         return
     old = layer._topology
-    merged = merge_edges(old.n_in, old.n_out, old.src, old.dst, old.row_pointers, delta)
+    merged = merge_edges(old.n_in, old.n_out, old.src, old.dst, old.target_pointers, delta)
     for array in (merged.src, merged.dst):
         array.setflags(write=False)  # so that the topology need not copy them
     topology = BipartiteTopology(old.n_in, old.n_out, merged.src, merged.dst)

@@ -6,9 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from netsci_nn.checks import neuron_count
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.sampling import as_generator
-from netsci_nn.topology import Int64Array, neuron_count
+from netsci_nn.topology import Int64Array
 
 SIDES = ("source", "target", "both")
 UPDATING = ("sequential", "frozen")

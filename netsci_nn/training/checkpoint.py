@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from netsci_nn.errors import CheckpointError
-from netsci_nn.io import atomic_write
+from netsci_nn.files import atomic_write
 from netsci_nn.layers import SparseLayer
 from netsci_nn.training.state import Progress, TrainingState
 

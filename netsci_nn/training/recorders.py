@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from netsci_nn.io import save_network
 from netsci_nn.models import sparse_layers
+from netsci_nn.topology import save_network
 from netsci_nn.training.checkpoint import save_checkpoint
 from netsci_nn.training.evaluate import Batches, evaluate
 from netsci_nn.training.losses import Loss
@@ -53,7 +53,7 @@ class RecordTopology:
     """Write the edges of every sparse layer at the start and whenever they have changed by the end of an epoch.
 
     Args:
-        at_epoch: the file for the edges after an epoch, 0 at the start (see `netsci_nn.io.save_network`).
+        at_epoch: the file for the edges after an epoch, 0 at the start (see `netsci_nn.topology.save_network`).
         final: the file for the edges and the weights at the end.
     """
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from analysis.powerlaw import NoFit, fit_power_law
+from analysis.tails.fit import NoFit, fit_power_law
 from netsci_nn.cli.output import reported_errors
 from netsci_nn.data import Dataset, load_dataset
 from netsci_nn.errors import ConfigError

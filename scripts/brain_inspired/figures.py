@@ -22,13 +22,14 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from scipy import stats
 
-from analysis.plots import STYLES, draw_degree_histogram, draw_degree_tails
+from analysis.render.pictures.degrees import draw_degree_histogram, draw_degree_tails
+from analysis.render.pictures.style import STYLES
 from netsci_nn import BipartiteTopology
 from netsci_nn.cli.output import STDOUT, reported_errors
 from netsci_nn.data import Dataset, load_dataset
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import RunDirectory, RunResult
-from netsci_nn.io import atomic_write
+from netsci_nn.files import atomic_write
 
 FOLDERS = ("methods", "densities")
 PAPER = ("FC", "SC", "Prune_Retrain", "Prune_Init_Retrain", "SC_Input", "Deep R", "BA_Deep R", "SC_Input+BA_Deep R")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from statistics import fmean, stdev
 
-from analysis.tables import markdown_table
+from analysis.render.markdown import markdown_table
 from netsci_nn.experiment.paired import paired_difference
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from analysis.graphs import BipartiteGraph
-from analysis.quantity import Quantities, Quantity
+from analysis.base.quantity import Quantities, Quantity
+from analysis.graph.values import BipartiteGraph
 
 
 def from_edges(n_in: int, n_out: int, edges: list[tuple[int, int]]) -> BipartiteGraph:

@@ -19,7 +19,7 @@ from netsci_nn import BipartiteTopology, SparseMLP, generators, network_graph
 from netsci_nn.cli.output import version
 from netsci_nn.data import DATASETS, IMAGE_SHAPES, image_shape_of
 from netsci_nn.intake import take_in
-from netsci_nn.io import save_network
+from netsci_nn.topology import save_network
 
 EDGES = [(0, 0), (1, 0), (2, 1)]
 TOPOLOGY = BipartiteTopology.from_edges(EDGES, 3, 2)

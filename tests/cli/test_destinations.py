@@ -11,7 +11,8 @@ from command_line import Cli, Outcome
 
 from netsci_nn import ConfigError, generators
 from netsci_nn.cli.destinations import check_writable
-from netsci_nn.io import save_network, try_writing, write_text
+from netsci_nn.files import try_writing, write_text
+from netsci_nn.topology import save_network
 
 EDGES = 30
 
@@ -86,7 +87,7 @@ def test_a_folder_that_cannot_be_written_is_seen_before_the_work(
     def read_only(*_: object, **__: object) -> tuple[int, str]:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("netsci_nn.io.tempfile.mkstemp", read_only)
+    monkeypatch.setattr("netsci_nn.files.tempfile.mkstemp", read_only)
     monkeypatch.setattr("netsci_nn.cli.analyze.take_in", lambda *_: pytest.fail("the work has begun"))
     outcome = run("analyze", "t.npz", "--json", "r.json")
     assert (outcome.code, outcome.err) == (2, "netsci-nn: path 'r.json' cannot be written: Read-only file system\n")

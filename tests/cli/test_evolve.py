@@ -11,11 +11,11 @@ import pytest
 from command_line import Cli
 
 from analysis import as_layered, small_world
-from analysis.html import Section, Table
-from analysis.tables import format_number
+from analysis.render import evolution_page
+from analysis.render.cells import format_number
+from analysis.render.page import Section, Table
 from netsci_nn import BipartiteTopology, generators
-from netsci_nn.cli import evolution_page
-from netsci_nn.io import save_network
+from netsci_nn.topology import save_network
 
 LAST_EPOCH = 15
 

@@ -12,10 +12,11 @@ import torch
 from command_line import Cli
 
 import analysis
-from analysis import html, network_blocks
+from analysis.render import evolution_page, evolution_terminal, report_page
+from analysis.render import page as html
 from netsci_nn import generators
-from netsci_nn.cli import evolution_page, evolution_tables, report_files
-from netsci_nn.io import save_network
+from netsci_nn.cli import report_files
+from netsci_nn.topology import save_network
 from netsci_nn.training import Event, ProgressBar, TrainingState
 
 EXPERIMENT = """
@@ -103,8 +104,8 @@ def test_while_tables_are_printed(run: Cli, networks: str, tmp_path: Path, monke
 
 
 def test_while_pictures_are_computed(run: Cli, networks: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    draw, calls = network_blocks.network_blocks, iter(range(9))
-    monkeypatch.setattr(network_blocks, "network_blocks", lambda *a, **k: draw(*a, **k) if next(calls) < 1 else interrupt())
+    draw, calls = report_page.network_blocks, iter(range(9))
+    monkeypatch.setattr(report_page, "network_blocks", lambda *a, **k: draw(*a, **k) if next(calls) < 1 else interrupt())
     outcome = run("analyze", networks, "--nulls", 1, "--json", "r.json", "--html", "r.html")
     assert outcome.code == 130
     assert "r.html" in outcome.err
@@ -125,7 +126,7 @@ def test_while_pictures_are_drawn(run: Cli, graph: str, tmp_path: Path, monkeypa
     def blocks(*_: object, **__: object) -> list[html.Picture]:
         return [Slow(None, f"picture {number}") for number in range(4)]  # type: ignore[arg-type]
 
-    monkeypatch.setattr(network_blocks, "network_blocks", blocks)
+    monkeypatch.setattr(report_page, "network_blocks", blocks)
     monkeypatch.setattr(html, "page", lambda _, sections: "\n".join(str(b) for section in sections for b in section.blocks))
     assert run("analyze", graph, "--nulls", 0, "--html", "r.html").code == 130
     page = (tmp_path / "r.html").read_text()
@@ -147,7 +148,7 @@ def test_while_a_run_is_followed(when: str, run: Cli, tmp_path: Path, monkeypatc
     (tmp_path / "here" / "topology").mkdir(parents=True)
     for name in ("epoch-0000", "final"):
         save_network([topology], tmp_path / "here" / "topology" / f"{name}.safetensors")
-    place = {"measures": (analysis.evolution, "evolve"), "tables": (evolution_tables, "layer_table")}
+    place = {"measures": (analysis.report.evolution, "evolve"), "tables": (evolution_terminal, "layer_table")}
     monkeypatch.setattr(*place.get(when, (evolution_page, "page")), interrupt)
     outcome = run("evolve", "here", "--json", "r.json", "--html", "r.html", "--nulls", 1)
     missing = "r.json and r.html were" if when == "measures" else "r.html was"

@@ -25,8 +25,8 @@ from netsci_nn.experiment.ablation import (
     summarise,
 )
 from netsci_nn.experiment.paired import paired_difference
-from netsci_nn.io import load_topology
 from netsci_nn.models import sparse_layers
+from netsci_nn.topology import load_topology
 
 
 @pytest.fixture

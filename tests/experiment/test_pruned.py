@@ -14,8 +14,8 @@ from netsci_nn import ConfigError
 from netsci_nn.experiment import RunDirectory, build_model, run_experiment, run_method
 from netsci_nn.experiment.config import parse_experiment
 from netsci_nn.experiment.pruned import prune_round
-from netsci_nn.io import load_network
 from netsci_nn.models import sparse_layers
+from netsci_nn.topology import load_network
 
 FC = {"name": "FC", "generator": "dense"}
 

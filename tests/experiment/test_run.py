@@ -13,8 +13,8 @@ from toy_experiments import DATA, events, interrupt_at, run, toy
 from netsci_nn import CheckpointError, ConfigError, DataError, TopologyError
 from netsci_nn.experiment import build_model, run_experiment
 from netsci_nn.experiment.config import parse_experiment
-from netsci_nn.io import load_network
 from netsci_nn.models import sparse_layers
+from netsci_nn.topology import load_network
 
 
 def test_run_directory(tmp_path: Path) -> None:

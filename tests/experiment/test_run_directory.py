@@ -10,7 +10,7 @@ from toy_experiments import DATA, SET, run, toy
 from netsci_nn import CheckpointError, ConfigError, generators
 from netsci_nn.experiment import RunDirectory, run_experiment
 from netsci_nn.experiment.run_directory import Recorded
-from netsci_nn.io import save_network
+from netsci_nn.topology import save_network
 
 
 def test_it_names_every_file_that_a_run_writes(tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netsci_nn import BipartiteTopology, ConfigError, TopologyError
-from netsci_nn.bridge import graph_edges
 from netsci_nn.generators.budget import GENERATORS
 from netsci_nn.generators.erdos_renyi import erdos_renyi
 from netsci_nn.generators.from_graph import from_graph, from_graph_generator
+from netsci_nn.topology import graph_edges
 
 KARATE = nx.karate_club_graph()
 TRIANGLE_AND_LOOP = igraph.Graph(n=3, edges=[(0, 1), (1, 2), (2, 0), (1, 1)], directed=True)

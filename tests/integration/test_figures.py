@@ -17,8 +17,8 @@ from PIL import Image
 from scipy import stats
 
 from analysis import AnalysisError
-from analysis.plots import NULL_LABEL, draw_degree_histogram, draw_degree_tails
-from analysis.powerlaw import PowerLawFit, fit_power_law
+from analysis.render.pictures.degrees import NULL_LABEL, draw_degree_histogram, draw_degree_tails
+from analysis.tails.fit import PowerLawFit, fit_power_law
 from netsci_nn import ConfigError, generators
 from netsci_nn.data import Dataset, load_dataset
 from netsci_nn.experiment import RunResult, run_experiment

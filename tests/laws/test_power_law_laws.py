@@ -5,12 +5,13 @@ import time
 import numpy as np
 import pytest
 from scipy import stats
+from switching_mixing import mixing
 
-from analysis.bootstrap import draw_power_law, goodness_of_fit
-from analysis.graphs import BipartiteGraph
-from analysis.nulls import edge_bitmap, fixed_degrees, mixing
-from analysis.powerlaw import PowerLawFit, fit_power_law
-from analysis.tails import broido_clauset, likelihood_ratio, tail_evidence
+from analysis.graph.values import BipartiteGraph
+from analysis.nulls.switching import edge_bitmap, fixed_degrees
+from analysis.tails.bootstrap import draw_power_law, goodness_of_fit
+from analysis.tails.evidence import broido_clauset, likelihood_ratio, tail_evidence
+from analysis.tails.fit import PowerLawFit, fit_power_law
 
 pytestmark = pytest.mark.laws
 

@@ -1,7 +1,7 @@
 """10^5 random rewirings of both kinds of layers under every optimiser that keeps a tensor per parameter.
 
-After every one, weights, births, gradient and every per-edge tensor of the optimiser must agree, edge by edge, with a transcription
-in dictionaries from pairs (source, target) to numbers, which knows no order of edges.
+After every one, weights, births, gradient and every per-edge tensor of the optimiser must agree, edge by edge, with a
+transcription in dictionaries from pairs (source, target) to numbers, which knows no order of edges.
 """
 
 from typing import Any

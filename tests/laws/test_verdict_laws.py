@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import analysis
-from analysis.graphs import BipartiteGraph
-from analysis.verdicts import PROPERTIES
+from analysis.graph.values import BipartiteGraph
+from analysis.report.verdicts import PROPERTIES
 from netsci_nn import generators
 
 pytestmark = pytest.mark.laws

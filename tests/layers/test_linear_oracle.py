@@ -6,7 +6,7 @@ from sparse_cases import CASES
 from torch.nn import functional
 
 from netsci_nn import BipartiteTopology, SparseLinear
-from netsci_nn.bridge import to_torch_mask
+from netsci_nn.topology import to_torch_mask
 
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 

@@ -14,7 +14,7 @@ from netsci_nn.allocation import ALLOCATIONS, Allocation, erk, explicit, layer_s
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.generators import erdos_renyi, input_weighted
 from netsci_nn.layers import SparseLinear
-from netsci_nn.models.network import sparse_layers
+from netsci_nn.models import sparse_layers
 from netsci_nn.models.sparsify import sparsify
 from netsci_nn.topology import BipartiteTopology
 

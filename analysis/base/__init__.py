@@ -1,0 +1,1 @@
+"""Errors, quantities, and checks of arguments."""

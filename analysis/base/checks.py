@@ -1,0 +1,33 @@
+"""Checks of what a user passes: whole numbers in a range, and seeds."""
+
+from typing import Any
+
+import numpy as np
+
+from analysis.base.errors import AnalysisError
+
+
+def is_whole(value: Any, at_least: int, at_most: int | None = None) -> bool:
+    """Whether the value is an integer (not a boolean) in the range, both ends included."""
+    is_integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return is_integer and at_least <= value and (at_most is None or value <= at_most)
+
+
+def check_count(name: str, value: Any, at_least: int = 1, at_most: int | None = None, note: str = "") -> int:
+    """Return the value as an int, or raise an AnalysisError that names it, its value and the allowed range."""
+    if not is_whole(value, at_least, at_most):
+        allowed = f"of at least {at_least}" if at_most is None else f"from {at_least} to {at_most}"
+        raise AnalysisError(f"{name} is {value!r}; an integer {allowed}{note and f' {note}'} is needed")
+    return int(value)
+
+
+def as_generator(rng: int | np.random.Generator) -> np.random.Generator:
+    """Return a new generator for a seed (an integer of at least 0); a generator is returned as it is.
+
+    The same seed gives the same numbers on every platform; nothing here draws from a global generator.
+    """
+    if isinstance(rng, np.random.Generator):
+        return rng
+    if not is_whole(rng, 0):
+        raise AnalysisError(f"rng is {rng!r}; a seed (an integer of at least 0) or a numpy.random.Generator is needed")
+    return np.random.default_rng(int(rng))

@@ -1,0 +1,1 @@
+"""Bipartite layers and stacks of them, arrays, neighbours, and the intake of what a user holds."""

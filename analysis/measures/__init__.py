@@ -1,0 +1,1 @@
+"""Measures of layers and networks, one per file; `registry` lists them."""

@@ -1,0 +1,229 @@
+"""Paths from inputs to outputs: which neurons and edges lie on one, and how many there are."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from analysis.base.checks import is_whole
+from analysis.base.errors import AnalysisError
+from analysis.base.quantity import Quantities, Quantity, defined, undefined
+from analysis.graph.arrays import BoolArray, FloatArray, IntArray, as_array
+from analysis.graph.values import BipartiteGraph, LayeredGraph, missing_weights
+from analysis.measures.measure import Measure, takes_any_layer
+
+BLOCK_INPUTS = 4096
+"""Inputs that are followed at once, one bit each for every neuron."""
+
+NO_PATH = "no input is joined to an output"
+
+
+@dataclass(frozen=True)
+class OnPath:
+    """Neurons that are reached from an input, or reach an output, group after group.
+
+    Attributes:
+        from_input: reached from an input (every input is), bool of shape [n_l] for each group.
+        to_output: an output is reached from here (from every output is), likewise.
+    """
+
+    from_input: tuple[BoolArray, ...]
+    to_output: tuple[BoolArray, ...]
+
+    @property
+    def neurons(self) -> tuple[BoolArray, ...]:
+        """On at least one path from an input to an output, bool of shape [n_l] for each group."""
+        return tuple(first & last for first, last in zip(self.from_input, self.to_output, strict=True))
+
+
+def on_path(network: LayeredGraph) -> OnPath:
+    """Neurons that are reached from an input, and neurons from which an output is reached."""
+    forward: list[BoolArray] = [np.ones(network.layers[0].n_in, dtype=bool)]
+    for layer in network.layers:
+        reached = np.zeros(layer.n_out, dtype=bool)
+        reached[layer.dst[forward[-1][layer.src]]] = True
+        forward.append(reached)
+    backward: list[BoolArray] = [np.ones(network.layers[-1].n_out, dtype=bool)]
+    for layer in reversed(network.layers):
+        reached = np.zeros(layer.n_in, dtype=bool)
+        reached[layer.src[backward[-1][layer.dst]]] = True
+        backward.append(reached)
+    return OnPath(tuple(forward), tuple(reversed(backward)))
+
+
+def dead_neurons(network: LayeredGraph) -> int:
+    """Number of neurons without an incoming edge that are no input, or without an outgoing edge that are no output."""
+    lacking = [np.zeros(size, dtype=bool) for size in network.layer_sizes]
+    for index, layer in enumerate(network.layers):
+        lacking[index] |= layer.out_degrees == 0
+        lacking[index + 1] |= layer.in_degrees == 0
+    return sum(int(np.count_nonzero(group)) for group in lacking)
+
+
+def effective_edges(network: LayeredGraph) -> int:
+    """Number of edges on at least one path from an input to an output.
+
+    Their share of all edges that could be is the effective density; one minus it the effective sparsity of Vysogorets
+    and Kempe (2023), "Connectivity matters: neural network pruning through the lens of effective sparsity", Journal of
+    Machine Learning Research 24(99).
+    """
+    return _effective_edges(network, on_path(network))
+
+
+def _effective_edges(network: LayeredGraph, lies: OnPath) -> int:
+    return sum(
+        int(np.count_nonzero(lies.from_input[index][layer.src] & lies.to_output[index + 1][layer.dst]))
+        for index, layer in enumerate(network.layers)
+    )
+
+
+@numba.njit(cache=True, nogil=True)
+def _spread(src: IntArray, dst: IntArray, before: npt.NDArray[np.uint64], after: npt.NDArray[np.uint64]) -> None:
+    """Every target's bits become the union of its sources' bits."""
+    for edge in range(src.size):
+        for word in range(before.shape[1]):
+            after[dst[edge], word] |= before[src[edge], word]
+
+
+def joined_pairs(network: LayeredGraph, block_inputs: int = BLOCK_INPUTS) -> int:
+    """Number of pairs (input, output) that are joined by at least one directed path; exact.
+
+    Args:
+        network: the layers.
+        block_inputs: inputs that are followed at once, a positive multiple of 64.
+
+    Returns:
+        In 0..n_inputs * n_outputs. Cost O(edges * inputs / 64) time; O(widest group * block_inputs / 64) words of 8 bytes.
+
+    Raises:
+        AnalysisError: `block_inputs` is not a positive multiple of 64.
+    """
+    if not is_whole(block_inputs, 64) or block_inputs % 64:
+        raise AnalysisError(f"block_inputs is {block_inputs!r}; a positive multiple of 64 is needed")
+    n_inputs, total = network.layers[0].n_in, 0
+    for start in range(0, n_inputs, block_inputs):
+        block = np.arange(start, min(start + block_inputs, n_inputs))
+        bits = np.zeros((n_inputs, -(-block.size // 64)), dtype=np.uint64)
+        bits[block, (block - start) // 64] = np.uint64(1) << ((block - start) % 64).astype(np.uint64)
+        for layer in network.layers:
+            following = np.zeros((layer.n_out, bits.shape[1]), dtype=np.uint64)
+            _spread(layer.src, layer.dst, bits, following)
+            bits = following
+        total += int(np.unpackbits(bits.view(np.uint8)).sum())
+    return total
+
+
+def log10_path_sum(network: LayeredGraph, weights: list[FloatArray] | None = None) -> float:
+    """log10 of the sum over all input-output paths of the product of a number per edge; of the number of paths without numbers.
+
+    Computed as 1^T M_L ... M_1 1, one product of a matrix and a vector for each layer, in logarithms, so that nothing
+    overflows or underflows. With |w| this is the l1 path norm of Neyshabur, Tomioka and Srebro (2015), "Norm-based
+    capacity control in neural networks", COLT; and the objective of SynFlow (Tanaka et al. 2020, "Pruning neural
+    networks without any data by iteratively conserving synaptic flow", NeurIPS 33).
+
+    Args:
+        network: the layers.
+        weights: for each layer a non-negative number for every edge, float64 of shape [n_edges]; None counts paths.
+
+    Returns:
+        The logarithm, with an absolute error of about 1e-15 per layer; minus infinity if the sum is 0.
+
+    Raises:
+        AnalysisError: `weights` does not hold a finite number of at least 0 for every edge of every layer.
+    """
+    if weights is not None:
+        weights = _checked_magnitudes(network, weights)
+    logs = np.zeros(network.layers[0].n_in)
+    for index, layer in enumerate(network.layers):
+        logs = _passed_on(layer, logs, None if weights is None else weights[index])
+    highest = logs.max()
+    return -math.inf if highest == -math.inf else float((highest + np.log(np.exp(logs - highest).sum())) / math.log(10.0))
+
+
+def _checked_magnitudes(network: LayeredGraph, weights: Sequence[npt.ArrayLike]) -> list[FloatArray]:
+    arrays = [as_array(part) for part in weights]
+    if len(arrays) != len(network.layers):
+        raise AnalysisError(f"weights has {len(arrays)} entries; one for each of the {len(network.layers)} layers is needed")
+    for index, (array, layer) in enumerate(zip(arrays, network.layers, strict=True)):
+        if array.shape != (layer.n_edges,) or array.dtype.kind not in "biuf":
+            raise AnalysisError(
+                f"weights[{index}] has shape {array.shape} and dtype {array.dtype}; {layer.n_edges} numbers are needed"
+            )
+        bad = np.flatnonzero(~((array >= 0) & np.isfinite(array)))
+        if bad.size:
+            raise AnalysisError(f"weights[{index}][{bad[0]}] is {array[bad[0]]}; finite numbers of at least 0 are needed")
+    return [array.astype(np.float64, copy=False) for array in arrays]
+
+
+def _passed_on(layer: BipartiteGraph, logs: FloatArray, weights: FloatArray | None) -> FloatArray:
+    """log(M exp(logs)), where M holds the weights; the largest term of every target is taken out before the sum."""
+    terms = logs[layer.src]
+    with np.errstate(divide="ignore"):
+        terms = terms if weights is None else terms + np.log(weights)
+    alive = terms > -np.inf
+    terms, dst = terms[alive], layer.dst[alive]
+    highest = np.full(layer.n_out, -np.inf)
+    np.maximum.at(highest, dst, terms)
+    sums = np.bincount(dst, np.exp(terms - highest[dst]), minlength=layer.n_out)
+    return highest + np.log(np.where(sums > 0, sums, 1.0))
+
+
+def _path_weight(network: LayeredGraph) -> Quantity:
+    reason = missing_weights(network.layers)
+    if reason is not None:
+        return undefined(reason)
+    weights = [np.abs(layer.weights) for layer in network.layers if layer.weights is not None]
+    result = log10_path_sum(network, weights)
+    return undefined("the weights of all input-output paths add up to 0") if result == -math.inf else defined(result)
+
+
+def _network_reachability(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
+    """Dead and off-path neurons, effective edges, joined pairs, number of paths and their summed weight."""
+    lies = on_path(network)
+    n, dead = sum(network.layer_sizes), dead_neurons(network)
+    off = n - sum(int(np.count_nonzero(group)) for group in lies.neurons)
+    edges, pairs = _effective_edges(network, lies), joined_pairs(network)
+    n_pairs = network.layer_sizes[0] * network.layer_sizes[-1]
+    return {
+        "dead_neurons": defined(dead),
+        "dead_neuron_fraction": defined(dead / n),
+        "off_path_neurons": defined(off),
+        "off_path_neuron_fraction": defined(off / n),
+        "effective_edges": defined(edges),
+        "effective_edge_fraction": defined(edges / network.n_edges) if network.n_edges else undefined("the graph has no edge"),
+        "effective_density": defined(edges / sum(layer.n_pairs for layer in network.layers)),
+        "joined_pairs": defined(pairs),
+        "joined_pair_fraction": defined(pairs / n_pairs),
+        "log10_paths": undefined(NO_PATH) if pairs == 0 else defined(log10_path_sum(network)),
+        "log10_path_weight": _path_weight(network),
+    }
+
+
+@takes_any_layer
+def reachability(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
+    """What is cut off: in a single layer the neurons without edges, in a network what lies on no path.
+
+    Returns:
+        `dead_sources` and `dead_targets`, the numbers of neurons without an edge (their shares are the zero fractions of
+        the measure "degree"). Of a whole network: `dead_neurons`, `off_path_neurons` (on no path from an input to an
+        output), `effective_edges` (on at least one), `joined_pairs` (input and output joined by a path), each with its
+        share in [0, 1]; `effective_density` (effective edges / pairs of neurons in consecutive groups, in [0, 1]);
+        `log10_paths` (number of paths), not defined if there is none; and `log10_path_weight` (sum over paths of the product
+        of |w|, see `log10_path_sum`), not defined without weights. All exact but for the rounding of logarithms.
+    """
+    return {
+        "dead_sources": defined(int(np.count_nonzero(graph.out_degrees == 0))),
+        "dead_targets": defined(int(np.count_nonzero(graph.in_degrees == 0))),
+    }
+
+
+MEASURE = Measure(
+    "reachability",
+    reachability,
+    network=_network_reachability,
+    fixed_by={"fixed_degrees": frozenset({"dead_sources", "dead_targets", "dead_neurons", "dead_neuron_fraction"})},
+    weighted=frozenset({"log10_path_weight"}),
+)

@@ -1,0 +1,1 @@
+"""Null models: random layers and networks that keep what they promise, and the ring lattice."""

@@ -1,0 +1,1 @@
+"""Reports as Markdown, terminal tables, pages and pictures."""

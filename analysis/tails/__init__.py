@@ -1,0 +1,1 @@
+"""Power-law statistics of degree sequences; no graphs in here."""

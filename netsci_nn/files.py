@@ -1,0 +1,87 @@
+"""Atomic writing: a file holds its old or its new content, never a part of either."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from netsci_nn.errors import ConfigError
+
+AnyPath = str | PathLike[str]
+
+
+def try_writing(path: AnyPath) -> None:
+    """Make and remove a temporary file beside `path`, which `atomic_write` will need; permissions alone do not tell.
+
+    Raises:
+        ConfigError: when no file may or can be written at `path`.
+    """
+    with _writing(path), _temporary_file(_destination(path)):
+        pass
+
+
+@contextmanager
+def atomic_write(path: AnyPath) -> Iterator[Path]:
+    """Give a temporary path beside `path` to write to; rename it to `path` when the block ends without an error.
+
+    The data are flushed to the disk before the rename, so that `path` holds the old or the new content, never a part.
+
+    Raises:
+        ConfigError: when `path` is a folder, a device or anything else but a regular file, when it lies in no folder, or
+            when the system does not let it be written, as on a disk that is full or read-only.
+    """
+    with _writing(path), _temporary_file(target := _destination(path)) as temporary:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(target)
+
+
+def _destination(path: AnyPath) -> Path:
+    """Where a file may be written for `path`: symbolic links are followed, not replaced."""
+    given = Path(path)
+    target = Path(os.path.realpath(given)) if given.is_symlink() else given
+    if given.is_dir():
+        reason = "is a folder"
+    elif given.exists() and not given.is_file():
+        reason = "is a device, a pipe or a socket"
+    elif not target.parent.is_dir():
+        reason = "lies in a folder that does not exist"
+    else:
+        return target
+    raise ConfigError(f"path {str(path)!r} {reason}; it must be a file that can be written")
+
+
+@contextmanager
+def _temporary_file(target: Path) -> Iterator[Path]:
+    """Give an empty file beside `target`, with its ending, and remove it at the end where it is still there."""
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem[:40]}.", suffix=target.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _writing(path: AnyPath) -> Iterator[None]:
+    """Name the file in what the system says against writing it."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise ConfigError(f"path {str(path)!r} cannot be written: {reason}") from error
+
+
+def write_text(path: AnyPath, text: str) -> None:
+    """Write `text` as UTF-8, atomically."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
