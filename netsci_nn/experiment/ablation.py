@@ -96,8 +96,8 @@ def plan_ablation(run: Path, directory: Path, *, seeds: int = 5, epochs: int | N
     if not ablated.is_begun:
         raise ConfigError(f"directory {str(run)!r} has no config.toml; it must be a run directory")
     known = load_experiment(ablated.config)
-    if known.method[0].is_dense:
-        raise ConfigError(f"run {str(run)!r} trained the dense method {known.method[0].name!r}; there is no wiring to ablate")
+    if known.methods[0].is_dense:
+        raise ConfigError(f"run {str(run)!r} trained the dense method {known.methods[0].name!r}; there is no wiring to ablate")
     topologies = tuple(layer.topology for layer in ablated.final_layers())
     _check_topologies(run, topologies, known.model.layer_sizes)
     table = known.model_dump(mode="json", exclude_none=True)

@@ -7,7 +7,16 @@ from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from netsci_nn.data import DATASETS
 from netsci_nn.errors import ConfigError
@@ -219,24 +228,33 @@ class MethodConfig(_Section):
 
 
 class Experiment(_Section):
-    """An experiment file: a dataset, a model, a recipe, and the methods to compare."""
+    """An experiment file: a dataset, a model, a recipe of training, and the methods to compare.
+
+    In a file every method is a table `[[method]]`; `methods` is read too.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
 
     name: Annotated[str, Field(pattern=r"^[\w][\w.+ -]*$")]
     dataset: str
     seeds: Annotated[list[Annotated[int, Field(strict=True, ge=0)]], Field(min_length=1)] = [0]
     model: ModelConfig
     training: TrainingConfig = TrainingConfig()
-    method: Annotated[list[MethodConfig], Field(min_length=1)]
+    methods: Annotated[list[MethodConfig], Field(min_length=1, alias="method")]
+
+    @model_serializer(mode="wrap")
+    def _as_in_a_file(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {"method" if key == "methods" else key: value for key, value in dump(self).items()}
 
     @model_validator(mode="after")
     def _consistent(self) -> "Experiment":
         _require(DATASETS, self.dataset)
-        names = [method.name for method in self.method]
+        names = [method.name for method in self.methods]
         slugs = [slug(name) for name in names]
         for values, what in ((names, "method names"), (slugs, "method names (as folder names)"), (self.seeds, "seeds")):
             if len(set(values)) < len(values):
                 raise ValueError(f"{what} are {values}; they must differ")
-        for method in self.method:
+        for method in self.methods:
             _check_length("generator", method.generator, len(self.model.layer_sizes) - 1)
             _check_length("density", method.density, len(self.model.layer_sizes) - 1)
             self.dense_method(method)
@@ -252,10 +270,10 @@ class Experiment(_Section):
             return None
         if method.pruning.dense is None:
             return MethodConfig(name=DENSE, generator=GeneratorConfig(name=DENSE))
-        for other in self.method:
+        for other in self.methods:
             if other.name == method.pruning.dense and other.is_dense:
                 return other
-        dense = ", ".join(repr(other.name) for other in self.method if other.is_dense) or "none in this file"
+        dense = ", ".join(repr(other.name) for other in self.methods if other.is_dense) or "none in this file"
         raise ValueError(f"pruning.dense of method {method.name!r} is {method.pruning.dense!r}; dense methods are: {dense}")
 
 
@@ -328,4 +346,4 @@ def _allowed_keys(location: tuple[int | str, ...]) -> str:
     section = sections.get(str(location[0]), Experiment) if len(location) > 1 else Experiment
     if "pruning" in location[:-1]:
         section = PruningConfig
-    return f"allowed are: {', '.join(section.model_fields)}"
+    return f"allowed are: {', '.join(field.alias or name for name, field in section.model_fields.items())}"

@@ -142,7 +142,7 @@ def run_method(
         >>> table = {"name": "example", "dataset": "digits", "model": model, "training": {"epochs": 1}}
         >>> experiment = parse_experiment(table | {"method": [{"name": "SET", "rewiring": "set"}]}, "example")
         >>> with TemporaryDirectory() as folder:
-        ...     result = run_method(experiment, experiment.method[0], 0, load_dataset("digits"), Path(folder) / "run")
+        ...     result = run_method(experiment, experiment.methods[0], 0, load_dataset("digits"), Path(folder) / "run")
         >>> result.method, result.n_edges_in_training, len(result.accuracy_by_epoch)
         ('SET', 296, 1)
     """

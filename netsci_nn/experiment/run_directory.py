@@ -298,8 +298,8 @@ def _topologies(path: Path) -> tuple[BipartiteTopology, ...]:
 def _config(experiment: Experiment, method: MethodConfig, seed: int) -> str:
     """Return the experiment file of one run, defaults included; with the dense method too that it prunes by name."""
     dense = experiment.dense_method(method)
-    methods = [method, dense] if dense is not None and dense in experiment.method else [method]
-    single = experiment.model_copy(update={"method": methods, "seeds": [seed]})
+    methods = [method, dense] if dense is not None and dense in experiment.methods else [method]
+    single = experiment.model_copy(update={"methods": methods, "seeds": [seed]})
     table = single.model_dump(mode="json", exclude_none=True)
     for entry, chosen in zip(table["method"], methods, strict=True):
         if chosen.pruning is not None:

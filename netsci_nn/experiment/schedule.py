@@ -56,7 +56,7 @@ def run_experiment(
     """
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise ConfigError(f"workers is {workers!r}; it must be an integer >= 1")
-    for method in experiment.method:
+    for method in experiment.methods:
         check_method(experiment, method, dataset)
     tasks = _tasks(experiment, directory)
     if workers == 1:
@@ -69,7 +69,7 @@ def _tasks(experiment: Experiment, directory: Path) -> list[Task]:
     """All runs, seed by seed, in the order of the methods; only dense networks come before those that prune them."""
     tasks = []
     for seed in experiment.seeds:
-        for method in sorted(experiment.method, key=lambda method: method.pruning is not None):
+        for method in sorted(experiment.methods, key=lambda method: method.pruning is not None):
             dense = None if method.pruning is None else method.pruning.dense
             dense_run = None if dense is None else RunDirectory.of(directory, dense, seed).path
             tasks.append(Task(method, seed, RunDirectory.of(directory, method.name, seed).path, dense_run))

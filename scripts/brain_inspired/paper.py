@@ -64,7 +64,7 @@ def main() -> None:
     results: dict[str, list[RunResult]] = {name: [] for name in FILES}
     with progress_display(STDERR) as display:
         for name, experiment in experiments.items():
-            task = display.add_task(name, total=len(experiment.method) * len(experiment.seeds))
+            task = display.add_task(name, total=len(experiment.methods) * len(experiment.seeds))
             for result in run_experiment(experiment, dataset, out / name, workers=arguments.workers, resume=True):
                 results[name].append(result)
                 display.advance(task)
@@ -120,7 +120,7 @@ def write_table(experiments: dict[str, Experiment], results: dict[str, list[RunR
 
 def table_rows(experiment: Experiment, results: Sequence[RunResult], n_classes: int) -> Iterator[list[str]]:
     """Cells of the table, one row per method."""
-    by_method = {method.name: [run for run in results if run.method == method.name] for method in experiment.method}
+    by_method = {method.name: [run for run in results if run.method == method.name] for method in experiment.methods}
     reference = {run.seed: 100 * run.accuracy for run in by_method.get(REFERENCE, [])}
     for name, runs in by_method.items():
         accuracy, cost = [100 * run.accuracy for run in runs], fmean(run.cost for run in runs)

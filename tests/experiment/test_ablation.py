@@ -93,7 +93,7 @@ def test_settings_are_the_runs_and_weights_are_paired_by_seed(trained: RunResult
     assert plan.experiment.model == toy().model
     list(run_ablation(plan, DATA))
     standard = []
-    for method in plan.experiment.method:
+    for method in plan.experiment.methods:
         layer = sparse_layers(build_model(plan.experiment, method, DATA, 1))[0]
         scale = np.sqrt(2 / layer.topology.in_degrees[layer.topology.dst])
         standard.append(layer.weight.detach().numpy() / scale)
