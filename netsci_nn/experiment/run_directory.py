@@ -120,7 +120,7 @@ class RunDirectory:
         return RunDirectory(self.path / "dense")
 
     def round(self, number: int) -> "RunDirectory":
-        """The run after the `number`-th of several rounds of pruning, the last one apart."""
+        """The run after the `number`-th round of pruning; the last round's is this directory itself."""
         return RunDirectory(self.path / f"round-{number}")
 
     def is_part(self, path: Path) -> bool:
@@ -184,7 +184,7 @@ class RunDirectory:
             shutil.rmtree(file.parent, ignore_errors=True)
 
     def records(self) -> list[dict[str, Any]]:
-        """Return the lines of the log, none if there is no log; one cut off when the program was killed is left out."""
+        """Return the lines of the log, without one that is cut off because the program was killed; none if there is no log."""
         if not self.metrics.is_file():
             return []
         records = []

@@ -75,7 +75,7 @@ def read_runs(directory: Path) -> dict[str, dict[int, RunResult]]:
     """Return the complete runs by method and seed.
 
     Raises:
-        ConfigError: when there is none.
+        ConfigError: if there is none.
     """
     runs: dict[str, dict[int, RunResult]] = {}
     for run in RunDirectory.all_below(directory):
@@ -88,7 +88,7 @@ def read_runs(directory: Path) -> dict[str, dict[int, RunResult]]:
 
 
 def difference_rows(runs: dict[str, dict[int, RunResult]]) -> list[list[str]]:
-    """Paired differences of test accuracies in points."""
+    """Return paired differences of test accuracies in points."""
     rows = []
     for first, second in PAIRS:
         seeds = sorted(set(runs.get(first, ())) & set(runs.get(second, ())))
@@ -99,7 +99,7 @@ def difference_rows(runs: dict[str, dict[int, RunResult]]) -> list[list[str]]:
 
 
 def degree_rows(runs: dict[str, dict[int, RunResult]], dataset: Dataset) -> list[list[str]]:
-    """Out-degrees of the final network's first two layers: heterogeneity, fitted tails (medians over seeds), mean pixel."""
+    """Return heterogeneity, fitted tails (medians over seeds) and correlation with the mean pixel of out-degrees, per layer."""
     pixel = dataset.x_train.mean(axis=0, dtype=np.float64)
     rows = []
     for method, by_seed in runs.items():
@@ -125,7 +125,7 @@ def degree_rows(runs: dict[str, dict[int, RunResult]], dataset: Dataset) -> list
 
 
 def tails(degrees: Sequence[np.ndarray]) -> list[str]:
-    """Median alpha, xmin and share of the neurons in the tail of the discrete power-law fits."""
+    """Return median alpha, median xmin and the median share of neurons in the tail, of discrete power-law fits."""
     fits = [fit for fit in map(fit_power_law, degrees) if not isinstance(fit, NoFit)]
     if not fits:
         return ["", "", ""]
@@ -134,7 +134,7 @@ def tails(degrees: Sequence[np.ndarray]) -> list[str]:
 
 
 def settling_rows(runs: dict[str, dict[int, RunResult]]) -> list[list[str]]:
-    """From which epoch on the accuracy stays near its last one, and how far the curve is from that of FC."""
+    """Return per method the epoch after which the accuracy stays near its last value, and the mean distance from FC's curve."""
     rows = []
     for method, by_seed in runs.items():
         curves = [100 * np.array(run.accuracy_by_epoch) for run in by_seed.values()]

@@ -3,8 +3,8 @@
     python -m scripts.brain_inspired.verdicts runs/brain-inspired
 
 Two claims are tested: that training with SET evolves a random layer into a scale-free one (Mocanu et al. 2018), and that
-input weighting with preferential rewiring comes closest to a power law (the brain-inspired paper). Prints Markdown tables;
-`docs/trained-networks.md` reads them.
+input weighting with preferential rewiring comes closest to a power law (the brain-inspired paper). Prints Markdown tables,
+which `docs/trained-networks.md` discusses.
 """
 
 import argparse
@@ -75,10 +75,10 @@ def main() -> None:
 
 
 def find_tasks(directory: Path, layers: Sequence[int], nulls: int) -> list[Task]:
-    """Return the layers to judge: of every method and seed, those recorded last at or before each epoch, if they differ.
+    """Return the layers to judge: of every complete run of `METHODS`, the chosen layers at `EPOCHS`, if they differ.
 
     Raises:
-        ConfigError: when there is no complete run of any of the methods.
+        ConfigError: if there is no complete run of any of the methods.
     """
     tasks = []
     for method in METHODS:
@@ -96,7 +96,7 @@ def find_tasks(directory: Path, layers: Sequence[int], nulls: int) -> list[Task]
 
 
 def snapshots(run: RunDirectory) -> dict[int, tuple[BipartiteTopology, ...]]:
-    """Return the topologies of a run at `EPOCHS`, each as last recorded; those that repeat the one before are left out."""
+    """Return the topologies of a run as last recorded at `EPOCHS`, without those that have occurred before."""
     found: dict[int, tuple[BipartiteTopology, ...]] = {}
     recorded = run.recorded_topologies()
     for epoch in EPOCHS:
@@ -107,7 +107,7 @@ def snapshots(run: RunDirectory) -> dict[int, tuple[BipartiteTopology, ...]]:
 
 
 def judge(task: Task) -> Finding:
-    """Measure a layer beside its null models and judge it; the null models are the control."""
+    """Measure a layer beside its null models, which are also the control, and judge it."""
     report = analysis.describe(
         task.topology,
         nulls=task.nulls,

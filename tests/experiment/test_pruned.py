@@ -170,7 +170,7 @@ def test_interrupted_in_any_phase_it_goes_on_where_it_stopped(step: int, tmp_pat
         ([{"name": "a", "density": [0.1]}], "density has 1 entries; it must be one value or one for each of the 2 layers"),
         ([{"name": "a", "rewiring": {"name": "set", "every_steps": 0}}], "every_steps is 0"),
         ([{"name": "a", "rewiring": {"name": "set", "every_steps": 5, "every_epochs": 1}}], "only one of them may be given"),
-        ([{"name": "a", "rewiring": ["set", "deep_r"]}], "several rules of rewiring act on one layer"),
+        ([{"name": "a", "rewiring": ["set", "deep_r"]}], "several rewiring rules act on one layer"),
     ],
 )
 def test_what_an_experiment_file_may_not_say(methods: list[dict[str, Any]], message: str) -> None:
