@@ -66,8 +66,8 @@ class RunDirectory:
 
     path: Path
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "path", Path(self.path))
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        object.__setattr__(self, "path", Path(path))
 
     @classmethod
     def of(cls, directory: Path, method: str, seed: int) -> "RunDirectory":
@@ -240,8 +240,8 @@ class RunDirectory:
             CheckpointError: if a file is damaged.
         """
         self._check_recorded()
-        names = (path.stem.removeprefix("epoch-") for path in self.final.parent.glob("epoch-*.safetensors"))
-        epochs = sorted(int(name) for name in names if name.isdecimal() and self.topology(int(name)).stem == f"epoch-{name}")
+        found = (re.fullmatch(r"epoch-(\d{4,})\.safetensors", path.name, re.ASCII) for path in self.final.parent.iterdir())
+        epochs = sorted(int(match[1]) for match in found if match)
         recorded = [Recorded(epoch, _topologies(self.topology(epoch))) for epoch in epochs]
         last = _topologies(self.final)
         end = max((record["epoch"] for record in self.records() if record.get("event") == "epoch"), default=0)
