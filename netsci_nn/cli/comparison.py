@@ -74,14 +74,14 @@ class Comparison:
     @property
     def methods(self) -> list[str]:
         """Methods with at least one run, in the order of the experiment."""
-        return [method.name for method in self.experiment.method if self.of(method.name)]
+        return [method.name for method in self.experiment.methods if self.of(method.name)]
 
 
 def run_comparison(experiment: Experiment, dataset: Dataset, directory: Path, nulls: int) -> Comparison:
     """Run an experiment, analyse its networks, print both tables and write the page; the steps of `compare` and `demo`."""
     comparison = Comparison(experiment, dataset, directory, nulls)
     with progress_display(STDERR) as display:
-        total = display.add_task("runs", total=len(experiment.method) * len(experiment.seeds))
+        total = display.add_task("runs", total=len(experiment.methods) * len(experiment.seeds))
         runs = run_experiment(
             experiment, dataset, directory, lambda method, seed: ProgressBar(display, escape(f"{method}, seed {seed}"))
         )
