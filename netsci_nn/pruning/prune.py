@@ -12,7 +12,7 @@ from torch import nn
 
 from netsci_nn.checks import check_count, check_density
 from netsci_nn.errors import ConfigError, TopologyError
-from netsci_nn.generators.budget import resolve_n_edges
+from netsci_nn.generators.protocol import resolve_n_edges
 from netsci_nn.layers import SparseLayer
 from netsci_nn.models.surgery import check_replaceable, leave_fused_paths, sparse_twin
 from netsci_nn.models.walk import LinearLayer, size_of
