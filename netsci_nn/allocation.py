@@ -1,8 +1,8 @@
-"""How many edges each layer of a network gets: a density for all, by its neurons (ER, ERK), by scores, or layer by layer.
+"""How many edges each layer of a network gets: one density, a density per layer, ER and ERK, or by scores.
 
-A layer is stated as its shape: (n_in, n_out) of a linear layer, (n_in, n_out, kernel_height, kernel_width) of a convolution.
+A layer is given by its shape: (n_in, n_out) of a linear layer, (n_in, n_out, kernel_height, kernel_width) of a convolution.
 An edge of a convolution joins two channels and carries kernel_height * kernel_width weights. Every method returns an
-`Allocation`; wrong shapes and lengths are a ConfigError, sizes and densities out of range a TopologyError. A new method is a
+`Allocation`. Wrong shapes and lengths are a ConfigError, sizes and densities out of range a TopologyError. A new method is a
 function under `@ALLOCATIONS.register("its_name")`; one that takes (shapes, density) can be chosen by name for a whole model.
 """
 
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from netsci_nn.checks import MAX_NEURONS, check_count, check_density, check_real, neuron_count
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.registry import Registry
+from netsci_nn.sampling import exact_largest_remainder
 from netsci_nn.topology import FloatArray
 
 logger = logging.getLogger(__name__)
@@ -29,14 +30,19 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Allocation:
-    """The number of edges of every layer, as an immutable value.
+    """The number of edges per layer, as an immutable value.
 
     Args:
-        sizes: n_in * n_out of every layer, the edges that it could have; at least 1 each.
-        n_edges: the edges that it gets, 0 to its size.
+        sizes: n_in * n_out per layer, the edges that it could have; at least 1 each.
+        n_edges: the edges that each layer gets, 0 to its size.
 
     Raises:
         ConfigError, TopologyError: naming the argument that is not allowed.
+
+    Example:
+        >>> allocation = Allocation(sizes=(200, 50), n_edges=(20, 50))
+        >>> allocation.densities, allocation.total
+        ((0.1, 1.0), 70)
     """
 
     sizes: tuple[int, ...]
@@ -53,13 +59,8 @@ class Allocation:
 
     @property
     def densities(self) -> tuple[float, ...]:
-        """Edges / (n_in * n_out) of every layer, 0 to 1; round(density * n_in * n_out) is its number of edges again."""
+        """Edges / (n_in * n_out) per layer, 0 to 1; round(density * n_in * n_out) is the number of edges again."""
         return tuple(count / size for count, size in zip(self.n_edges, self.sizes, strict=True))
-
-    @property
-    def is_dense(self) -> tuple[bool, ...]:
-        """Whether a layer has all edges that it could have."""
-        return tuple(count == size for count, size in zip(self.n_edges, self.sizes, strict=True))
 
     @property
     def total(self) -> int:
@@ -71,13 +72,17 @@ ALLOCATIONS: Registry[Callable[..., Allocation]] = Registry("allocation")
 
 
 def layer_shapes(layer_sizes: Sequence[int]) -> list[tuple[int, int]]:
-    """Return the shapes (n_in, n_out) of the linear layers between groups of neurons that follow each other.
+    """Return the shapes (n_in, n_out) of the linear layers of a network whose groups of neurons follow each other.
 
     Args:
         layer_sizes: neurons of the input, the hidden layers and the output, at least two numbers.
 
     Raises:
         ConfigError, TopologyError: naming the argument that is not allowed.
+
+    Example:
+        >>> layer_shapes([784, 300, 100, 10])
+        [(784, 300), (300, 100), (100, 10)]
     """
     sizes = [neuron_count(f"layer_sizes[{i}]", size) for i, size in enumerate(_as_list("layer_sizes", layer_sizes))]
     if len(sizes) < 2:
@@ -89,7 +94,7 @@ def layer_shapes(layer_sizes: Sequence[int]) -> list[tuple[int, int]]:
 def uniform(shapes: Sequence[Shape], density: float) -> Allocation:
     """Give every layer the same density: round(density * n_in * n_out) edges.
 
-    Layers are rounded one by one, so that the total can miss the density by half an edge a layer.
+    Every layer is rounded by itself, so the total can miss the density by half an edge per layer.
 
     Args:
         shapes: of every layer, at least one.
@@ -99,6 +104,10 @@ def uniform(shapes: Sequence[Shape], density: float) -> Allocation:
         ConfigError, TopologyError: naming the argument that is not allowed.
 
     Deviation: RigL's "uniform" also keeps the first layer dense; here a layer that is to stay dense is left out of `shapes`.
+
+    Example:
+        >>> uniform([(784, 300), (300, 100), (100, 10)], density=0.1).n_edges
+        (23520, 3000, 100)
     """
     sizes = _sizes(_check_shapes(shapes))
     return Allocation(sizes, tuple(_share("density", density, size) for size in sizes))
@@ -110,10 +119,14 @@ def explicit(shapes: Sequence[Shape], densities: Sequence[float]) -> Allocation:
 
     Args:
         shapes: of every layer, at least one.
-        densities: one for each layer, in (0, 1].
+        densities: one per layer, in (0, 1].
 
     Raises:
         ConfigError, TopologyError: naming the argument that is not allowed.
+
+    Example:
+        >>> explicit([(784, 300), (300, 100), (100, 10)], densities=[0.1, 0.1, 0.25]).n_edges
+        (23520, 3000, 250)
     """
     sizes = _sizes(_check_shapes(shapes))
     values = _as_list("densities", densities)
@@ -124,20 +137,24 @@ def explicit(shapes: Sequence[Shape], densities: Sequence[float]) -> Allocation:
 
 @ALLOCATIONS.register("er_epsilon")
 def er_epsilon(shapes: Sequence[Shape], epsilon: float) -> Allocation:
-    """Give every layer edges in proportion to its neurons: K = round(epsilon * (n_in + n_out)), at most n_in * n_out.
+    """Give every layer edges in proportion to its neurons: round(epsilon * (n_in + n_out)), at most n_in * n_out.
 
-    The number of edges grows linearly with the neurons, so wide layers are the sparser ones. A layer that would get more
-    edges than it can have becomes dense; a warning names it, and the total is smaller by what it cannot take.
+    The number of edges grows linearly with the neurons, so wide layers are sparser. A layer that would get more edges than it
+    can have becomes dense; a warning names it, and the total is smaller by what the layer cannot take.
 
     Args:
         shapes: of every layer, at least one; the kernel has no influence.
-        epsilon: edges for each neuron of a layer's two sides, in (0, 2^31 - 1].
+        epsilon: edges per neuron of a layer's two sides, in (0, 2^31 - 1].
 
     Raises:
         ConfigError, TopologyError: naming the argument that is not allowed.
 
     Source: Mocanu et al. 2018 (SET), eq. 1: p = epsilon (n_in + n_out) / (n_in n_out) is the probability of every edge.
-    Deviation: the number of edges is not drawn, but its expectation.
+    Deviation: the number of edges is the expectation, not drawn.
+
+    Example:
+        >>> er_epsilon([(784, 300), (300, 100), (100, 10)], epsilon=20).n_edges
+        (21680, 8000, 1000)
     """
     layers = _check_shapes(shapes)
     epsilon = check_real("epsilon", epsilon, lambda value: 0 < value <= MAX_NEURONS, f"in (0, {MAX_NEURONS}]")
@@ -150,9 +167,9 @@ def er_epsilon(shapes: Sequence[Shape], epsilon: float) -> Allocation:
 
 @ALLOCATIONS.register("er")
 def er(shapes: Sequence[Shape], density: float) -> Allocation:
-    """Give every layer a density proportional to (n_in + n_out) / (n_in * n_out), and all together the wanted one.
+    """Give every layer a density proportional to (n_in + n_out) / (n_in * n_out), and all layers together the wanted one.
 
-    As `erk` with power 1, and from the same source, where the kernel does not count in the ratio: the same for linear layers.
+    `erk` with power 1 and kernels left out of the ratio, so the same for linear layers; from the same source.
 
     Args:
         shapes: of every layer, at least one.
@@ -160,6 +177,10 @@ def er(shapes: Sequence[Shape], density: float) -> Allocation:
 
     Raises:
         ConfigError, TopologyError: naming the argument that is not allowed.
+
+    Example:
+        >>> er([(784, 300), (300, 100), (100, 10)], density=0.1).n_edges
+        (18714, 6906, 1000)
     """
     layers = _check_shapes(shapes)
     return _by_ratio(layers, [shape[:2] for shape in layers], density, power=1.0)
@@ -169,14 +190,14 @@ def er(shapes: Sequence[Shape], density: float) -> Allocation:
 def erk(shapes: Sequence[Shape], density: float, power: float = 1.0) -> Allocation:
     """Give every layer a density proportional to (sum of its dimensions / product of its dimensions)^power.
 
-    Layer l has the density e * r_l, where r_l is that ratio, kernel included, and e is such that all layers together have
-    round(density * weights) weights. While a layer would exceed density 1, the one with the largest r becomes dense and e is
+    Layer l has the density e * r_l. r_l is that ratio, kernel included, and e is such that all layers together have
+    round(density * weights) weights. While a layer would exceed density 1, the layer with the largest r becomes dense and e is
     solved again for the others.
 
-    Shares are rounded to whole edges by largest remainder, the first of equal ones first, and never above a layer's size.
+    Shares are rounded to whole edges by largest remainder, the first of equal ones first, never above a layer's size.
     Without convolutions the total is exactly round(density * sum of n_in * n_out). With them, layers of the largest kernel
-    are rounded first and what they miss passes on to smaller kernels: the total of weights is met exactly where a linear
-    layer has room, and else to half an edge of the smallest kernel that has room. Layers that e makes dense stay so.
+    are rounded first, and what they miss passes on to smaller kernels: the total of weights is exact if a linear layer has
+    room, and else right to half an edge of the smallest kernel that has room. Layers that e makes dense stay dense.
 
     Args:
         shapes: of every layer, at least one.
@@ -187,7 +208,11 @@ def erk(shapes: Sequence[Shape], density: float, power: float = 1.0) -> Allocati
         ConfigError, TopologyError: naming the argument that is not allowed.
 
     Source: Evci et al. 2020, "Rigging the lottery: making all tickets winners", section 3; the power is `erk_power_scale` of
-    the authors' code. Deviation: the rounding, and fractions in place of floats, so that none decides which layers are dense.
+    the authors' code. Deviation: the rounding, and fractions instead of floats, which could decide which layers are dense.
+
+    Example:
+        >>> erk([(784, 300), (300, 100), (100, 10)], density=0.1).n_edges
+        (18714, 6906, 1000)
     """
     layers = _check_shapes(shapes)
     power = check_real("power", power, lambda value: 0 <= value < math.inf, ">= 0 and finite")
@@ -199,12 +224,13 @@ def global_scores(scores: Sequence[npt.ArrayLike], density: float, minimum: int 
     """Let the highest scores of all layers together decide how many edges each layer gets.
 
     Every layer first keeps its `minimum` highest scores, so that none is emptied; the highest of all others fill the budget
-    of round(density * total). Where equal scores compete for the last places, the layer that comes first is served first.
+    of round(density * total). If equal scores compete for the last places, earlier layers come first.
 
     Args:
-        scores: an array a layer, `[n_out, n_in]` or of as many numbers, higher is better; infinite only if not normalised.
-        density: edges / possible edges of all layers together, in (0, 1].
-        minimum: edges that every layer keeps, or all of a layer with fewer; at least 0.
+        scores: one array per layer, `[n_out, n_in]` or as many numbers in any shape, higher is better; infinite only if not
+            normalised.
+        density: share of all possible edges, in (0, 1].
+        minimum: edges that every layer keeps (a smaller layer keeps all); at least 0.
         normalise: whether each layer's scores are first divided by their L2 norm.
 
     Raises:
@@ -212,6 +238,10 @@ def global_scores(scores: Sequence[npt.ArrayLike], density: float, minimum: int 
 
     Source: global magnitude pruning; the normalisation is jaxpruner's (`GlobalPruningMixin`), without the 1e-8 that it adds
     to the norm: scores that are all zero stay so. The minimum is this toolkit's.
+
+    Example:
+        >>> global_scores([[[9, 1], [2, 8]], [[7, 3, 4]], [0.5, 0.25]], density=4 / 9).n_edges
+        (2, 1, 1)
     """
     layers = [_check_scores(f"scores[{i}]", score, normalise) for i, score in enumerate(_as_list("scores", scores))]
     sizes = tuple(len(layer) for layer in layers)
@@ -240,7 +270,7 @@ def _count_highest(layers: list[FloatArray], count: int) -> list[int]:
 
 
 def _by_ratio(layers: list[Shape], dimensions: list[Shape], density: float, power: float) -> Allocation:
-    """Return densities proportional to (sum / product of dimensions)^power that use up the budget, none above 1."""
+    """Use up the budget with densities proportional to (sum / product of dimensions)^power, none above 1."""
     sizes, kernels = _sizes(layers), [math.prod(shape[2:]) for shape in layers]
     weights = [math.prod(shape) for shape in layers]
     budget = _share("density", density, sum(weights))
@@ -269,22 +299,10 @@ def _whole_edges(shares: list[Fraction], sizes: Sequence[int], kernels: list[int
         parts, room = [shares[layer] for layer in group], [sizes[layer] for layer in group]
         wanted = sum(parts, missed / kernel)
         count = min(max(round(wanted), 0), sum(room))
-        for layer, edges in zip(group, _largest_remainder(count, parts, room), strict=True):
+        for layer, edges in zip(group, exact_largest_remainder(count, parts, room), strict=True):
             n_edges[layer] = edges
         missed = (wanted - count) * kernel
     return tuple(n_edges)
-
-
-def _largest_remainder(count: int, shares: list[Fraction], sizes: list[int]) -> list[int]:
-    """Split `count`, at most the sum of `sizes`, into integers proportional to `shares`, none above its size."""
-    scale = count / (sum(shares, Fraction(0)) or 1)
-    quotas = [min(share * scale, Fraction(size)) for share, size in zip(shares, sizes, strict=True)]
-    result = [math.floor(quota) for quota in quotas]
-    order = sorted(range(len(quotas)), key=lambda layer: result[layer] - quotas[layer])
-    while (left := count - sum(result)) > 0:
-        for layer in [layer for layer in order if result[layer] < sizes[layer]][:left]:
-            result[layer] += 1
-    return result
 
 
 def _sizes(layers: list[Shape]) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Checks of single arguments: each returns the value in its own type, or raises an error that says what is allowed."""
+"""Checks of single arguments: each returns the value in its own type, or raises one sentence that says what is allowed."""
 
 import math
 import numbers
@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from netsci_nn.errors import TopologyError
+from netsci_nn.errors import ConfigError, TopologyError
+
+Rng = int | np.random.Generator
 
 MAX_NEURONS = 2**31 - 1
 
@@ -18,20 +20,34 @@ def check_density(name: str, density: float) -> float:
     return check_real(name, density, lambda value: 0 < value <= 1, "in (0, 1]")
 
 
-def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    """Raise a TopologyError unless `value` is one of `choices`."""
+def check_choice(name: str, value: str, choices: Sequence[str], error: type[ValueError] = TopologyError) -> None:
+    """Raise `error` unless `value` is one of `choices`."""
     if not isinstance(value, str) or value not in choices:
-        raise TopologyError(f"{name} is {value!r}; it must be one of {', '.join(map(repr, choices))}")
+        raise error(f"{name} is {value!r}; it must be one of {', '.join(map(repr, choices))}")
 
 
-def check_count(name: str, value: int, lowest: int, highest: int | None = None) -> int:
-    """Return `value` as an int after checking that it is a whole number from `lowest` to `highest`."""
+def as_whole_number(value: Any) -> int | None:
+    """Return `value` as an int if it is a whole number of any integer type, else None; True and False are none."""
     try:
-        count = None if isinstance(value, (bool, np.bool_)) else operator.index(value)
+        return None if isinstance(value, (bool, np.bool_)) else operator.index(value)
     except TypeError:
-        count = None
+        return None
+
+
+def check_count(name: str, value: Any, lowest: int, highest: int | None = None, meaning: str = "") -> int:
+    """Return `value` as an int after checking that it is a whole number from `lowest` to `highest`.
+
+    Args:
+        name: of the argument.
+        value: what was given.
+        lowest: the smallest number allowed.
+        highest: the largest; None for no limit.
+        meaning: what `highest` is, for the message, for example "n_in * n_out".
+    """
+    count = as_whole_number(value)
     if count is None or count < lowest or (highest is not None and count > highest):
-        allowed = f">= {lowest}" if highest is None else f"from {lowest} to {highest}"
+        limit = f"{meaning} = {highest}" if meaning else highest
+        allowed = f">= {lowest}" if highest is None else f"from {lowest} to {limit}"
         raise TopologyError(f"{name} is {value!r}; it must be an integer {allowed}")
     return count
 
@@ -51,3 +67,12 @@ def check_real(name: str, value: float, is_allowed: Any, allowed: str, error: ty
     ):
         raise error(f"{name} is {value!r}; it must be a number {allowed}")
     return float(value)
+
+
+def as_generator(rng: Rng) -> np.random.Generator:
+    """Return `rng` itself if it is a numpy Generator, or a new one seeded with it if it is an int >= 0."""
+    if isinstance(rng, np.random.Generator):
+        return rng
+    if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool) and rng >= 0:
+        return np.random.default_rng(int(rng))
+    raise ConfigError(f"rng is {rng!r}; it must be an integer seed >= 0 or a numpy.random.Generator")

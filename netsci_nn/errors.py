@@ -1,4 +1,4 @@
-"""The errors that a user of netsci_nn can cause; every one is a `ValueError` that says what was given and what is allowed."""
+"""The errors that a user can cause: each is a `ValueError` that says what was given and what is allowed."""
 
 
 class TopologyError(ValueError):

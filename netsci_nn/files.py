@@ -15,10 +15,10 @@ AnyPath = str | PathLike[str]
 
 
 def try_writing(path: AnyPath) -> None:
-    """Make and remove a temporary file beside `path`, which `atomic_write` will need; permissions alone do not tell.
+    """Check that `path` can be written, by making and removing a temporary file beside it, as `atomic_write` will need one.
 
     Raises:
-        ConfigError: when no file may or can be written at `path`.
+        ConfigError: when no file can be written at `path`.
     """
     with _writing(path), _temporary_file(_destination(path)):
         pass
@@ -31,8 +31,8 @@ def atomic_write(path: AnyPath) -> Iterator[Path]:
     The data are flushed to the disk before the rename, so that `path` holds the old or the new content, never a part.
 
     Raises:
-        ConfigError: when `path` is a folder, a device or anything else but a regular file, when it lies in no folder, or
-            when the system does not let it be written, as on a disk that is full or read-only.
+        ConfigError: when `path` is a folder, a device or anything else but a regular file, when its folder does not exist, or
+            when the system refuses to write it, as on a disk that is full or read-only.
     """
     with _writing(path), _temporary_file(target := _destination(path)) as temporary:
         yield temporary
@@ -45,7 +45,7 @@ def atomic_write(path: AnyPath) -> Iterator[Path]:
 
 
 def _destination(path: AnyPath) -> Path:
-    """Where a file may be written for `path`: symbolic links are followed, not replaced."""
+    """Return the file to replace for `path`: symbolic links are followed, not replaced."""
     given = Path(path)
     target = Path(os.path.realpath(given)) if given.is_symlink() else given
     if given.is_dir():
@@ -61,7 +61,7 @@ def _destination(path: AnyPath) -> Path:
 
 @contextmanager
 def _temporary_file(target: Path) -> Iterator[Path]:
-    """Give an empty file beside `target`, with its ending, and remove it at the end where it is still there."""
+    """Give an empty file beside `target`, with its ending, and remove it at the end if it still exists."""
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem[:40]}.", suffix=target.suffix)
     os.close(handle)
     temporary = Path(name)
@@ -73,7 +73,7 @@ def _temporary_file(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def _writing(path: AnyPath) -> Iterator[None]:
-    """Name the file in what the system says against writing it."""
+    """Name the file if the system refuses to write it."""
     try:
         yield
     except (OSError, SafetensorError) as error:

@@ -1,19 +1,23 @@
-"""Names for things that can be chosen by name: one `Registry` a kind (generators, backends, rewirers, datasets, ...)."""
+"""Things that are chosen by name: one `Registry` per kind (generators, backends, rewirers, datasets, ...)."""
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from netsci_nn.errors import ConfigError
 
 T = TypeVar("T")
 
+# What the program gives to a factory, and no user as a parameter of a choice.
+RESERVED = ("n_in", "n_out", "n_edges", "density", "rng")
+
 
 class Registry(Mapping[str, T], Generic[T]):
-    """A read-only mapping from name to factory that grows only by `register`.
+    """A read-only mapping from name to factory; `register` is the only way to add one.
 
     Args:
-        kind: what the names stand for, used in error messages (for example `"generator"`).
+        kind: what the names stand for, for error messages (for example `"generator"`).
     """
 
     def __init__(self, kind: str) -> None:
@@ -52,3 +56,17 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+def takes(factory: Callable[..., Any], name: str) -> bool:
+    """Return whether a factory has a parameter of that name."""
+    parameters = inspect.signature(factory).parameters
+    return name in parameters or any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+
+
+def check_parameters(what: str, factory: Callable[..., Any], parameters: Mapping[str, Any]) -> None:
+    """Raise a ConfigError that lists the choices unless `factory` has every one of these parameters, other than `RESERVED`."""
+    allowed = [name for name in inspect.signature(factory).parameters if name not in RESERVED]
+    for name, value in parameters.items():
+        if name not in allowed:
+            raise ConfigError(f"{what}: unknown key {name!r} = {value!r}; allowed are: {', '.join(allowed) or 'none'}")

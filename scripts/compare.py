@@ -12,9 +12,9 @@ from pathlib import Path
 from rich.console import Console
 
 from netsci_nn.data import load_dataset
+from netsci_nn.experiment.config import load_experiment, slug
 from netsci_nn.files import new_directory
 from netsci_nn.reports.comparison import comparison_tables, run_comparison, write_page, write_results
-from netsci_nn.training.config import load_experiment, slug
 
 
 def main() -> None:

@@ -1,8 +1,5 @@
 """`netsci-nn ablate`: does a run's wiring matter, or only its degrees, or only its size?"""
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Annotated
@@ -14,18 +11,17 @@ from netsci_nn.cli.options import check_data_dir
 from netsci_nn.cli.output import INTERRUPTED, STDERR, STDOUT, print_table, say, say_interrupted
 from netsci_nn.data import load_dataset
 from netsci_nn.errors import ConfigError
+from netsci_nn.experiment import RunDirectory, RunResult, load_experiment
 from netsci_nn.experiment.ablation import (
     Ablation,
-    PairedDifference,
     Plan,
     plan_ablation,
     run_ablation,
     save_ablation,
     summarise,
 )
-from netsci_nn.experiment.result import RunResult
+from netsci_nn.experiment.paired import PairedDifference
 from netsci_nn.training import METRICS, ProgressBar, progress_display
-from netsci_nn.training.config import load_experiment, slug
 
 NOTE = (
     "Own wiring: the run's final topology; same degrees: a random graph with the degree of every neuron on both sides, drawn "
@@ -56,8 +52,8 @@ def ablate(
     _check_epochs(plan)
     dataset = load_dataset(plan.experiment.dataset, data_dir)
     results: list[RunResult] = []
-    with progress_display(STDERR) as display, _quiet_generators():
-        total = display.add_task("retrainings", total=len(plan.experiment.method) * len(plan.experiment.seeds))
+    with progress_display(STDERR) as display:
+        total = display.add_task("retrainings", total=len(plan.experiment.methods) * len(plan.experiment.seeds))
         for result in run_ablation(
             plan, dataset, lambda method, seed: ProgressBar(display, escape(f"{method}, seed {seed}")), workers=workers
         ):
@@ -78,9 +74,9 @@ def _check_epochs(plan: Plan) -> None:
     epochs = plan.experiment.training.epochs
     if epochs < 1:
         raise ConfigError(f"epochs is {epochs}; without training no wiring differs: give --epochs, an integer >= 1")
-    places = (plan.directory / slug(method.name) for method in plan.experiment.method)
-    for config in (config for place in places for config in sorted(place.glob("seed-*/config.toml"))):
-        known = load_experiment(config).training.epochs
+    methods = plan.experiment.methods
+    for begun in (run for method in methods for run in RunDirectory.all_below(plan.directory, method.name)):
+        known = load_experiment(begun.config).training.epochs
         if known != epochs:
             raise ConfigError(
                 f"out {str(plan.directory)!r} belongs to another experiment, with {known} epochs a retraining where there "
@@ -114,15 +110,3 @@ def _difference_row(difference: PairedDifference, scale: int) -> list[str]:
     if difference.low is not None and difference.high is not None:
         interval = f"{scale * difference.low:+.2f} to {scale * difference.high:+.2f}"
     return [difference.name, f"{difference.first} - {difference.second}", f"{scale * difference.mean:+.2f}", interval]
-
-
-@contextmanager
-def _quiet_generators() -> Iterator[None]:
-    """Keep `from_graph` from saying for every layer of every retraining that the graph fits."""
-    logger = logging.getLogger("netsci_nn.generators.from_graph")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

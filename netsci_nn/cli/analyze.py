@@ -10,10 +10,10 @@ from netsci_nn.cli.options import check_nulls, parse_image_shape
 from netsci_nn.cli.output import INTERRUPTED, STDERR, STDOUT, say, say_interrupted
 from netsci_nn.data import image_shape_of
 from netsci_nn.errors import ConfigError
+from netsci_nn.experiment import RunDirectory, load_experiment
 from netsci_nn.files import write_text
 from netsci_nn.intake import Network, take_in
 from netsci_nn.training import progress_display
-from netsci_nn.training.config import load_experiment
 
 if TYPE_CHECKING:
     from analysis import TopologyReport
@@ -143,6 +143,6 @@ def _shape_of_run(target: Path) -> tuple[int, int] | None:
     if not target.is_dir():
         return None
     try:
-        return image_shape_of(load_experiment(target / "config.toml").dataset)
+        return image_shape_of(load_experiment(RunDirectory(target).config).dataset)
     except ConfigError:
         return None

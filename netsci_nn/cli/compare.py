@@ -9,8 +9,8 @@ from netsci_nn.cli.options import check_data_dir, check_nulls
 from netsci_nn.cli.output import INTERRUPTED, STDERR, STDOUT, say, say_interrupted
 from netsci_nn.data import load_dataset
 from netsci_nn.errors import ConfigError
+from netsci_nn.experiment.config import load_experiment, slug
 from netsci_nn.files import new_directory
-from netsci_nn.training.config import load_experiment, slug
 
 
 def compare(

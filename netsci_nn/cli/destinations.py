@@ -10,12 +10,8 @@ import typer
 
 from netsci_nn.cli.output import INTERRUPTED, say_interrupted
 from netsci_nn.errors import ConfigError
-from netsci_nn.experiment.directory import CHECKPOINT, HEADER, METRICS
-from netsci_nn.experiment.recorded import FINAL
-from netsci_nn.experiment.result import FILE
+from netsci_nn.experiment import RunDirectory
 from netsci_nn.files import try_writing
-
-RUN_PARTS = {CHECKPOINT.parts[0], FINAL.parts[0], METRICS, FILE, *HEADER}  # of a run directory
 
 
 def check_writable(*paths: Path | None, reads: Path | None = None) -> None:
@@ -48,10 +44,7 @@ def written_or_told(*paths: Path | None) -> Iterator[None]:
 
 def _is_part(path: Path, reads: Path) -> bool:
     """Whether `path` is the file that is read, or one of those that make up the run directory."""
-    if not reads.is_dir():
-        return _is_same(path, reads)
-    place, folder = Path(os.path.realpath(path)), Path(os.path.realpath(reads))
-    return place.is_relative_to(folder) and place.relative_to(folder).parts[0] in RUN_PARTS
+    return RunDirectory(reads).is_part(path) if reads.is_dir() else _is_same(path, reads)
 
 
 def _is_same(first: Path, second: Path) -> bool:

@@ -9,7 +9,7 @@ import typer
 from netsci_nn.cli.destinations import check_writable, written_or_told
 from netsci_nn.cli.options import check_nulls
 from netsci_nn.cli.output import STDERR, STDOUT
-from netsci_nn.experiment.recorded import Recorded, recorded_births, recorded_topologies
+from netsci_nn.experiment.run_directory import Recorded, RunDirectory
 from netsci_nn.files import write_text
 from netsci_nn.training import progress_display
 
@@ -29,7 +29,7 @@ def evolve(
     check_nulls(nulls, 1)
     check_writable(json, html, reads=run)
     with written_or_told(json, html):
-        recorded = recorded_topologies(run)
+        recorded = RunDirectory(run).recorded_topologies()
         followed = _follow(run, recorded, measure)
         if json is not None:
             write_text(json, json_format.dumps(followed.to_dict(), indent=2, allow_nan=False) + "\n")
@@ -45,7 +45,7 @@ def evolve(
 def _follow(run: Path, recorded: list[Recorded], measures: list[str] | None) -> "Evolution":
     from analysis.report import evolution
 
-    births = recorded_births(run)
+    births = RunDirectory(run).births()
     return evolution.evolve(
         [(entry.epoch, list(entry.layers)) for entry in recorded],
         measures=measures or evolution.MEASURES,

@@ -14,7 +14,7 @@ from netsci_nn.cli.output import import_analysis, say
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.files import atomic_write
 from netsci_nn.generators import GENERATORS, call, check_parameters
-from netsci_nn.generators.budget import RESERVED
+from netsci_nn.registry import RESERVED
 from netsci_nn.topology import check_format
 
 PICTURES = (".png", ".svg", ".pdf")

@@ -10,11 +10,10 @@ from netsci_nn.cli.options import check_data_dir
 from netsci_nn.cli.output import INTERRUPTED, STDERR, say, say_interrupted
 from netsci_nn.data import load_dataset
 from netsci_nn.errors import ConfigError
-from netsci_nn.experiment import run_method
-from netsci_nn.experiment.directory import CHECKPOINT
+from netsci_nn.experiment import RunDirectory, run_method
+from netsci_nn.experiment.config import Experiment, MethodConfig, load_experiment, slug
 from netsci_nn.files import new_directory
 from netsci_nn.training import METRICS, ProgressBar, progress_display
-from netsci_nn.training.config import Experiment, MethodConfig, load_experiment, slug
 
 
 def train(
@@ -31,12 +30,12 @@ def train(
     Ctrl-C ends training after the running mini-batch, with exit code 130; --resume goes on from the last complete epoch.
     """
     check_data_dir(data_dir)
-    path = experiment / "config.toml" if resume else experiment
+    path = RunDirectory(experiment).config if resume else experiment
     loaded = load_experiment(path, set_ or [])
     chosen = _choose(loaded, method)
     number = loaded.seeds[0] if seed is None else seed
     dataset = load_dataset(loaded.dataset, data_dir)
-    default = new_directory(Path("runs") / slug(loaded.name) / slug(chosen.name) / f"seed-{number}")
+    default = new_directory(RunDirectory.of(Path("runs") / slug(loaded.name), chosen.name, number).path)
     directory = experiment if resume else out or default
     with progress_display(STDERR) as display:
         bar = ProgressBar(display, escape(f"{chosen.name}, seed {number}"))
@@ -48,13 +47,13 @@ def train(
         f"cost {result.cost:.4f}, {result.seconds:.2f} s\nrun directory: {directory}"
     )
     if result.interrupted:
-        is_kept = (directory / CHECKPOINT).is_file()
+        is_kept = RunDirectory(directory).checkpoint.is_file()
         say_interrupted(f"netsci-nn train {directory} --resume goes on from here" if is_kept else "no epoch was complete")
         raise typer.Exit(INTERRUPTED)
 
 
 def _choose(experiment: Experiment, name: str | None) -> MethodConfig:
-    methods = {method.name: method for method in experiment.method}
+    methods = {method.name: method for method in experiment.methods}
     if name is not None and name not in methods:
         raise ConfigError(f"method is {name!r}; allowed are: {', '.join(methods)}")
-    return experiment.method[0] if name is None else methods[name]
+    return experiment.methods[0] if name is None else methods[name]

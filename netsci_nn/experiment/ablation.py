@@ -1,44 +1,40 @@
-"""Does the wiring matter? A run's final topology, its degree-preserving shuffles and random graphs of its size, retrained.
+"""Ablation of a run's wiring: retrain its final topology, shuffles with the same degrees, and random graphs of the same size.
 
-All three are ordinary methods of one experiment with graph models that exist anyway, so that runs are logged, checkpointed,
-resumed and spread over processes like any others. For one seed they differ in nothing but the wiring: the order of the
-mini-batches is the same, and so are the standard normal draws of the initial weights, which each layer scales by its own
-in-degrees.
+The three are ordinary methods of one experiment, so their runs are logged, checkpointed, resumed and shared between processes
+like any others. For one seed only the wiring differs: the order of the mini-batches is the same, and so are the standard normal
+draws of the initial weights, which each layer scales by its own in-degrees.
 """
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
-from scipy.special import stdtrit
-
 from netsci_nn.data import Dataset
 from netsci_nn.errors import ConfigError
-from netsci_nn.experiment.recorded import check_recorded, final_layers
+from netsci_nn.experiment.config import STORED, Experiment, load_experiment, parse_experiment
+from netsci_nn.experiment.paired import CONFIDENCE, PairedDifference, paired_difference
 from netsci_nn.experiment.result import RunResult
+from netsci_nn.experiment.run_directory import RunDirectory
 from netsci_nn.experiment.schedule import CallbackFactory, run_experiment
 from netsci_nn.files import write_text
-from netsci_nn.topology import BipartiteTopology, load_topology
+from netsci_nn.topology import BipartiteTopology, load_topology, save_topology
 from netsci_nn.training import METRICS
-from netsci_nn.training.config import Experiment, load_experiment, parse_experiment
 
 OWN, SAME_DEGREES, SAME_SIZE = ARMS = "own wiring", "same degrees", "same size"
 CONTRASTS = (
     ("structure beyond degrees", OWN, SAME_DEGREES),
     ("degrees", SAME_DEGREES, SAME_SIZE),
 )
-CONFIDENCE = 0.95
 FILE = "ablation.json"
 WIRING = "wiring"
 
 
 class Plan(NamedTuple):
-    """What an ablation is going to train, and where."""
+    """The retrainings of an ablation and where they are written."""
 
     experiment: Experiment
     topologies: tuple[BipartiteTopology, ...]  # the run's final ones
@@ -46,50 +42,14 @@ class Plan(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PairedDifference:
-    """A mean difference of a metric, seed by seed.
-
-    Attributes:
-        name: what it is the effect of.
-        first: the method whose metric is taken.
-        second: the method whose metric is subtracted.
-        mean: over the seeds, in the unit of the metric; of the accuracy in shares of the test rows, -1 to 1.
-        sd: standard deviation over the seeds (divisor n - 1); None for one seed.
-        low: lower end of the 95 % interval of Student's t; None for one seed.
-        high: its upper end.
-        is_better_high: whether more of the metric is better.
-    """
-
-    name: str
-    first: str
-    second: str
-    mean: float
-    sd: float | None
-    low: float | None
-    high: float | None
-    is_better_high: bool = True
-
-    @property
-    def sentence(self) -> str:
-        """What the interval says."""
-        if self.low is None or self.high is None:
-            return f"{self.name}: one seed has no interval, so nothing can be said"
-        if self.low > 0:
-            return f"{self.name}: {'helps' if self.is_better_high else 'harms'}, since the interval lies above 0"
-        if self.high < 0:
-            return f"{self.name}: {'harms' if self.is_better_high else 'helps'}, since the interval lies below 0"
-        return f"{self.name}: no effect is shown, since the interval holds 0"
-
-
-@dataclass(frozen=True)
 class Ablation:
-    """A metric of the three wirings, and what follows.
+    """A metric of the three wirings and its paired differences.
 
     Attributes:
-        seeds: of the retrainings, in order.
-        metric: its name in `netsci_nn.training.METRICS`: the first one of the experiment.
-        scores: of every method the metric on the test rows (an accuracy is 0 to 1), one per seed.
-        differences: of structure beyond the degrees, and of the degrees.
+        seeds: of the retrainings, in ascending order.
+        metric: the first metric of the experiment, a name in `netsci_nn.training.METRICS`.
+        scores: by method the metric on the test rows (an accuracy is 0 to 1), one value per seed.
+        differences: the effects of structure beyond the degrees, and of the degrees.
     """
 
     seeds: tuple[int, ...]
@@ -98,7 +58,7 @@ class Ablation:
     differences: tuple[PairedDifference, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The numbers, ready for JSON."""
+        """Return the numbers, ready for JSON."""
         arms = {
             name: {"scores": list(values), "mean": fmean(values), "sd": stdev(values) if len(values) > 1 else None}
             for name, values in self.scores.items()
@@ -114,33 +74,34 @@ class Ablation:
 
 
 def plan_ablation(run: Path, directory: Path, *, seeds: int = 5, epochs: int | None = None) -> Plan:
-    """Read a run and say what is to be trained; nothing is written.
+    """Read a run and plan its retrainings; nothing is written.
 
-    Each method keeps its topology while it trains. The settings of training are the run's own, its rewiring and pruning
-    apart. The seeds are the first ones from 0 that are not the run's own.
+    The topology does not change in a retraining. The settings of training are the run's own, without its rewiring and pruning.
+    The seeds are 0, 1, ... without the run's own.
 
     Args:
         run: run directory of a sparse network.
-        directory: where the retrainings are to go: new, empty, or begun by an ablation of the same run.
+        directory: for the retrainings; new, empty, or begun by an ablation of the same run.
         seeds: how many, at least 1.
-        epochs: of every retraining; by default as many as the run's.
+        epochs: of every retraining, by default those of the run.
 
     Raises:
-        ConfigError: when an argument is not allowed, `run` is no run of a sparse network, or `directory` holds other things.
-        CheckpointError: when a file is damaged.
+        ConfigError: if an argument is not allowed, `run` is no run of a sparse network, or `directory` holds other things.
+        CheckpointError: if a file is damaged.
     """
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
         raise ConfigError(f"seeds is {seeds!r}; it must be an integer >= 1")
-    if not (run / "config.toml").is_file():
+    ablated = RunDirectory(run)
+    if not ablated.is_begun:
         raise ConfigError(f"directory {str(run)!r} has no config.toml; it must be a run directory")
-    known = load_experiment(run / "config.toml")
-    if known.method[0].is_dense:
-        raise ConfigError(f"run {str(run)!r} trained the dense method {known.method[0].name!r}; there is no wiring to ablate")
-    check_recorded(run)
-    topologies = tuple(layer.topology for layer in final_layers(run))
+    known = load_experiment(ablated.config)
+    if known.methods[0].is_dense:
+        raise ConfigError(f"run {str(run)!r} trained the dense method {known.methods[0].name!r}; there is no wiring to ablate")
+    topologies = tuple(layer.topology for layer in ablated.final_layers())
     _check_topologies(run, topologies, known.model.layer_sizes)
     table = known.model_dump(mode="json", exclude_none=True)
-    table |= {"method": _methods(topologies, directory), "seeds": _seeds(seeds, known.seeds[0])}
+    others = [seed for seed in range(seeds + 1) if seed != known.seeds[0]][:seeds]
+    table |= {"method": _methods(topologies, directory), "seeds": others}
     if epochs is not None:
         table["training"]["epochs"] = epochs
     plan = Plan(parse_experiment(table, f"ablation of {str(run)!r}"), topologies, directory)
@@ -151,16 +112,16 @@ def plan_ablation(run: Path, directory: Path, *, seeds: int = 5, epochs: int | N
 def run_ablation(
     plan: Plan, dataset: Dataset, further: CallbackFactory | None = None, *, workers: int = 1
 ) -> Iterator[RunResult]:
-    """Retrain every wiring with every seed and yield each result as it comes; what is complete already is read.
+    """Retrain every wiring with every seed and yield each result when it is ready; complete retrainings are only read.
 
     Args:
         plan: from `plan_ablation`.
         dataset: the run's.
-        further: makes one more callback for a method's name and a seed; with one worker only.
-        workers: processes that retrainings are shared between.
+        further: makes a further callback from a method's name and a seed; used with one worker only.
+        workers: number of processes that share the retrainings, at least 1.
 
     Raises:
-        ConfigError, DataError: when something does not fit, or `plan.directory` was begun with other settings.
+        ConfigError, DataError: if something does not fit, or `plan.directory` was begun with other settings.
     """
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise ConfigError(f"workers is {workers!r}; it must be an integer >= 1")
@@ -171,12 +132,12 @@ def run_ablation(
     for layer, topology in enumerate(plan.topologies):
         path = _wiring(plan.directory, layer)
         if not path.is_file():
-            topology.save(path)
+            save_topology(topology, path)
     yield from run_experiment(plan.experiment, dataset, plan.directory, further, workers=workers, resume=True)
 
 
 def summarise(results: Iterable[RunResult]) -> Ablation | None:
-    """Compare the wirings over the seeds for which all three are complete; None where there is no such seed."""
+    """Compare the wirings over the seeds for which all three are complete; None if there is no such seed."""
     complete = [result for result in results if not result.interrupted]
     table = {(result.method, result.seed): result.score for result in complete}
     seeds = sorted({seed for _, seed in table if all((arm, seed) in table for arm in ARMS)})
@@ -184,22 +145,12 @@ def summarise(results: Iterable[RunResult]) -> Ablation | None:
         return None
     metric = complete[0].metric
     scores = {arm: tuple(table[arm, seed] for seed in seeds) for arm in ARMS}
+    is_better_high = METRICS[metric].is_better_high
     differences = [
-        replace(paired_difference(name, a, scores[a], b, scores[b]), is_better_high=METRICS[metric].is_better_high)
-        for name, a, b in CONTRASTS
+        paired_difference(name, first, scores[first], second, scores[second], is_better_high=is_better_high)
+        for name, first, second in CONTRASTS
     ]
     return Ablation(tuple(seeds), metric, scores, tuple(differences))
-
-
-def paired_difference(name: str, first: str, values: Sequence[float], second: str, others: Sequence[float]) -> PairedDifference:
-    """Return the mean of values - others with its 95 % interval, mean -+ t(n - 1) sd / sqrt(n)."""
-    differences = [value - other for value, other in zip(values, others, strict=True)]
-    mean, n = fmean(differences), len(differences)
-    if n == 1:
-        return PairedDifference(name, first, second, mean, None, None, None)
-    sd = stdev(differences)
-    reach = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * sd / math.sqrt(n)
-    return PairedDifference(name, first, second, mean, sd, mean - reach, mean + reach)
 
 
 def save_ablation(ablation: Ablation, plan: Plan, run: Path) -> Path:
@@ -213,10 +164,10 @@ def save_ablation(ablation: Ablation, plan: Plan, run: Path) -> Path:
 
 
 def _methods(topologies: Sequence[BipartiteTopology], directory: Path) -> list[dict[str, Any]]:
-    """The three wirings as methods of an experiment file."""
+    """Return the three wirings as methods of an experiment file."""
     own, degrees = [], []
     for layer, topology in enumerate(topologies):
-        own.append({"name": "from_graph", "graph": str(_wiring(directory, layer).resolve())})
+        own.append({"name": STORED, "path": str(_wiring(directory, layer).resolve())})
         ends = {"out_degrees": topology.out_degrees.tolist(), "in_degrees": topology.in_degrees.tolist()}
         degrees.append({"name": "configuration_model", **ends})
     size = [topology.density for topology in topologies]
@@ -227,12 +178,8 @@ def _methods(topologies: Sequence[BipartiteTopology], directory: Path) -> list[d
     ]
 
 
-def _seeds(count: int, taken: int) -> list[int]:
-    return [seed for seed in range(count + 1) if seed != taken][:count]
-
-
 def _wiring(directory: Path, layer: int) -> Path:
-    return directory / WIRING / f"layer-{layer}.graphml"
+    return directory / WIRING / f"layer-{layer}.safetensors"
 
 
 def _check_topologies(run: Path, topologies: Sequence[BipartiteTopology], layer_sizes: Sequence[int]) -> None:
@@ -245,12 +192,14 @@ def _check_topologies(run: Path, topologies: Sequence[BipartiteTopology], layer_
 
 
 def _check_directory(plan: Plan) -> None:
-    """Raise a ConfigError unless the directory is new, empty, or of an ablation of these very topologies."""
+    """Raise a ConfigError unless the directory is new, empty, or holds an ablation of the same topologies."""
     directory = plan.directory
     if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
         return
     if not (directory / WIRING).is_dir():
         raise ConfigError(f"out {str(directory)!r} exists and holds no ablation; results go to a new folder")
+    if any((directory / WIRING).glob("*.graphml")):
+        raise ConfigError(f"out {str(directory)!r} holds an ablation of version 0.1.0; results go to a new folder")
     for layer, topology in enumerate(plan.topologies):
         path = _wiring(directory, layer)
         if path.is_file() and load_topology(path) != topology:

@@ -1,4 +1,4 @@
-"""One run: a method with a seed, from the network at the start to the result."""
+"""One run: train one method with one seed, from the initial network to the result."""
 
 import copy
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from netsci_nn.data import Dataset
+from netsci_nn.errors import CheckpointError
 from netsci_nn.experiment.build import (
     build_loss,
     build_model,
@@ -22,9 +23,10 @@ from netsci_nn.experiment.build import (
     device_of,
     training_multiply_adds,
 )
-from netsci_nn.experiment.directory import CHECKPOINT, METRICS, check_same_run, clear, is_begun, rewind_log, write_header
+from netsci_nn.experiment.config import Experiment, MethodConfig
 from netsci_nn.experiment.pruned import prune_round
-from netsci_nn.experiment.result import RunResult, load_result, save_result
+from netsci_nn.experiment.result import RunResult
+from netsci_nn.experiment.run_directory import RunDirectory
 from netsci_nn.models import sparse_layers
 from netsci_nn.topology import BipartiteTopology
 from netsci_nn.training import (
@@ -39,21 +41,20 @@ from netsci_nn.training import (
     load_checkpoint,
     train,
 )
-from netsci_nn.training.config import Experiment, MethodConfig
 
 
 class Phase(NamedTuple):
-    """One training with a directory of its own."""
+    """One training with its own directory; a method that prunes has several."""
 
     experiment: Experiment
     method: MethodConfig
     seed: int
     dataset: Dataset
-    directory: Path
+    run: RunDirectory
 
 
 class History:
-    """A callback that keeps the record of every epoch and of the end, and adds the multiply-adds of its gradient steps."""
+    """A callback that keeps the record of every epoch and of the end, and adds the multiply-adds to it."""
 
     needs_every_step = False
 
@@ -61,7 +62,7 @@ class History:
         self.n_rows = n_rows
         self.epochs: list[dict[str, Any]] = []
         self.end: dict[str, Any] = {}
-        self.multiply_adds = 0  # of the epoch that runs, with the edges that it began with
+        self.multiply_adds = 0  # of the running epoch, with the edges at its start
 
     @property
     def seconds(self) -> float:
@@ -80,10 +81,10 @@ class History:
 
 
 def check_method(experiment: Experiment, method: MethodConfig, dataset: Dataset) -> None:
-    """Build the network of a method, its optimiser and its rules once, so that what does not fit shows before anything runs.
+    """Build the network of a method, its optimiser and its rules once, to find what does not fit before anything is written.
 
     Raises:
-        ConfigError, DataError, TopologyError: when something does not fit.
+        ConfigError, DataError, TopologyError: if something does not fit.
     """
     dense = experiment.dense_method(method)
     model = build_model(experiment, dense or method, dataset, experiment.seeds[0])
@@ -109,61 +110,83 @@ def run_method(
     resume: bool = False,
     dense_run: Path | None = None,
 ) -> RunResult:
-    """Train one method with one seed and write its run directory.
+    """Train one method with one seed and write its run directory (see `RunDirectory`).
 
-    The directory gets `config.toml`, `environment.json`, `metrics.jsonl`, `topology/`, `checkpoint/last.safetensors` and, at
-    the end, `result.json`. With `resume`, training goes on from the last checkpoint of that directory, to the same bits as
-    without interruption; of a complete run the result is read. A method that prunes takes the dense network from
-    `dense_run`, or trains one in `directory/dense`; rounds before the last one lie in `directory/round-1` and so on.
+    The method is checked first; if it does not fit, nothing is written. A method that prunes takes the dense network from
+    `dense_run`, or trains one in `directory/dense`; rounds before the last one are written to `directory/round-1` and so on.
+
+    Args:
+        experiment: with the model and the recipe of training.
+        method: one of its methods.
+        seed: of the initial network, the order of mini-batches and all else that is drawn; an integer >= 0.
+        dataset: with as many features as the network has inputs.
+        directory: new or empty, or with `resume` one that was begun with the same settings.
+        callbacks: further ones, called after those of every run (see `netsci_nn.training.train`).
+        resume: continue from the last checkpoint, to the same bits as without interruption; a complete run is only read.
+        dense_run: run directory of the dense network that the method prunes; it may be complete or not begun yet.
+
+    Returns:
+        The result; after Ctrl-C it is marked as interrupted, and `directory` can be resumed.
 
     Raises:
-        ConfigError: when `directory` is not empty, or with `resume` belongs to another experiment.
-        CheckpointError: when the checkpoint to resume from is missing or damaged.
+        ConfigError, DataError, TopologyError: if the method, the dataset or the directory does not fit.
+        CheckpointError: if the checkpoint to resume from is missing or damaged.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from netsci_nn.data import load_dataset
+        >>> from netsci_nn.experiment import parse_experiment, run_method
+        >>> model = {"layer_sizes": [64, 20, 10], "density": 0.2}
+        >>> table = {"name": "example", "dataset": "digits", "model": model, "training": {"epochs": 1}}
+        >>> experiment = parse_experiment(table | {"method": [{"name": "SET", "rewiring": "set"}]}, "example")
+        >>> with TemporaryDirectory() as folder:
+        ...     result = run_method(experiment, experiment.methods[0], 0, load_dataset("digits"), Path(folder) / "run")
+        >>> result.method, result.n_edges_in_training, len(result.accuracy_by_epoch)
+        ('SET', 296, 1)
     """
     check_method(experiment, method, dataset)
-    (check_same_run if resume else write_header)(directory, experiment, method, seed)
-    dense = experiment.dense_method(method)
-    model = build_model(experiment, dense or method, dataset, seed)
-    if dense is None:
-        return _train(Phase(experiment, method, seed, dataset, directory), model, callbacks, resume=resume)
-    first, earlier = copy.deepcopy(model), list[RunResult]()
-    for phase in _phases_before(experiment, method, dense, seed, dataset, directory, dense_run):
-        earlier.append(_train(phase, model, callbacks, resume=_go_on(phase)))
-        if earlier[-1].interrupted:
-            return replace(earlier[-1], method=method.name, directory=directory)
-        model = prune_round(experiment, method, first, model, len(earlier), seed)
-    phase = Phase(experiment, method, seed, dataset, directory)
-    return _train(phase, model, callbacks, resume=_go_on(phase), earlier=earlier)
+    run = RunDirectory(directory)
+    if resume:
+        run.check_same_run(experiment, method, seed)
+        if method.pruning is None and not run.checkpoint.is_file():
+            raise CheckpointError(f"file {str(run.checkpoint)!r} does not exist; there is no checkpoint to resume from")
+    return run_checked(experiment, method, seed, dataset, directory, callbacks, resume=resume, dense_run=dense_run)
 
 
-def _phases_before(
+def run_checked(
     experiment: Experiment,
     method: MethodConfig,
-    dense: MethodConfig,
     seed: int,
     dataset: Dataset,
     directory: Path,
+    callbacks: Sequence[Callback] = (),
+    *,
+    resume: bool,
     dense_run: Path | None,
-) -> list[Phase]:
-    """The dense training, and the trainings between two rounds of pruning."""
+) -> RunResult:
+    """Do what `run_method` does, without checking the method; with `resume`, a run that is not begun yet is begun."""
+    run = RunDirectory(directory)
+    last = Phase(experiment, method, seed, dataset, run)
+    has_checkpoint = False
+    if resume:
+        has_checkpoint = run.take_over(experiment, method, seed)
+    else:
+        run.begin(experiment, method, seed)
+    dense = experiment.dense_method(method)
+    model = build_model(experiment, dense or method, dataset, seed)
+    if dense is None:
+        return _train(last, model, callbacks, resume=has_checkpoint)
     assert method.pruning is not None
-    rounds = [
-        Phase(experiment, method, seed, dataset, directory / f"round-{number}") for number in range(1, method.pruning.rounds)
-    ]
-    return [Phase(experiment, dense, seed, dataset, dense_run or directory / "dense"), *rounds]
-
-
-def _go_on(phase: Phase) -> bool:
-    """Begin the directory of a phase, or take over what an interrupted run has left; return whether it has a checkpoint."""
-    run = phase.experiment, phase.method, phase.seed
-    if not is_begun(phase.directory):
-        write_header(phase.directory, *run)
-        return False
-    check_same_run(phase.directory, *run)
-    if (phase.directory / CHECKPOINT).is_file():
-        return True
-    clear(phase.directory, header=False)
-    return False
+    phases = [Phase(experiment, dense, seed, dataset, run.dense if dense_run is None else RunDirectory(dense_run))]
+    phases += [last._replace(run=run.round(number)) for number in range(1, method.pruning.rounds)]
+    first, earlier = copy.deepcopy(model), list[RunResult]()
+    for phase in phases:
+        earlier.append(_train(phase, model, callbacks, resume=phase.run.take_over(experiment, phase.method, seed)))
+        if earlier[-1].interrupted:
+            return replace(earlier[-1], method=method.name, directory=directory)
+        model = prune_round(experiment, method, first, model, len(earlier), seed)
+    return _train(last, model, callbacks, resume=has_checkpoint, earlier=earlier)
 
 
 def _train(
@@ -174,19 +197,16 @@ def _train(
     resume: bool,
     earlier: Sequence[RunResult] = (),
 ) -> RunResult:
-    """Train `model` in place, or go on from the checkpoint in the phase's directory; of a complete phase read the result."""
-    experiment, method, seed, dataset, directory = phase
+    """Train `model` in place; with `resume` from the phase's checkpoint. A complete phase is only loaded, model and result."""
+    experiment, method, seed, dataset, run = phase
     initial, optimizer, rng = _topologies(model), build_optimizer(experiment, model), np.random.default_rng([seed, 1])
     n_weights, history, completed = count_weights(model), History(len(dataset.x_train)), Progress(0, 0)
-    rewirings = build_rewirings(method)
-    for callback in rewirings:
-        callback.check(model, optimizer)
     if resume:
-        completed = load_checkpoint(directory / CHECKPOINT, model, optimizer, rng)
-        known = load_result(directory)
+        completed = load_checkpoint(run.checkpoint, model, optimizer, rng)
+        known = run.load_result()
         if known is not None:
             return known
-        history.epochs = rewind_log(directory / METRICS, completed[0])
+        history.epochs = run.rewind_log(completed[0])
     device = device_of(experiment)
     x, y = (torch.from_numpy(array).to(device) for array in (dataset.x_train, dataset.y_train))
     state = train(
@@ -199,12 +219,12 @@ def _train(
         rng=rng,
         loss=build_loss(experiment),
         completed=completed,
-        callbacks=[*_recording(phase, rewirings, history), *callbacks],
+        callbacks=[*_recording(phase, history), *callbacks],
     )
     result = RunResult(
         method=method.name,
         seed=seed,
-        directory=directory,
+        directory=run.path,
         metrics={name: history.end[f"test_{name}"] for name in experiment.training.metrics},
         metrics_by_epoch={
             name: tuple(record[f"test_{name}"] for record in history.epochs) for name in experiment.training.metrics
@@ -219,22 +239,22 @@ def _train(
         final=_topologies(model),
     )
     if not result.interrupted:
-        save_result(result)
+        run.save_result(result)
     return result
 
 
-def _recording(phase: Phase, rewirings: Sequence[Callback], history: History) -> list[Callback]:
-    """The callbacks of every run, in their order: what is measured before rewiring, and what is written after it."""
-    directory, experiment, schedule = phase.directory, phase.experiment, build_schedule(phase.experiment)
+def _recording(phase: Phase, history: History) -> list[Callback]:
+    """Return the callbacks of every run in their order: those that measure come before rewiring, those that write after it."""
+    experiment, run, schedule = phase.experiment, phase.run, build_schedule(phase.experiment)
     x, y = (torch.from_numpy(a).to(device_of(experiment)) for a in (phase.dataset.x_test, phase.dataset.y_test))
     return [
         Evaluate(x, y, experiment.training.metrics, build_loss(experiment)),
-        *rewirings,
+        *build_rewirings(phase.method),
         *([] if schedule is None else [schedule]),
-        RecordTopology(directory / "topology"),
+        RecordTopology(run.topology, run.final),
         history,
-        JsonlLog(directory / METRICS, {"method": phase.method.name, "seed": phase.seed}),
-        Checkpoint(directory / CHECKPOINT),
+        JsonlLog(run.metrics, {"method": phase.method.name, "seed": phase.seed}),
+        Checkpoint(run.checkpoint),
     ]
 
 

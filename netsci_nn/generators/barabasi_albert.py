@@ -1,4 +1,4 @@
-"""Barabasi-Albert, bipartite: sources and targets arrive one after the other and link preferentially to the other side."""
+"""Bipartite Barabasi-Albert: neurons arrive one by one and link preferentially to the other side."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,10 +6,9 @@ from numba import njit
 
 from netsci_nn.checks import check_choice, check_real, neuron_count
 from netsci_nn.errors import TopologyError
-from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
-from netsci_nn.generators.regular import equal_degrees
-from netsci_nn.generators.urn import fill_preferentially, fill_quotas
-from netsci_nn.sampling import Rng, as_generator
+from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
+from netsci_nn.sampling import Rng, as_generator, fill_quotas, grow_preferentially, shuffled_parts
+from netsci_nn.sampling.preferential import pick_by_clocks
 from netsci_nn.topology import BipartiteTopology, Int64Array
 
 SIDES = ("both", "source", "target")
@@ -33,10 +32,10 @@ def barabasi_albert(
 
     Sources and targets arrive interleaved in random order. Each brings an equal share of the budget (shares differ by
     at most one) and links to that many different nodes of the other side that have arrived before, chosen one after the
-    other with probability proportional to degree + attractiveness; a newcomer's own edges count at once. Where all
+    other with probability proportional to degree + attractiveness; a newcomer's own edges count at once. If all
     candidates have weight 0 they are equally likely. What a newcomer cannot place, because too few nodes have arrived, is
     placed after all have arrived: a source and a target are drawn, each with probability proportional to degree +
-    attractiveness, until they are not yet joined (where nearly all such pairs are joined already, the rest is drawn with the
+    attractiveness, until they are not yet joined (if nearly all such pairs are joined already, the rest is drawn with the
     degrees of that moment). With sides="source" only sources are chosen preferentially: every target has room for its equal
     share of all edges, and an arriving source draws among the places that are left, so that in-degrees differ by at most one.
     sides="target" is the same with the sides exchanged.
@@ -50,7 +49,7 @@ def barabasi_albert(
 
     mode="urn" is the version without growth: all nodes are there from the start, and every edge draws its ends as what is
     left over does above. That is a Polya urn: for many nodes a degree is negative binomial with shape a and mean k (at a = 1
-    geometric), with an exponential tail: no power law at any a. Hubs are whoever was lucky at the start.
+    geometric), with an exponential tail: no power law at any a. Its hubs are the nodes that were lucky at the start.
 
     Args:
         n_in: number of sources, at least 1.
@@ -68,6 +67,11 @@ def barabasi_albert(
 
     Source: Barabasi & Albert 1999, attractiveness after Dorogovtsev, Mendes & Samukhin 2000; two sides, the interleaved
     arrival and the exact budget are this toolkit's.
+
+    Example:
+        >>> hubs = barabasi_albert(300, 100, density=0.05, rng=0)
+        >>> hubs.n_edges, bool(hubs.out_degrees.max() > 3 * hubs.out_degrees.mean())
+        (1500, True)
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count = resolve_n_edges(n_in, n_out, n_edges, density)
@@ -77,17 +81,20 @@ def barabasi_albert(
     generator = as_generator(rng)
     quota = np.full(n_in + n_out, UNLIMITED, dtype=np.int64)
     if sides == "source":
-        quota[n_in:] = equal_degrees(count, n_out, generator)
+        quota[n_in:] = shuffled_parts(count, n_out, generator)
     elif sides == "target":
-        quota[:n_in] = equal_degrees(count, n_in, generator)
+        quota[:n_in] = shuffled_parts(count, n_in, generator)
     src, dst = np.empty(count, np.int32), np.empty(count, np.int32)
     placed = 0
     if mode == "growth":
         order = generator.permutation(n_in + n_out)
-        share = np.minimum(equal_degrees(count, n_in + n_out, generator), quota[order])
+        share = np.minimum(shuffled_parts(count, n_in + n_out, generator), quota[order])
         placed = _grow(n_in, n_out, order, share, attraction, quota, src, dst, generator)
     if placed < count and sides == "both":
-        fill_preferentially(src, dst, placed, n_in, n_out, attraction, generator)
+        keys = dst[:placed].astype(np.int64) * n_in + src[:placed]
+        src[placed:], dst[placed:] = grow_preferentially(
+            n_in, n_out, keys, count - placed, attractiveness=attraction, side="both", draw="both_ends", rng=generator
+        )
     elif placed < count and sides == "source":
         fill_quotas(src, dst, placed, n_in, quota[n_in:], attraction, generator)
     elif placed < count:
@@ -195,15 +202,8 @@ def _pick(candidates, links, degree, chosen_by, newcomer, attraction, ends, firs
             picks[n_picks] = pick
             n_picks += 1
     if n_picks < links:
-        keys = np.empty(len(candidates))
-        for position, candidate in enumerate(candidates):
-            weight = degree[candidate] + attraction
-            variate = -np.log(1.0 - rng.random())
-            # Weight 0 comes after every positive weight, in random order.
-            keys[position] = variate / weight if weight > 0 else 1e300 * (1.0 + variate)
-            if chosen_by[candidate] == newcomer:
-                keys[position] = np.inf
-        for position in np.argsort(keys)[: links - n_picks]:
+        is_taken = chosen_by[candidates] == newcomer
+        for position in pick_by_clocks(degree[candidates] + attraction, is_taken, links - n_picks, rng):
             chosen_by[candidates[position]] = newcomer
             picks[n_picks] = candidates[position]
             n_picks += 1

@@ -1,23 +1,19 @@
-"""Bipartite receptive field: every source prefers the targets near its position on a ring, as strongly as one number says."""
+"""Bipartite receptive field (BRF): sources prefer the targets near their position on a ring, with a tunable strength."""
 
 import math
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
 from netsci_nn.checks import check_choice, check_real, neuron_count
-from netsci_nn.generators.bsw import even_lengths, nearest
-from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
-from netsci_nn.generators.input_weighted import largest_remainder
-from netsci_nn.sampling import Rng, as_generator
-from netsci_nn.topology import BipartiteTopology, Int64Array
-
-Float64Array = npt.NDArray[np.float64]
+from netsci_nn.generators.bsw import nearest
+from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
+from netsci_nn.sampling import Rng, as_generator, even_parts, largest_remainder
+from netsci_nn.topology import BipartiteTopology, Float64Array, Int64Array
 
 DEGREES = ("fixed", "uniform")
-# A larger one would part no distances that differ by more than 1e-11 of themselves, but would drown a double's digits
-# that decide between equal ones.
+# A larger exponent would not separate more distances (they differ by more than 1e-11 of themselves), but would use up the
+# digits of a double that decide between equal ones.
 LARGEST_EXPONENT = 1e12
 # Steps of the table of expected numbers.
 GRID = 513
@@ -39,15 +35,15 @@ def brf(
     The targets lie on a ring, one step apart, and source i sits at position i * n_out / n_in. Among the targets that it
     has not yet drawn, a source draws target j with probability proportional to (1 + d_ij)^(-(1 - r) / r), where d_ij is
     the distance on the ring, 0 to n_out / 2 steps. r = 0 leaves nothing to chance: the nearest targets, of two equally
-    near ones the following first (the lattice of `bsw`, where there are no fewer sources than targets); r = 1 is uniform.
+    near ones the following first (the lattice of `bsw`, if there are no fewer sources than targets); r = 1 is uniform.
     Time and memory grow with the number of edges, not of pairs, except for a source that takes a large part of all targets.
 
     Out-degrees with `degrees="fixed"` are n_edges / n_in rounded down or up, the larger ones evenly spread. With
     `degrees="uniform"` each is first drawn uniformly from 0 to twice the mean, and all are then multiplied by what makes
     their sum n_edges, rounded by largest remainder and capped at n_out; in a layer denser than one half this is the law of
     the missing edges, so that out-degrees reach from 2 * mean - n_out to n_out. The in-degree of a target is a sum of
-    independent draws, one a source: binomial at r = 1 (degrees fixed), narrower for smaller r. Its mean is the same for all
-    targets where n_out divides n_in; where targets outnumber sources, those at a source's position get more.
+    independent draws, one per source: binomial at r = 1 (degrees fixed), narrower for smaller r. Its mean is the same for all
+    targets if n_out divides n_in; if targets outnumber sources, those at a source's position get more.
 
     Args:
         n_in: number of sources, at least 1.
@@ -64,13 +60,17 @@ def brf(
     Source: the model BRF of Zhang, Cerretti, Zhao, Wu, Liao, Michieli & Cannistraci 2025 (Cannistraci-Hebb training, soft
     rule), appendix D, with the weight of its published code. There the targets' degrees are chosen; here the sources'.
     The law of "uniform" with its exact budget, and positions that are not rounded to whole steps, are this toolkit's.
+
+    Example:
+        >>> brf(4, 4, n_edges=8, randomness=0, rng=0).to_mask().astype(int).tolist()
+        [[1, 0, 0, 1], [1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]]
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count = resolve_n_edges(n_in, n_out, n_edges, density)
     r = check_real("randomness", randomness, lambda value: 0 <= value <= 1, "from 0 to 1")
     check_choice("degrees", degrees, DEGREES)
     generator = as_generator(rng)
-    counts = even_lengths(count, n_in) if degrees == "fixed" else _uniform_degrees(count, n_in, n_out, generator)
+    counts = even_parts(count, n_in) if degrees == "fixed" else _uniform_degrees(count, n_in, n_out, generator)
     if r == 0:
         source, target = nearest(counts, n_out)
         return BipartiteTopology.from_keys(target * n_in + source, n_in, n_out)
@@ -80,7 +80,7 @@ def brf(
 
 
 def _uniform_degrees(count: int, n_in: int, n_out: int, rng: np.random.Generator) -> Int64Array:
-    """Draw out-degrees in proportion to uniform variates, or n_out minus such ones where most pairs are joined."""
+    """Draw out-degrees in proportion to uniform variates, or n_out minus such ones if most pairs are joined."""
     shares = 1.0 - rng.random(n_in)
     n_missing = n_in * n_out - count
     if count <= n_missing:
@@ -92,7 +92,7 @@ def _horizons(counts: Int64Array, n_out: int, exponent: float) -> Float64Array:
     """Return, per source, the log of a time by which a few more than `counts` clocks are expected to ring (see `draw_targets`).
 
     The expectation is tabulated as an integral over the distances, on a logarithmic grid. Infinity stands for a source
-    that takes so many targets that all clocks had better be read.
+    that takes so many targets that reading all clocks is faster.
     """
     wanted = 1.1 * counts + 4 * np.sqrt(counts) + 8
     is_few = (counts > 0) & (wanted < n_out / 2)
@@ -112,8 +112,8 @@ def draw_targets(counts, horizons, n_out, exponent, rng):  # type: ignore[no-unt
     """Return the keys target * n_in + source of `counts[source]` targets for every source, by the law of `brf`.
 
     Every target has a clock that rings after an exponential time whose rate is the target's weight; the first k to ring
-    are k draws without replacement. Read are the clocks that ring up to the source's horizon; where these are too few, all
-    others too: that they have not rung yet leaves the rest of their times exponential. So the law is the same for all
+    are k draws without replacement. The clocks that ring up to the source's horizon are read; if these are too few, all
+    others too: since they have not rung yet, the rest of their times is exponential. So the law is the same for all
     horizons (float64 `[n_in]`, logs of times), and only the work depends on them.
     """
     n_in = len(counts)

@@ -1,4 +1,4 @@
-"""Bipartite scale free: a Barabasi-Albert graph whose nodes are split into two sides, edges within a side moved across."""
+"""Bipartite scale free (BSF): a Barabasi-Albert graph split into two sides, edges within a side moved across."""
 
 import math
 
@@ -6,12 +6,12 @@ import numpy as np
 from numba import njit
 
 from netsci_nn.checks import neuron_count
-from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
-from netsci_nn.generators.urn import fill_preferentially
-from netsci_nn.sampling import Rng, as_generator, distinct_cells
+from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
+from netsci_nn.sampling import Rng, as_generator, distinct_cells, grow_preferentially
+from netsci_nn.sampling.cell_set import add, find, new_cell_set
 from netsci_nn.topology import BipartiteTopology, Int64Array
 
-# So often another partner is tried for an edge that cannot be moved across, and another node for one re-attached.
+# How often another partner is tried for an edge that cannot be moved across, or another node for an edge to re-attach.
 TRIES = 32
 
 
@@ -24,13 +24,13 @@ def bsf(n_in: int, n_out: int, *, n_edges: int | None = None, density: float | N
        with probability proportional to the degree they had before it came.
     2. A random n_in of the nodes become the sources.
     3. An edge (a, b) among the sources and one (c, d) among the targets, partners at random, are replaced by a-c and b-d or
-       by a-d and b-c, where both are free: no degree changes.
-    4. What finds no partner keeps one end, drawn at random, and gives up the other for a node across, drawn with
+       by a-d and b-c if both are free: no degree changes.
+    4. An edge without a partner keeps one end, drawn at random, and exchanges the other for a node across, drawn with
        probability proportional to its degree.
     5. Edges that are still missing, because nothing free was found, join a source and a target each drawn with probability
-       proportional to its degree. There never are too many.
+       proportional to its degree. There are never too many.
 
-    Degrees: where sides are equally large and sparse, nearly all nodes keep the degree of step 1, so both sides have the
+    Degrees: if the sides are equally large and sparse, nearly all nodes keep the degree of step 1, so both sides have the
     law 2m(m + 1) / (k (k + 1)(k + 2)) of that graph, a tail of exponent 3, up to the ceiling of degrees, the size of the
     other side. Unequal sides cannot keep them, since both must sum to n_edges: in step 4 the larger side loses ends at
     random, which keeps the exponent and blurs the minimum m, down to isolated nodes, and the smaller side gains by degree,
@@ -50,8 +50,13 @@ def bsf(n_in: int, n_out: int, *, n_edges: int | None = None, density: float | N
         TopologyError: when a size or the budget is out of range.
 
     Source: the model BSF of Zhang, Zhao, Wu, Muscoloni & Cannistraci 2024 (Cannistraci-Hebb training), on Barabasi &
-    Albert 1999. The published code pairs single ends instead of edges, gives an empty graph where m is whole, and meets the
-    number of edges only about; the exact budget, the bounded tries and step 5 are this toolkit's.
+    Albert 1999. The published code pairs single ends instead of edges, gives an empty graph if m is whole, and meets the
+    number of edges only approximately; the exact budget, the bounded tries and step 5 are this toolkit's.
+
+    Example:
+        >>> topology = bsf(200, 200, density=0.05, rng=0)
+        >>> topology.n_edges, bool(topology.out_degrees.max() > 3 * topology.out_degrees.mean())
+        (2000, True)
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count = resolve_n_edges(n_in, n_out, n_edges, density)
@@ -60,12 +65,10 @@ def bsf(n_in: int, n_out: int, *, n_edges: int | None = None, density: float | N
     side = generator.permutation(n_in + n_out)
     order = generator.permutation(count)
     keys = move_across(side[first[order]], side[second[order]], n_in, n_out, generator)
-    if len(keys) == count:
-        return BipartiteTopology.from_keys(keys, n_in, n_out)
-    src, dst = np.empty(count, np.int32), np.empty(count, np.int32)
-    dst[: len(keys)], src[: len(keys)] = np.divmod(keys, n_in)
-    fill_preferentially(src, dst, len(keys), n_in, n_out, 0.0, generator)
-    return BipartiteTopology.from_ends(src, dst, n_in, n_out)
+    src, dst = grow_preferentially(
+        n_in, n_out, keys, count - len(keys), attractiveness=0.0, side="both", draw="both_ends", rng=generator
+    )
+    return BipartiteTopology.from_keys(np.concatenate([keys, dst * n_in + src]), n_in, n_out)
 
 
 def arrivals(n_nodes: int, n_edges: int, rng: np.random.Generator) -> Int64Array:
@@ -109,7 +112,7 @@ def grow(brought, rng):  # type: ignore[no-untyped-def]
                 placed += 1
         if placed < n_after:
             for node in range(newcomer):
-                # Nodes without edges only come last where all earlier nodes are taken anyway.
+                # Nodes without edges come last only if all earlier nodes are taken anyway.
                 rate = degree[node] if chosen_by[node] != newcomer else 0
                 keys[node] = -np.log(1.0 - rng.random()) / rate if rate > 0 else np.inf
             for node in np.argsort(keys[:newcomer])[: n_after - placed]:
@@ -138,10 +141,7 @@ def move_across(first, second, n_in, n_out, rng):  # type: ignore[no-untyped-def
         the keys target * n_in + source of the edges that found a place, int64, at most `[n_edges]`, in no order.
     """
     keys = np.empty(len(first), np.int64)
-    size = 16
-    while size < 2 * len(first):
-        size *= 2
-    taken = np.full(size, -1, np.int64)
+    taken = new_cell_set(len(first))
     inner = np.empty((2, 2, len(first)), np.int64)  # side, end, edge
     n_inner = np.zeros(2, np.int64)
     n_keys = 0
@@ -152,21 +152,11 @@ def move_across(first, second, n_in, n_out, rng):  # type: ignore[no-untyped-def
             n_inner[side] += 1
         else:
             keys[n_keys] = (max(one, other) - n_in) * n_in + min(one, other)
-            taken[_slot(taken, keys[n_keys])] = keys[n_keys]
+            add(taken, keys[n_keys])
             n_keys += 1
     n_left, n_keys = _pair(inner, n_inner, n_in, keys, n_keys, taken, rng)
     n_keys = _attach(inner, n_left, n_in, n_out, keys, n_keys, taken, rng)
     return keys[:n_keys]
-
-
-@njit(cache=True)
-def _slot(taken, key):  # type: ignore[no-untyped-def]
-    """Return where `key` is, or would be, in a hash table at most half full: a power of two of slots, -1 where empty."""
-    # The multiplier, 2^64 over the golden ratio, spreads neighbouring keys; its products' high bits are the mixed ones.
-    slot = np.int64((np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(24)) & (len(taken) - 1)
-    while taken[slot] >= 0 and taken[slot] != key:
-        slot = (slot + 1) & (len(taken) - 1)
-    return slot
 
 
 @njit(cache=True)
@@ -181,10 +171,9 @@ def _pair(inner, n_inner, n_in, keys, n_keys, taken, rng):  # type: ignore[no-un
             end = int(rng.random() * 2)
             key = (inner[1, end, partner] - n_in) * n_in + source
             other_key = (inner[1, 1 - end, partner] - n_in) * n_in + other_source
-            slot = _slot(taken, key)
-            if taken[slot] < 0 and taken[_slot(taken, other_key)] < 0:
-                taken[slot] = key
-                taken[_slot(taken, other_key)] = other_key
+            if taken[find(taken, key)] == -1 and taken[find(taken, other_key)] == -1:
+                add(taken, key)
+                add(taken, other_key)
                 keys[n_keys], keys[n_keys + 1] = key, other_key
                 n_keys += 2
                 n_left[1] -= 1
@@ -206,9 +195,7 @@ def _attach(inner, n_left, n_in, n_out, keys, n_keys, taken, rng):  # type: igno
                 kept = inner[side, int(rng.random() * 2), edge]
                 drawn = keys[int(rng.random() * n_keys)] if n_keys > 0 else int(rng.random() * n_in * n_out)
                 key = drawn // n_in * n_in + kept if side == 0 else (kept - n_in) * n_in + drawn % n_in
-                slot = _slot(taken, key)
-                if taken[slot] < 0:
-                    taken[slot] = key
+                if add(taken, key):
                     keys[n_keys] = key
                     n_keys += 1
                     break

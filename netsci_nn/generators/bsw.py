@@ -1,10 +1,10 @@
-"""Bipartite small world: windows of the nearest nodes around a ring, part of whose edges is drawn anew anywhere."""
+"""Bipartite small world (BSW): windows of nearest nodes on a ring, and a part of the edges drawn anew anywhere."""
 
 import numpy as np
 
 from netsci_nn.checks import check_real, neuron_count
-from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
-from netsci_nn.sampling import Rng, as_generator, distinct_cells
+from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
+from netsci_nn.sampling import Rng, as_generator, distinct_cells, even_parts
 from netsci_nn.topology import BipartiteTopology, Int64Array
 
 
@@ -20,12 +20,12 @@ def bsw(
 ) -> BipartiteTopology:
     """Join every node of the larger side to the nearest nodes of the smaller side, then draw part of the edges anew.
 
-    The smaller side lies on a ring, one step apart. Node i of the larger side (of the sources, where both are equally
+    The smaller side lies on a ring, one step apart. Node i of the larger side (of the sources if both are equally
     large) sits at position i * n_small / n_large and is joined to a window of consecutive nodes around it, the nearest
     ones; of two equally near nodes the following one comes first. The windows' lengths are the mean n_edges / n_large
     rounded down or up; the longer ones are evenly spread over the larger side. Each edge is then removed with the
-    rewiring probability, and as many edges are drawn uniformly from all pairs that are free by then, the removed ones
-    among them. Neither end is kept: that is the difference from `small_world`.
+    rewiring probability, and as many edges are drawn uniformly from all pairs that are then free, including the removed
+    ones. Neither end is kept: that is the difference from `small_world`.
 
     Degrees: at probability 0, which leaves nothing to chance, they differ by at most one on the larger side and by few (by
     three at most in all layers up to 60 x 60) on the smaller one. At probability p a node of lattice degree k keeps a binomial
@@ -44,24 +44,22 @@ def bsw(
         TopologyError: when a size, the budget or the probability is out of range.
 
     Source: the model BSW of Zhang, Zhao, Wu, Muscoloni & Cannistraci 2024 (Cannistraci-Hebb training). There the longer
-    windows are placed at random and the number of edges is met only about; here both are exact.
+    windows are placed at random and the number of edges is met only approximately; here both are exact.
+
+    Example:
+        >>> bsw(4, 2, n_edges=4, rewiring_probability=0, rng=0).to_edges().tolist()
+        [[0, 0], [3, 0], [1, 1], [2, 1]]
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count = resolve_n_edges(n_in, n_out, n_edges, density)
     probability = check_real("rewiring_probability", rewiring_probability, lambda value: 0 <= value <= 1, "from 0 to 1")
     generator = as_generator(rng)
     n_large, n_small = max(n_in, n_out), min(n_in, n_out)
-    large, small = nearest(even_lengths(count, n_large), n_small)
+    large, small = nearest(even_parts(count, n_large), n_small)
     keys = np.sort(small * n_in + large if n_in >= n_out else large * n_in + small)
     kept = keys[generator.random(count) >= probability]
     added = distinct_cells(n_in * n_out, count - len(kept), generator, occupied=kept)
     return BipartiteTopology.from_keys(np.concatenate([kept, added]), n_in, n_out)
-
-
-def even_lengths(count: int, size: int) -> Int64Array:
-    """Split `count` into `size` integers that differ by at most one, the larger ones evenly spread: int64 `[size]`."""
-    whole, rest = divmod(count, size)
-    return whole + np.diff(np.arange(size + 1, dtype=np.int64) * rest // size)
 
 
 def nearest(lengths: Int64Array, n_ring: int) -> tuple[Int64Array, Int64Array]:

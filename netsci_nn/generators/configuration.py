@@ -8,7 +8,7 @@ from numba import njit
 
 from netsci_nn.checks import neuron_count
 from netsci_nn.errors import TopologyError
-from netsci_nn.generators.budget import GENERATORS
+from netsci_nn.generators.protocol import GENERATORS
 from netsci_nn.generators.trades import N_SWEEPS, mixing
 from netsci_nn.sampling import Rng, as_generator
 from netsci_nn.topology import BipartiteTopology, Int64Array
@@ -29,7 +29,7 @@ def configuration_model(
     """Draw uniformly among all graphs in which every source and every target has its given degree, without repeated edges.
 
     One such graph is built greedily, then its edges are traded (`netsci_nn.generators.trades.trade_edges`) until it has
-    forgotten how it was built; a warning is logged where `netsci_nn.generators.trades.mixing` finds that it has not.
+    forgotten how it was built; a warning is logged if `netsci_nn.generators.trades.mixing` finds that it has not.
     The number of edges is the sum of the degrees, so there is no budget.
 
     Args:
@@ -45,7 +45,12 @@ def configuration_model(
             the first violated inequality of Gale and Ryser.
 
     Source: Molloy & Reed 1995 for the model; Gale 1957 and Ryser 1957 for what is feasible; the uniform law over simple
-    graphs by curveball trades (Strona et al. 2014), where pairing stubs at random would give repeated edges.
+    graphs by curveball trades (Strona et al. 2014); pairing stubs at random would give repeated edges.
+
+    Example:
+        >>> topology = configuration_model(3, 4, out_degrees=[4, 2, 1], in_degrees=[2, 2, 2, 1], rng=0)
+        >>> topology.out_degrees.tolist(), topology.in_degrees.tolist()
+        ([4, 2, 1], [2, 2, 2, 1])
     """
     sources = check_degrees("out_degrees", out_degrees, neuron_count("n_in", n_in), neuron_count("n_out", n_out))
     targets = check_degrees("in_degrees", in_degrees, n_out, n_in)

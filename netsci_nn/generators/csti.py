@@ -1,19 +1,17 @@
-"""Correlated sparse topological initialisation: a source is joined to the targets that stand for inputs like its own."""
+"""Correlated sparse topological initialisation (CSTI): connect correlated inputs."""
 
 import numpy as np
 import numpy.typing as npt
 
 from netsci_nn.checks import neuron_count
 from netsci_nn.errors import TopologyError
-from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
+from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
 from netsci_nn.sampling import Rng, as_generator
-from netsci_nn.topology import BipartiteTopology, Int64Array
+from netsci_nn.topology import BipartiteTopology, Float64Array, Int64Array
 
-Float64Array = npt.NDArray[np.float64]
-
-# Correlations that agree to so many decimals are ties: later ones depend on the order in which a machine adds.
+# Correlations that agree to this many decimals are ties: later digits depend on the order in which a machine adds.
 DECIMALS = 12
-# Correlations that are held at once, besides the strongest.
+# How many correlations are held at once, besides the strongest.
 BLOCK = 2**22
 
 
@@ -27,9 +25,9 @@ def csti(
     density: float | None = None,
     rng: Rng,
 ) -> BipartiteTopology:
-    """Join source i to target j where inputs i and j are among the most strongly correlated pairs of the training data.
+    """Join source i to target j if inputs i and j are among the most strongly correlated pairs of the training data.
 
-    The strength of the pair (i, j) is |Pearson correlation| of columns i and j of `inputs`, 0 where a column is constant.
+    The strength of the pair (i, j) is |Pearson correlation| of columns i and j of `inputs`, 0 if a column is constant.
     The diagonal is excluded: no source is joined to its own target. With n_out = n_in the n_edges strongest pairs become
     the edges; (i, j) and (j, i) are two pairs of equal strength. With n_out = k * n_in the pattern is repeated: target
     c * n_in + j stands for input j in copy c, and every copy has the n_edges / k strongest pairs, the first n_edges mod k
@@ -37,7 +35,7 @@ def csti(
     copies.
 
     Degrees are those of the thresholded correlation matrix: source i has k edges for every input that is like input i, and
-    so have its targets together. They follow the data, with no law of their own: inputs amid many alike become hubs,
+    so have its targets together. They follow the data, with no law of their own: inputs with many similar inputs become hubs,
     constant ones stay isolated until all others are joined. Time is O(n_samples * n_in^2), memory that of two copies of
     `inputs`, and O(n_edges); the correlation matrix is worked on in blocks.
 
@@ -54,7 +52,12 @@ def csti(
 
     Source: CSTI of Zhang, Zhao, Wu, Muscoloni & Cannistraci 2024 (Cannistraci-Hebb training). There n_out is n_in or
     2 * n_in, deeper layers reuse the pattern of the first, and the strongest entries of the repeated matrix are taken,
-    which shares the budget among the copies only about.
+    which shares the budget among the copies only approximately.
+
+    Example:
+        >>> inputs = [[0, 1, 5], [1, 2, 4], [2, 3, 7], [3, 4, 1]]  # inputs 0 and 1 rise together
+        >>> csti(3, 3, inputs=inputs, n_edges=2, rng=0).to_edges().tolist()
+        [[1, 0], [0, 1]]
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count = resolve_n_edges(n_in, n_out, n_edges, density)
@@ -93,7 +96,7 @@ def _strongest_pairs(columns: Float64Array, count: int, rng: np.random.Generator
 
 
 def _largest(values: Float64Array, tie_break: Float64Array, count: int) -> Int64Array:
-    """Return the positions of the `count` largest values (of all, where they are fewer), equal ones by `tie_break`."""
+    """Return the positions of the `count` largest values (of all if they are fewer), equal ones by `tie_break`."""
     if len(values) <= count:
         return np.arange(len(values), dtype=np.int64)
     smallest = np.partition(values, len(values) - count)[len(values) - count]

@@ -1,9 +1,9 @@
-"""Erdos-Renyi: all pairs of a source and a target are alike."""
+"""Erdos-Renyi: every pair of a source and a target is equally likely to be an edge."""
 
 import numpy as np
 
 from netsci_nn.checks import check_choice, neuron_count
-from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
+from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
 from netsci_nn.sampling import Rng, as_generator, distinct_cells
 from netsci_nn.topology import BipartiteTopology
 
@@ -24,14 +24,14 @@ def erdos_renyi(
     - `"with_replacement"`: n_edges pairs are drawn with replacement and repetitions merged, which leaves
       N (1 - (1 - 1 / N)^n_edges) edges on average, N = n_in * n_out: fewer than asked for.
 
-    Time is O(n_edges log n_edges), memory O(n_edges); the n_in x n_out cells are listed only where more than half of them
+    Time is O(n_edges log n_edges), memory O(n_edges); the n_in x n_out cells are listed only if more than half of them
     become edges.
 
     Args:
         n_in: number of sources, at least 1.
         n_out: number of targets, at least 1.
         n_edges: number of edges (exact, or the mean, or that of the draws), 0 to n_in * n_out; or
-        density: share of the possible edges in (0, 1], meaning round(density * n_in * n_out) edges; the very p of "gnp".
+        density: share of the possible edges in (0, 1], meaning round(density * n_in * n_out) edges; the p of "gnp" itself.
         variant: "gnm", "gnp" or "with_replacement".
         rng: int seed or numpy Generator.
 
@@ -40,6 +40,10 @@ def erdos_renyi(
 
     Source: "gnm": Erdos & Renyi 1959; "gnp": Gilbert 1959; both restricted to pairs (source, target). "with_replacement" is
     what the published SciPy code of SET draws.
+
+    Example:
+        >>> erdos_renyi(784, 300, density=0.1, rng=0).n_edges
+        23520
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count = resolve_n_edges(n_in, n_out, n_edges, density)
@@ -48,6 +52,6 @@ def erdos_renyi(
     if variant == "with_replacement":
         return BipartiteTopology.from_keys(np.unique(generator.integers(n_cells, size=count)), n_in, n_out)
     if variant == "gnp":
-        # A binomial number of edges, all sets of that size alike, is the same law as a coin for every pair.
+        # A binomial number of edges, and every set of that size equally likely, is the law of one coin per pair.
         count = int(generator.binomial(n_cells, count / n_cells if density is None else density))
     return BipartiteTopology.from_keys(distinct_cells(n_cells, count, generator), n_in, n_out)

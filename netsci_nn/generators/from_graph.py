@@ -1,4 +1,4 @@
-"""Any graph as a layer: its own edges where the sizes fit, or its block structure scaled to the layer's sizes."""
+"""Any graph as a layer: its own edges if the sizes fit, else its block structure scaled to the sizes of the layer."""
 
 import logging
 import math
@@ -12,7 +12,7 @@ import scipy.sparse
 
 from netsci_nn.checks import neuron_count
 from netsci_nn.errors import TopologyError
-from netsci_nn.generators.budget import GENERATORS
+from netsci_nn.generators.protocol import GENERATORS
 from netsci_nn.sampling import Rng, as_generator
 from netsci_nn.topology import BipartiteTopology, Int64Array, graph_edges
 from netsci_nn.topology.formats import read_graph
@@ -32,21 +32,21 @@ MAX_TOTAL = 2**62
 def from_graph(graph: "AnyGraph", n_in: int, n_out: int, *, rng: Rng | None = None) -> BipartiteTopology:
     """Wire a layer like a graph: a connectome, a social network, another layer.
 
-    Where the vertices carry the sides of a bipartite graph (`type` in igraph, `bipartite` in networkx: 0 or False for a
+    If the vertices carry the sides of a bipartite graph (`type` in igraph, `bipartite` in networkx: 0 or False for a
     source, 1 or True for a target), each side is taken in vertex order. Otherwise every vertex is a source and a target: a
     directed edge u -> v joins source u to target v, an undirected edge gives both directions, and a self-loop is one edge.
     Weights are ignored.
 
-    A graph with n_in sources and n_out targets keeps its very edges. Any other is scaled: both sides are laid out on the
-    unit interval, where vertex u of n covers [u / n, (u + 1) / n) and neuron i of n_in covers [i / n_in, (i + 1) / n_in),
+    A graph with n_in sources and n_out targets keeps its edges. Any other is scaled: both sides are laid out on the
+    unit interval, on which vertex u of n covers [u / n, (u + 1) / n) and neuron i of n_in covers [i / n_in, (i + 1) / n_in),
     so that neighbours in vertex order become neighbours. W [n_out, n_in] is, for every pair of neurons, the share of the
     area they cover that the graph joins, 0 to 1; W sums to the graph's density * n_in * n_out, and that number, rounded, is
     the number of edges. They are chosen by systematic sampling in the order (dst, src): pairs with W = 1 always, the others
-    with probability W; where the sum of W is not whole, W (or 1 - W, where it is rounded up) times the factor that makes up
-    for the rounding. Where n_in and n_out are multiples of the graph's sizes, every edge becomes a complete block.
+    with probability W; if the sum of W is not whole, W (or 1 - W, if it is rounded up) times the factor that makes up
+    for the rounding. If n_in and n_out are multiples of the graph's sizes, every edge becomes a complete block.
 
     Both degree sequences are the graph's own, stretched: the degree of target j is the sum of row j of W, rounded down or
-    up (and at most 1/2 more apart from it where the whole sum is rounded); over the starts, the degree of source i has the
+    up (and at most 1/2 more apart from it if the whole sum is rounded); over the starts, the degree of source i has the
     sum of column i as its mean.
 
     Args:
@@ -54,17 +54,22 @@ def from_graph(graph: "AnyGraph", n_in: int, n_out: int, *, rng: Rng | None = No
         n_in: number of sources, at least 1.
         n_out: number of targets, at least 1.
         rng: int seed or numpy Generator, for a uniform start of the sampling; None starts halfway, so that the edges are
-            the same each time. A graph that fits, or whose blocks are complete, leaves nothing to chance.
+            always the same. A graph that fits, or whose blocks are complete, leaves nothing to chance.
 
     Raises:
-        TopologyError: when a size is out of range, the graph is no layer (see `netsci_nn.topology.graph_edges`), or it is
+        TopologyError: when a size is out of range, the graph cannot be a layer (see `netsci_nn.topology.graph_edges`), or it is
             so sparse that scaling leaves no edge, or so large that its shares cannot be counted (a share is a multiple of
             1 / (sources * targets) at the finest, and 2^62 of these units are the limit).
         ConfigError: when the path is not a file.
 
     Source: systematic sampling with unequal probabilities, Madow 1949; W is the step graphon of the graph (Lovasz 2012)
     averaged over the cells of the layer. Sampling at equal steps of the sum of W, not at unit steps, is this toolkit's: it
-    gives the exact number of edges also where that sum is not whole.
+    gives the exact number of edges even if that sum is not whole.
+
+    Example:
+        >>> import igraph
+        >>> from_graph(igraph.Graph.Ring(3), 3, 3).to_mask().astype(int).tolist()
+        [[0, 1, 1], [1, 0, 1], [1, 1, 0]]
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     generator = None if rng is None else as_generator(rng)
@@ -131,8 +136,8 @@ def _overlap(n_neurons: int, n_vertices: int) -> scipy.sparse.csr_array:
 def _systematic(units: Int64Array, one: int, count: int, rng: np.random.Generator | None) -> npt.NDArray[np.integer]:
     """Return `count` distinct positions, each with a probability near units / one, where 0 < units < one.
 
-    One is taken at equal steps along the cumulative sum. Steps of at least `one` never meet the same position twice; where
-    `count` is more than the sum holds they would be shorter, so then the positions to leave out are chosen instead.
+    One is taken at equal steps along the cumulative sum. Steps of at least `one` never meet the same position twice; if
+    `count` is more than the sum holds they would be shorter, so the positions to leave out are chosen instead.
     """
     total = int(units.sum())
     if count * one > total:

@@ -9,12 +9,10 @@ from scipy.optimize import brentq
 
 from netsci_nn.checks import check_choice, check_real, neuron_count
 from netsci_nn.errors import TopologyError
-from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
-from netsci_nn.sampling import Rng, as_generator, distinct_per_row
-from netsci_nn.topology import BipartiteTopology, Int64Array
+from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
+from netsci_nn.sampling import Rng, as_generator, distinct_per_row, largest_remainder
+from netsci_nn.topology import BipartiteTopology, Float64Array, Int64Array
 from netsci_nn.topology.edge_order import split_cells
-
-Float64Array = npt.NDArray[np.float64]
 
 SAMPLERS = ("expected", "sequential")
 
@@ -31,7 +29,7 @@ def input_weighted(
     sampler: str = "expected",
     rng: Rng,
 ) -> BipartiteTopology:
-    """Draw edges whose source is chosen in proportion to weights[i] + smoothing, and whose target is a uniform free one.
+    """Draw edges whose source is chosen in proportion to weights[i] + smoothing, and whose target is any free one.
 
     Two samplers differ in the out-degrees; given these, the targets of a source are a uniform set:
 
@@ -60,6 +58,10 @@ def input_weighted(
     Source: the rule SC_Input of the brain-inspired LeNet-300-100 study (edges of the first layer drawn with a
     probability that grows with the mean input pixel); the samplers and the cap are this
     toolkit's.
+
+    Example:
+        >>> input_weighted(3, 10, weights=[0.1, 0.2, 0.4], n_edges=14, rng=0).out_degrees.tolist()
+        [2, 4, 8]
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count = resolve_n_edges(n_in, n_out, n_edges, density)
@@ -67,7 +69,7 @@ def input_weighted(
     shares = _check_weights(weights, n_in) + smoothing
     feasible = n_out * int((shares > 0).sum())
     if feasible == 0:
-        raise TopologyError("weights are all zero; at least one must be positive where smoothing is 0")
+        raise TopologyError("weights are all zero; at least one must be positive if smoothing is 0")
     if count > feasible:
         raise TopologyError(
             f"n_edges is {count}; with {feasible // n_out} sources of positive weight it must be from 0 to {feasible}"
@@ -79,31 +81,6 @@ def input_weighted(
     dst, src = split_cells(cells, n_out)
     del cells
     return BipartiteTopology.from_ends(src, dst, n_in, n_out)
-
-
-def largest_remainder(count: int, shares: Float64Array, cap: int, rng: np.random.Generator) -> Int64Array:
-    """Split `count` into integers proportional to `shares`, none above `cap`; ties of remainders are broken at random.
-
-    Capped entries keep `cap` and the rest is split again among the others, until nothing exceeds the cap.
-    """
-    quota = np.zeros(len(shares))
-    open_ = shares > 0
-    scaled = shares / shares.max()
-    while open_.any():
-        remaining = count - cap * int((quota == cap).sum())
-        weight = scaled[open_] if scaled[open_].any() else np.ones(int(open_.sum()))  # what underflowed shares evenly
-        quota[open_] = remaining * (weight / weight.sum())
-        over = open_ & (quota >= cap)
-        if not over.any():
-            break
-        quota[over] = cap
-        open_ &= ~over
-    result = np.floor(quota).astype(np.int64)
-    remainder = np.where(open_, quota - result, -1.0)
-    tie_break = rng.random(len(shares))
-    order = np.lexsort((tie_break, -remainder))
-    result[order[: count - int(result.sum())]] += 1
-    return result
 
 
 def sequential_degrees(count: int, shares: Float64Array, cap: int, rng: np.random.Generator) -> Int64Array:

@@ -1,25 +1,21 @@
-"""Truncated power law: the degrees of one side, or of both, are drawn from a power law between two bounds."""
+"""Truncated power law: degrees of one side or both from a power law between two bounds."""
 
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 from scipy.optimize import brentq
 
 from netsci_nn.checks import check_choice, check_count, check_real, neuron_count
 from netsci_nn.errors import TopologyError
-from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
 from netsci_nn.generators.configuration import check_feasible, realise_degrees
-from netsci_nn.generators.regular import equal_degrees
+from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
 from netsci_nn.generators.trades import trade_edges
-from netsci_nn.sampling import Rng, as_generator
-from netsci_nn.topology import BipartiteTopology, Int64Array
+from netsci_nn.sampling import Rng, as_generator, shuffled_parts
+from netsci_nn.topology import BipartiteTopology, Float64Array, Int64Array
 
 SIDES = ("both", "source", "target")
 TRIES = 200  # draws of the degrees until a graph with them exists
-
-Float64Array = npt.NDArray[np.float64]
 
 
 @GENERATORS.register("truncated_power_law")
@@ -40,7 +36,7 @@ def truncated_power_law(
     Without a budget the degrees of the sources (of the targets with sides="target") are independent draws, whose sum is the
     number of edges. The other side follows the same law, or is near-regular, and must have the same sum. A side whose sum is
     prescribed gets the law of independent draws given their sum: for many neurons that is p(k) k^-exponent exp(theta k)
-    with theta such that the mean is right; single draws are repeated until the sum is exact. Where no minimum is
+    with theta such that the mean is right; single draws are repeated until the sum is exact. If no minimum is
     given, the law begins at the degree at which its own mean reaches that of the budget, the first degree being so much
     rarer as the exact mean needs: the tail is then the power law itself. Only a budget below the mean of the law from 1 on,
     or a given minimum, bends it.
@@ -48,7 +44,7 @@ def truncated_power_law(
     Args:
         n_in: number of sources, at least 1.
         n_out: number of targets, at least 1.
-        n_edges: exact number of edges: on each side that follows the law from minimum (1 where none is given) to maximum times
+        n_edges: exact number of edges: on each side that follows the law from minimum (1 if none is given) to maximum times
             its size; or
         density: share of the possible edges in (0, 1], meaning round(density * n_in * n_out) edges; or neither.
         exponent: gamma, 0 to 20.
@@ -62,6 +58,11 @@ def truncated_power_law(
             200 draws gave no degrees that a graph without repeated edges can have.
 
     Source: Clauset, Shalizi & Newman 2009 for the law; the graph as in `configuration_model`.
+
+    Example:
+        >>> topology = truncated_power_law(300, 100, density=0.05, exponent=2.5, sides="source", rng=0)
+        >>> topology.n_edges, set(topology.in_degrees.tolist())
+        (1500, {15})
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     check_choice("sides", sides, SIDES)
@@ -155,10 +156,10 @@ class Law(NamedTuple):
 
 
 def _degrees(law: Law | None, size: int, total: int | None, rng: np.random.Generator) -> Int64Array:
-    """Draw the degrees of one side, near-regular where it has no law, with the given sum where there is one."""
+    """Draw the degrees of one side, near-regular if it has no law, with the given sum if there is one."""
     if law is None:
         assert total is not None
-        return equal_degrees(total, size, rng)
+        return shuffled_parts(total, size, rng)
     if total is None:
         cumulated = np.cumsum(np.exp(law.logarithms))
         return law.minimum + np.searchsorted(cumulated, rng.random(size) * cumulated[-1], side="right")
@@ -171,7 +172,7 @@ def _degrees(law: Law | None, size: int, total: int | None, rng: np.random.Gener
 
 @njit(cache=True)
 def _mend_sum(degrees: Int64Array, total: int, cumulated: Float64Array, rng: np.random.Generator) -> None:
-    """Draw single degrees anew where that brings the sum nearer to `total`; in the end move them one by one."""
+    """Draw single degrees anew if that brings the sum nearer to `total`; in the end move them one by one."""
     missing = total - degrees.sum()
     highest = len(cumulated) - 1
     tries = 100 * len(degrees) + 1000

@@ -1,14 +1,11 @@
-"""Relational graph: neurons belong to the nodes of an undirected graph, and joined nodes are joined completely."""
-
-import operator
+"""Relational graph: neurons belong to the nodes of an undirected graph, and joined nodes have all edges."""
 
 import numpy as np
 import numpy.typing as npt
 
-from netsci_nn.checks import check_real, neuron_count
-from netsci_nn.errors import TopologyError
-from netsci_nn.generators.budget import GENERATORS
-from netsci_nn.sampling import Rng, as_generator
+from netsci_nn.checks import check_count, check_real, neuron_count
+from netsci_nn.generators.protocol import GENERATORS
+from netsci_nn.sampling import Rng, as_generator, even_borders
 from netsci_nn.topology import BipartiteTopology, Int64Array
 
 
@@ -28,13 +25,13 @@ def relational(
     edges, floor(degree / 2) from every node to its next neighbours on a ring and the rest from distinct random nodes, one
     step further. Node by node, each edge from a node to the next ones is rewired with the given probability: its far end
     becomes a uniformly random node that the node is not yet joined to. A node with too few of those keeps edges. Every node
-    also hears itself. Sources and targets are dealt out to the nodes in order, in shares that differ by at most one, and the
-    sources of a node are joined to all targets of the node itself and of its neighbours.
+    is also joined to itself. Sources and targets are dealt out to the nodes in order, in shares that differ by at most one,
+    and the sources of a node are joined to all targets of the node itself and of its neighbours.
 
     A source of a node with k neighbours has degree (k + 1) * n_out / n_nodes and a target (k + 1) * n_in / n_nodes, exactly
-    where n_nodes divides the sizes, so the density is then (2 * round(degree * n_nodes / 2) + n_nodes) / n_nodes^2. Without
+    if n_nodes divides the sizes, so the density is then (2 * round(degree * n_nodes / 2) + n_nodes) / n_nodes^2. Without
     rewiring k takes the values 2 floor(degree / 2) + 0, 1 and 2. The graph is undirected, so the layer is symmetric at the
-    level of nodes: the targets of node a hear the sources of node b exactly where those of b hear those of a.
+    level of nodes: the targets of node a are joined to the sources of node b exactly if those of b are joined to those of a.
 
     Graph2NN uses one graph for all layers of a width, and compares graphs at equal FLOPs by widening the sparser nets. Layers
     drawn with different seeds are not that network, and a comparison at equal width may come out the other way round.
@@ -54,9 +51,13 @@ def relational(
     Deviations: the rest of the edges goes to random nodes, not to the first ones; the edges of a node are rewired at once,
     not one after the other; larger shares are spread evenly, not at random; degrees below 2 are allowed, and the graph may
     be disconnected.
+
+    Example:
+        >>> relational(8, 8, n_nodes=4, degree=2, rng=0).in_degrees.tolist()
+        [6, 6, 6, 6, 6, 6, 6, 6]
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
-    n_nodes = _check_nodes(n_nodes, n_in, n_out)
+    n_nodes = check_count("n_nodes", n_nodes, 1, min(n_in, n_out), "min(n_in, n_out)")
     degree = check_real("degree", degree, lambda value: 0 <= value <= n_nodes - 1, f"from 0 to n_nodes - 1 = {n_nodes - 1}")
     probability = check_real("rewiring_probability", rewiring_probability, lambda value: 0 <= value <= 1, "from 0 to 1")
     generator = as_generator(rng)
@@ -103,32 +104,17 @@ def _rewire(
 def _expand(is_joined: npt.NDArray[np.bool_], n_in: int, n_out: int) -> Int64Array:
     """Return the keys dst * n_in + src of the layer in which joined nodes are joined completely."""
     n_nodes = len(is_joined)
-    first_source = _first_units(n_in, n_nodes)
+    first_source = even_borders(n_in, n_nodes)
     node, neighbour = np.nonzero(is_joined)
     lengths = np.diff(first_source)[neighbour]
     sources = _ranges(first_source[neighbour], lengths)
     n_heard = np.bincount(node, weights=lengths, minlength=n_nodes).astype(np.int64)
-    node_of_target = np.repeat(np.arange(n_nodes), np.diff(_first_units(n_out, n_nodes)))
+    node_of_target = np.repeat(np.arange(n_nodes), np.diff(even_borders(n_out, n_nodes)))
     in_degrees = n_heard[node_of_target]
     src = sources[_ranges((np.cumsum(n_heard) - n_heard)[node_of_target], in_degrees)]
     return np.repeat(np.arange(n_out, dtype=np.int64), in_degrees) * n_in + src
 
 
-def _first_units(n_units: int, n_nodes: int) -> Int64Array:
-    """Return the first unit of every node, and n_units at the end: `[n_nodes + 1]`."""
-    return np.arange(n_nodes + 1, dtype=np.int64) * n_units // n_nodes
-
-
 def _ranges(starts: Int64Array, lengths: Int64Array) -> Int64Array:
     """Return start, start + 1, ..., start + length - 1 for every pair, one after the other."""
     return np.arange(int(lengths.sum()), dtype=np.int64) + np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
-
-
-def _check_nodes(n_nodes: int, n_in: int, n_out: int) -> int:
-    try:
-        count = 0 if isinstance(n_nodes, (bool, np.bool_)) else operator.index(n_nodes)
-    except TypeError:
-        count = 0
-    if not 1 <= count <= min(n_in, n_out):
-        raise TopologyError(f"n_nodes is {n_nodes!r}; it must be an integer from 1 to min(n_in, n_out) = {min(n_in, n_out)}")
-    return count

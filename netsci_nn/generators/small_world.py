@@ -1,4 +1,4 @@
-"""Small world: a bipartite ring lattice, part of whose edges is rewired at random."""
+"""Small world: a bipartite ring lattice with a part of its edges rewired at random."""
 
 import math
 
@@ -6,9 +6,9 @@ import numpy as np
 from numba import njit
 
 from netsci_nn.checks import check_choice, check_real, neuron_count
-from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
+from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
 from netsci_nn.generators.trades import trade_targets
-from netsci_nn.sampling import Rng, as_generator, distinct_per_row
+from netsci_nn.sampling import Rng, as_generator, distinct_per_row, even_borders
 from netsci_nn.topology import BipartiteTopology, Int64Array
 from netsci_nn.topology.edge_order import split_cells
 
@@ -35,8 +35,8 @@ def small_world(
 
     - `"target_end"`: a chosen edge keeps its source and takes a uniformly random target to which the source has no other
       edge. Out-degrees stay those of the lattice, in-degrees become those of a random graph.
-    - `"swap"`: the chosen edges exchange their targets among each other, by trades between pairs of sources. All degrees
-      stay those of the lattice.
+    - `"swap"`: the chosen edges exchange their targets among each other, by trades between pairs of sources. All degrees stay
+      those of the lattice.
 
     Probability 0 is exactly the lattice, probability 1 a random graph with the degrees that the rewiring keeps.
 
@@ -54,6 +54,12 @@ def small_world(
 
     Source: Watts & Strogatz 1998, carried over to two sides; the lattice for unequal sides and any budget is this
     toolkit's. "swap" after Maslov & Sneppen 2002, with trades (see `netsci_nn.generators.trades`) for single swaps.
+
+    Example:
+        >>> small_world(4, 4, n_edges=8, rewiring_probability=0, rng=0).to_mask().astype(int).tolist()
+        [[1, 0, 0, 1], [1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]]
+        >>> small_world(4, 4, n_edges=8, rewiring_probability=0.5, rng=0).out_degrees.tolist()
+        [2, 2, 2, 2]
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count = resolve_n_edges(n_in, n_out, n_edges, density)
@@ -101,7 +107,7 @@ def _lattice(n_in: int, n_out: int, n_edges: int) -> Int64Array:
     source = np.arange(n_in, dtype=np.int64)
     first, last = (source * n_out + low) // n_in, (source * n_out + high) // n_in
     served_next = np.flatnonzero((source * n_out + high + step) // n_in > last)
-    last[served_next[_evenly_spread(rest, len(served_next))]] += 1
+    last[served_next[even_borders(len(served_next), max(rest, 1))[:rest]]] += 1
     return _cells_of_windows(first, last, n_out, n_edges)
 
 
@@ -125,8 +131,3 @@ def _offsets(n_in: int, step: int, whole: int, rest: int) -> tuple[int, int]:
     """
     low = step * round((2 * n_in - step - (whole + rest / step) * step) / (2 * step))
     return low, low + whole * step
-
-
-def _evenly_spread(count: int, size: int) -> Int64Array:
-    """Return `count` of the positions 0..size - 1, evenly spread."""
-    return np.arange(count, dtype=np.int64) * size // max(count, 1)

@@ -1,15 +1,13 @@
-"""Stochastic block model: neurons fall into groups, and how densely two groups are joined depends on the groups alone."""
+"""Stochastic block model: neurons in groups, and a density for every pair of groups."""
 
 import numpy as np
 import numpy.typing as npt
 
 from netsci_nn.checks import check_count, check_real, neuron_count
 from netsci_nn.errors import TopologyError
-from netsci_nn.generators.budget import GENERATORS, resolve_n_edges
-from netsci_nn.sampling import Rng, as_generator, distinct_cells, distinct_per_row
-from netsci_nn.topology import BipartiteTopology, Int64Array
-
-Float64Array = npt.NDArray[np.float64]
+from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
+from netsci_nn.sampling import Rng, as_generator, distinct_cells, distinct_per_row, even_borders, largest_remainder
+from netsci_nn.topology import BipartiteTopology, Float64Array, Int64Array
 
 MANY_CELLS = 2**16  # of one block, from which on blocks are drawn one by one
 
@@ -32,14 +30,14 @@ def stochastic_block(
     side, of which the matching ones share 1 - mixing of the edges and all others the rest; or `affinity` gives the relative
     density of every pair of groups. Shares are rounded by largest remainder, and what a full block cannot take goes to the
     others in the same proportion. Within a block every set of pairs is equally likely, so degrees there are hypergeometric;
-    a neuron's degree is the sum over the blocks that it lies in.
+    a neuron's degree is the sum over its blocks.
 
     Args:
         n_in: number of sources, at least 1.
         n_out: number of targets, at least 1.
         n_edges: exact number of edges, 0 to the number of pairs whose groups may be joined; or
         density: share of the possible edges in (0, 1], meaning round(density * n_in * n_out) edges.
-        n_blocks: groups on each side, 1 to min(n_in, n_out); ignored where `affinity` is given.
+        n_blocks: groups on each side, 1 to min(n_in, n_out); ignored if `affinity` is given.
         mixing: share of the edges between groups that do not match, 0 to 1; (n_blocks - 1) / n_blocks is no modularity.
         affinity: `[target groups, source groups]`, finite, >= 0: the density of each block in any unit.
         rng: int seed or numpy Generator.
@@ -48,6 +46,11 @@ def stochastic_block(
         TopologyError: when a size, the budget or a parameter is out of range; for the budget with the feasible range.
 
     Source: Holland, Laskey & Leinhardt 1983; with counts fixed as in the microcanonical version (Peixoto 2012).
+
+    Example:
+        >>> mask = stochastic_block(40, 40, n_edges=200, n_blocks=2, mixing=0.1, rng=0).to_mask()
+        >>> int(mask[:20, :20].sum()), int(mask[:20, 20:].sum())
+        (90, 10)
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     count, generator = resolve_n_edges(n_in, n_out, n_edges, density), as_generator(rng)
@@ -57,19 +60,20 @@ def stochastic_block(
         weights = _planted(n_blocks, mixing)
     else:
         weights = _check_affinity(affinity, n_in, n_out)
-    rows, columns = _borders(n_out, len(weights)), _borders(n_in, weights.shape[1])
-    sizes = np.diff(rows)[:, None] * np.diff(columns)
+    targets, sources = even_borders(n_out, len(weights)), even_borders(n_in, weights.shape[1])
+    sizes = np.diff(targets)[:, None] * np.diff(sources)
     shares = (weights if affinity is None else weights * sizes).ravel()
     feasible = int(sizes.ravel()[shares > 0].sum())
     if count > feasible:
         raise TopologyError(
             f"n_edges is {count}; it must be from 0 to {feasible}, the number of pairs whose groups may be joined"
         )
-    counts = _split_budget(count, shares, sizes.ravel(), generator)
+    counts = largest_remainder(count, shares, sizes.ravel(), generator, multiplies_first=True)
     block, within = _cells_of_blocks(counts, sizes.ravel(), generator)
-    row, column = np.divmod(block, weights.shape[1])
-    width = np.diff(columns)[column]
-    return BipartiteTopology.from_ends(within % width + columns[column], within // width + rows[row], n_in, n_out)
+    target_group, source_group = np.divmod(block, weights.shape[1])
+    width = np.diff(sources)[source_group]
+    src, dst = within % width + sources[source_group], within // width + targets[target_group]
+    return BipartiteTopology.from_ends(src, dst, n_in, n_out)
 
 
 def _cells_of_blocks(counts: Int64Array, sizes: Int64Array, rng: np.random.Generator) -> tuple[Int64Array, Int64Array]:
@@ -93,29 +97,6 @@ def _planted(n_blocks: int, mixing: float) -> Float64Array:
     shares = np.full((n_blocks, n_blocks), mixing / (n_blocks * (n_blocks - 1)))
     np.fill_diagonal(shares, (1 - mixing) / n_blocks)
     return shares
-
-
-def _borders(size: int, n_groups: int) -> Int64Array:
-    """Return where each of n_groups consecutive groups begins, and the end."""
-    return np.arange(n_groups + 1, dtype=np.int64) * size // n_groups
-
-
-def _split_budget(count: int, shares: Float64Array, caps: Int64Array, rng: np.random.Generator) -> Int64Array:
-    """Split `count` into whole numbers proportional to `shares`, each at most its cap; ties are broken at random."""
-    is_open, quota = shares > 0, np.zeros(len(shares))
-    while is_open.any():
-        remaining = count - quota[~is_open].sum()
-        quota[is_open] = remaining * shares[is_open] / shares[is_open].sum()
-        is_over = is_open & (quota > caps)
-        if not is_over.any():
-            break
-        quota[is_over] = caps[is_over]
-        is_open &= ~is_over
-    counts = np.floor(quota).astype(np.int64)
-    order = np.lexsort((rng.random(len(shares)), counts - quota))
-    order = order[(counts < caps)[order] & (shares > 0)[order]]
-    counts[order[: count - int(counts.sum())]] += 1
-    return counts
 
 
 def _check_affinity(affinity: npt.ArrayLike, n_in: int, n_out: int) -> Float64Array:

@@ -1,4 +1,4 @@
-"""Shuffling edges while every degree on both sides stays what it is."""
+"""Shuffling edges with fixed degrees: trades between pairs of sources (curveball)."""
 
 from typing import NamedTuple
 
@@ -16,9 +16,9 @@ SEGMENTS = 4  # of the second half of a chain, which `mixing` compares
 
 
 class Mixing(NamedTuple):
-    """How far a chain of trades has gone from where it began."""
+    """How far a chain of trades has moved away from its first graph."""
 
-    overlap: npt.NDArray[np.float64]  # [n_sweeps], share of the first graph's edges that are there after each sweep
+    overlap: npt.NDArray[np.float64]  # [n_sweeps], share of the first graph's edges that exist after each sweep
     is_mixed: bool  # whether the overlap has stopped falling: see `mixing`
 
 
@@ -30,26 +30,39 @@ def trade_edges(topology: BipartiteTopology, *, n_sweeps: int = N_SWEEPS, rng: R
     graphs with these degrees.
 
     Args:
-        topology: where the chain begins.
+        topology: the first graph of the chain.
         n_sweeps: at least 0.
         rng: int seed or numpy Generator.
 
     Source: Strona et al. 2014 (curveball), the pairing of all rows after Carstens, Hamann et al. 2018 (global curveball).
+
+    Example:
+        >>> from netsci_nn.generators import erdos_renyi
+        >>> first = erdos_renyi(60, 40, n_edges=400, rng=0)
+        >>> shuffled = trade_edges(first, rng=1)
+        >>> shuffled == first, shuffled.out_degrees.tolist() == first.out_degrees.tolist()
+        (False, True)
     """
     return _traded(topology, n_sweeps, rng, None)
 
 
 def mixing(topology: BipartiteTopology, *, n_sweeps: int = N_SWEEPS, rng: Rng) -> tuple[BipartiteTopology, Mixing]:
-    """Return `trade_edges` of a topology and whether the chain was long enough to forget where it began.
+    """Return `trade_edges` of a topology and whether the chain was long enough to forget its first graph.
 
     The overlap with the first graph falls from 1 to a plateau. The second half of the sweeps is cut into four segments: the
     chain counts as mixed when the first segment's mean overlap is not above the last one's by more than two edges and four
-    standard errors, where the number of common edges is taken to be Poisson. Fewer than 8 sweeps are never enough to tell.
+    standard errors, with the number of common edges taken to be Poisson. Fewer than 8 sweeps are never enough to tell.
 
     Args:
-        topology: where the chain begins.
+        topology: the first graph of the chain.
         n_sweeps: at least 0.
         rng: int seed or numpy Generator.
+
+    Example:
+        >>> from netsci_nn.generators import erdos_renyi
+        >>> shuffled, report = mixing(erdos_renyi(60, 40, n_edges=400, rng=0), rng=1)
+        >>> report.is_mixed
+        True
     """
     overlap = np.ones(check_count("n_sweeps", n_sweeps, 0))
     shuffled = _traded(topology, n_sweeps, rng, overlap)
@@ -74,7 +87,7 @@ def trade_targets(
 ) -> None:
     """Trade in place: `targets` are int32 `[n_edges]`, source after source; see `trade_edges`.
 
-    Where `overlap` `[n_sweeps]` is given, it is filled with the share of the first edges that are there after each sweep.
+    If `overlap` `[n_sweeps]` is given, it is filled with the share of the first edges that exist after each sweep.
     """
     pointers = np.concatenate([[0], np.cumsum(out_degrees)])
     can_move = np.ones(len(targets), np.bool_) if movable is None else movable

@@ -11,8 +11,7 @@ import scipy.sparse
 import torch
 
 from netsci_nn.errors import CheckpointError, ConfigError, TopologyError
-from netsci_nn.experiment.directory import CHECKPOINT, is_begun
-from netsci_nn.experiment.recorded import final_layers, initial_topologies
+from netsci_nn.experiment import RunDirectory
 from netsci_nn.intake.edge_list import read_edge_list
 from netsci_nn.intake.state_dict import read_state_dict
 from netsci_nn.intake.tensors import layers_of
@@ -45,8 +44,9 @@ def take_in(target: str | PathLike[str], threshold: float | None = None) -> Inta
     target = Path(target)
     ending = target.suffix.lower()
     if target.is_dir():
-        layers = [Layer.of(layer) for layer in final_layers(target)]
-        intake = Intake([Network("", layers, list(initial_topologies(target)))], [])
+        run = RunDirectory(target)
+        layers = [Layer.of(layer) for layer in run.final_layers()]
+        intake = Intake([Network("", layers, list(run.initial_topologies()))], [])
     elif not target.exists():
         raise ConfigError(f"path {str(target)!r} does not exist")
     elif ending not in ENDINGS:
@@ -80,9 +80,8 @@ def _of_state_dict(path: Path, tensors: Mapping[str, torch.Tensor], notes: list[
         layers, rules = layers_of(tensors, threshold)
     except CheckpointError as error:
         raise CheckpointError(f"file {str(path)!r}: {error}") from error
-    directory = path.absolute().parent.parent
-    is_checkpoint_of_run = path.absolute() == directory / CHECKPOINT and is_begun(directory)
-    if len(layers) == 1 or is_checkpoint_of_run:  # the networks of runs are chains
+    run = RunDirectory(path.absolute().parent.parent)
+    if len(layers) == 1 or (path.absolute() == run.checkpoint and run.is_begun):  # the networks of runs are chains
         return Intake([Network(", ".join(layer.name for layer in layers), layers)], [*notes, *rules])
     return Intake([Network(layer.name, [layer]) for layer in layers], [NOT_JOINED, *notes, *rules])
 

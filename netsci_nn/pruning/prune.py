@@ -1,4 +1,4 @@
-"""From scores to topologies, and from topologies to the sparse model; the same for every criterion."""
+"""Selection: keep the edges of the highest scores, and make the sparse model that has only these."""
 
 import copy
 import inspect
@@ -12,7 +12,7 @@ from torch import nn
 
 from netsci_nn.checks import check_count, check_density
 from netsci_nn.errors import ConfigError, TopologyError
-from netsci_nn.generators.budget import resolve_n_edges
+from netsci_nn.generators.protocol import resolve_n_edges
 from netsci_nn.layers import SparseLayer
 from netsci_nn.models.surgery import check_replaceable, leave_fused_paths, sparse_twin
 from netsci_nn.models.walk import LinearLayer, size_of
@@ -42,7 +42,7 @@ def prune(
         a topology a linear layer, in the order of `model.modules()`.
 
     Raises:
-        ConfigError: when there is no linear layer, the criterion is unknown or does not give a score for every weight, or
+        ConfigError: if there is no linear layer, the criterion is unknown or does not give a score for every weight, or
             the number of densities is wrong.
         TopologyError: when a density is out of range, a sparse layer has fewer edges than it would keep, or a score is NaN.
     """
@@ -70,7 +70,7 @@ def restrict(model: nn.Module, topologies: Sequence[BipartiteTopology]) -> nn.Mo
         topologies: one for each linear layer, in the order of `model.modules()`, as `prune` returns them.
 
     Raises:
-        ConfigError: when there is no linear layer, the number of topologies is wrong, or a layer would lose something: a
+        ConfigError: if there is no linear layer, the number of topologies is wrong, or a layer would lose something: a
             weight that it shares with another module, hooks, further parameters, a `forward` of its own.
         TopologyError: when a topology has other sizes than its layer, or an edge that its sparse layer has not.
     """
@@ -122,7 +122,7 @@ def round_densities(density: float | Sequence[float], rounds: int) -> list[list[
 
 
 def _as_list(density: Any) -> list[Any] | None:
-    """Return the densities of single layers, or None where one stands for all."""
+    """Return the densities of single layers, or None if one stands for all."""
     values = density.tolist() if isinstance(density, np.ndarray) else density
     is_one = isinstance(values, (str, bytes)) or not isinstance(values, Sequence)
     return None if is_one else list(values)

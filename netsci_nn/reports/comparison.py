@@ -27,11 +27,11 @@ from analysis.render.pictures.inputs import input_degree_map
 from netsci_nn.data import Dataset
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import RunResult, describe_environment, run_experiment
+from netsci_nn.experiment.config import Experiment
 from netsci_nn.files import write_text
 from netsci_nn.reports.tables import plain_table
 from netsci_nn.topology import BipartiteTopology
 from netsci_nn.training import METRICS, Metric, ProgressBar, progress_display
-from netsci_nn.training.config import Experiment
 
 MEASURES = ("degree", "clustering", "paths", "power_law")
 RESULT_NOTE = (
@@ -99,7 +99,7 @@ class Comparison:
     @property
     def methods(self) -> list[str]:
         """Methods with at least one run, in the order of the experiment."""
-        return [method.name for method in self.experiment.method if self.of(method.name)]
+        return [method.name for method in self.experiment.methods if self.of(method.name)]
 
 
 def run_comparison(
@@ -125,7 +125,7 @@ def run_comparison(
         raise ConfigError(f"nulls is {nulls!r}; it must be an integer >= 1")
     comparison = Comparison(experiment, dataset, directory, nulls)
     with progress_display(console or Console(quiet=True)) as display:
-        total = display.add_task("runs", total=len(experiment.method) * len(experiment.seeds))
+        total = display.add_task("runs", total=len(experiment.methods) * len(experiment.seeds))
         runs = run_experiment(
             experiment, dataset, directory, lambda method, seed: ProgressBar(display, escape(f"{method}, seed {seed}"))
         )

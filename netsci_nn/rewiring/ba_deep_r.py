@@ -1,4 +1,4 @@
-"""BA_Deep R: edges go as in Deep R, and come back preferentially, where a neuron has many edges already."""
+"""BA_Deep R: edges go as in Deep R; new ones prefer neurons that have many edges already."""
 
 from functools import partial
 
@@ -10,12 +10,11 @@ from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer
 from netsci_nn.rewiring.deep_r import NEEDS, Dynamics, advance, newborn
 from netsci_nn.rewiring.delta import EdgeDelta
-from netsci_nn.rewiring.growth import check_growth, grow_preferentially
 from netsci_nn.rewiring.rule import REWIRERS, seen_by
 from netsci_nn.rewiring.signs import draw_signs
 from netsci_nn.rewiring.view import EdgeView, Memory
 from netsci_nn.rewiring.weight_change import CRITERIA, most_changed, nothing
-from netsci_nn.sampling import Rng, as_generator
+from netsci_nn.sampling import Rng, as_generator, check_growth, grow_preferentially
 
 SIGN_CROSSING = "sign_crossing"
 DELETIONS = (SIGN_CROSSING, *CRITERIA)

@@ -83,10 +83,12 @@ def edge_view(layer: SparseLayer, **context: Any) -> EdgeView:
         ConfigError: if `layer` is no sparse layer, or `previous` is not of the shape of its weights.
 
     Example:
+        >>> import torch
         >>> from netsci_nn import SparseLinear, generators, rewiring
         >>> layer = SparseLinear(generators.erdos_renyi(20, 10, n_edges=50, rng=0))
+        >>> _ = layer.weight.data.copy_(torch.linspace(-1, 1, 50))
         >>> rewiring.SparseEvolution(0.3).propose(rewiring.edge_view(layer), rng=0)
-        EdgeDelta(14 dropped, 14 grown)
+        EdgeDelta(18 dropped, 18 grown)
     """
     if not isinstance(layer, SparseLayer):
         raise ConfigError(f"layer is a {type(layer).__name__}; it must be a SparseLayer, for example a SparseLinear")

@@ -44,9 +44,10 @@ def from_edges(edges: ArrayLike, n_in: int, n_out: int, weights: ArrayLike | Non
     Raises:
         TopologyError: when a size, a shape or an end of an edge is out of range, or an edge occurs twice.
 
-    >>> topology, weights = from_edges([(2, 0), (0, 1), (1, 0)], n_in=3, n_out=2, weights=[0.5, -1.0, 2.0])
-    >>> topology.to_edges().tolist(), weights.tolist()
-    ([[1, 0], [2, 0], [0, 1]], [2.0, 0.5, -1.0])
+    Example:
+        >>> topology, weights = from_edges([(2, 0), (0, 1), (1, 0)], n_in=3, n_out=2, weights=[0.5, -1.0, 2.0])
+        >>> topology.to_edges().tolist(), weights.tolist()
+        ([[1, 0], [2, 0], [0, 1]], [2.0, 0.5, -1.0])
     """
     pairs = edge_pairs(edges)
     return _sorted(pairs[:, 0], pairs[:, 1], n_in, n_out, weights)
@@ -65,9 +66,10 @@ def to_igraph(topology: BipartiteTopology, weights: ArrayLike | None = None) -> 
     Raises:
         TopologyError: when there are not as many weights as edges.
 
-    >>> graph = BipartiteTopology(3, 2, [1, 2, 0], [0, 0, 1]).to_igraph([0.5, -1.0, 2.0])
-    >>> graph.get_edgelist(), graph.es["weight"], graph.vs["type"]
-    ([(1, 3), (2, 3), (0, 4)], [0.5, -1.0, 2.0], [False, False, False, True, True])
+    Example:
+        >>> graph = BipartiteTopology(3, 2, [1, 2, 0], [0, 0, 1]).to_igraph([0.5, -1.0, 2.0])
+        >>> graph.get_edgelist(), graph.es["weight"], graph.vs["type"]
+        ([(1, 3), (2, 3), (0, 4)], [0.5, -1.0, 2.0], [False, False, False, True, True])
     """
     import igraph
 
@@ -142,8 +144,9 @@ def to_scipy(topology: BipartiteTopology, weights: ArrayLike | None = None) -> s
     Raises:
         TopologyError: when there are not as many weights as edges.
 
-    >>> BipartiteTopology(3, 2, [1, 2, 0], [0, 0, 1]).to_scipy([0.5, -1.0, 2.0]).toarray().tolist()
-    [[0.0, 0.5, -1.0], [2.0, 0.0, 0.0]]
+    Example:
+        >>> BipartiteTopology(3, 2, [1, 2, 0], [0, 0, 1]).to_scipy([0.5, -1.0, 2.0]).toarray().tolist()
+        [[0.0, 0.5, -1.0], [2.0, 0.0, 0.0]]
     """
     import scipy.sparse
 
@@ -172,8 +175,9 @@ def from_scipy(matrix: scipy.sparse.sparray | scipy.sparse.spmatrix) -> Weighted
 def to_mask(topology: BipartiteTopology) -> BoolArray:
     """Return the boolean numpy mask `[n_out, n_in]`; `to_torch_mask` gives a tensor.
 
-    >>> BipartiteTopology(3, 2, [1, 2, 0], [0, 0, 1]).to_mask().astype(int).tolist()
-    [[0, 1, 1], [1, 0, 0]]
+    Example:
+        >>> BipartiteTopology(3, 2, [1, 2, 0], [0, 0, 1]).to_mask().astype(int).tolist()
+        [[0, 1, 1], [1, 0, 0]]
     """
     mask = np.zeros((topology.n_out, topology.n_in), dtype=np.bool_)
     mask[topology.dst, topology.src] = True
@@ -193,8 +197,9 @@ def from_mask(mask: ArrayLike) -> BipartiteTopology:
     Raises:
         TopologyError: when `mask` is not boolean, has no two dimensions, or is empty on a side.
 
-    >>> BipartiteTopology.from_mask([[False, True, True], [True, False, False]]).to_edges().tolist()
-    [[1, 0], [2, 0], [0, 1]]
+    Example:
+        >>> BipartiteTopology.from_mask([[False, True, True], [True, False, False]]).to_edges().tolist()
+        [[1, 0], [2, 0], [0, 1]]
     """
     array = as_array(mask)
     if array.ndim != 2 or array.dtype != np.bool_:

@@ -25,9 +25,9 @@ else:
 class BipartiteTopology(Methods):
     """The edges between `n_in` source neurons and `n_out` target neurons, as an immutable value.
 
-    Edges are unique and sorted by `(dst, src)`, so that they are the CSR structure of the weight matrix in PyTorch's
-    orientation `[n_out, n_in]`; edge k carries weight k of a layer and is edge id k in igraph. Two topologies are equal
-    when their sizes and edges are.
+    Edges are unique and sorted by `(dst, src)`: the CSR structure of the weight matrix in PyTorch's orientation
+    `[n_out, n_in]`. Edge k carries weight k of a layer and is edge id k in igraph. Two topologies are equal if their sizes
+    and edges are. Conversions and files are methods too: `to_igraph`, `from_scipy`, `to_mask`, `save`, ... (see `Methods`).
 
     Args:
         n_in: number of source neurons, 1 to 2^31 - 1.
@@ -38,6 +38,13 @@ class BipartiteTopology(Methods):
     Raises:
         TopologyError: naming the field, the value and the allowed range. Unsorted edges are an error here;
             `from_edges` sorts them.
+
+    Example:
+        >>> topology = BipartiteTopology(n_in=3, n_out=2, src=[1, 2, 0], dst=[0, 0, 1])
+        >>> topology
+        BipartiteTopology(n_in=3, n_out=2, n_edges=3, density=0.5)
+        >>> topology.out_degrees.tolist(), topology.in_degrees.tolist()
+        ([1, 1, 1], [2, 1])
     """
 
     n_in: int
@@ -67,12 +74,12 @@ class BipartiteTopology(Methods):
 
     @cached_property
     def out_degrees(self) -> Int64Array:
-        """Edges of every source: int64 `[n_in]`, 0 to n_out."""
+        """Edges per source: int64 `[n_in]`, 0 to n_out."""
         return _frozen(np.bincount(self.src, minlength=self.n_in).astype(np.int64, copy=False))
 
     @cached_property
     def in_degrees(self) -> Int64Array:
-        """Edges of every target: int64 `[n_out]`, 0 to n_in."""
+        """Edges per target: int64 `[n_out]`, 0 to n_in."""
         return _frozen(np.bincount(self.dst, minlength=self.n_out).astype(np.int64, copy=False))
 
     @cached_property
@@ -81,7 +88,7 @@ class BipartiteTopology(Methods):
         return _frozen(np.concatenate([[0], np.cumsum(self.in_degrees)]))
 
     def keys(self) -> Int64Array:
-        """The flattened position dst * n_in + src of every edge: int64 `[n_edges]`, strictly increasing."""
+        """The flattened positions dst * n_in + src of the edges: int64 `[n_edges]`, strictly increasing."""
         return self.dst.astype(np.int64) * self.n_in + self.src
 
     @cached_property
@@ -119,7 +126,12 @@ class BipartiteTopology(Methods):
 
     @classmethod
     def from_keys(cls, keys: Int64Array, n_in: int, n_out: int) -> BipartiteTopology:
-        """Build from unsorted flattened positions dst * n_in + src (integers `[n_edges]`, no duplicates)."""
+        """Build from flattened positions dst * n_in + src in any order: integers `[n_edges]`, no duplicates.
+
+        Example:
+            >>> BipartiteTopology.from_keys([3, 2, 1], n_in=3, n_out=2).to_edges().tolist()
+            [[1, 0], [2, 0], [0, 1]]
+        """
         n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
         keys = np.asarray(keys, dtype=np.int64)
         if len(keys) and not (keys.min() >= 0 and keys.max() < n_in * n_out):
@@ -131,7 +143,12 @@ class BipartiteTopology(Methods):
 
     @classmethod
     def from_ends(cls, src: IntArray, dst: IntArray, n_in: int, n_out: int) -> BipartiteTopology:
-        """Build from sources and targets of edges in any order, in O(n_edges): integer arrays `[n_edges]`."""
+        """Build from sources and targets of edges in any order, integers `[n_edges]` each, in O(n_in + n_out + n_edges).
+
+        Example:
+            >>> BipartiteTopology.from_ends([0, 2, 1], [1, 0, 0], n_in=3, n_out=2).to_edges().tolist()
+            [[1, 0], [2, 0], [0, 1]]
+        """
         n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
         src, dst = _checked_indices("src", src, n_in, "n_in"), _checked_indices("dst", dst, n_out, "n_out")
         if len(src) != len(dst):
@@ -143,7 +160,21 @@ class BipartiteTopology(Methods):
 
     @classmethod
     def from_edges(cls, edges: ArrayLike, n_in: int, n_out: int) -> BipartiteTopology:
-        """Build from `[n_edges, 2]` pairs (source, target) in any order; duplicates raise a TopologyError."""
+        """Build from pairs (source, target) in any order.
+
+        Args:
+            edges: `[n_edges, 2]` integers, sources 0 to n_in - 1 and targets 0 to n_out - 1: an array, tensor or sequence.
+            n_in: number of sources, 1 to 2^31 - 1.
+            n_out: number of targets, 1 to 2^31 - 1.
+
+        Raises:
+            TopologyError: when a size, a shape or an end of an edge is out of range, or an edge occurs twice.
+
+        Example:
+            >>> topology = BipartiteTopology.from_edges([(2, 0), (0, 1), (1, 0)], n_in=3, n_out=2)
+            >>> topology.to_edges().tolist()  # sorted by target, then source
+            [[1, 0], [2, 0], [0, 1]]
+        """
         pairs = edge_pairs(edges)
         pairs = pairs[np.lexsort((pairs[:, 0], pairs[:, 1]))]
         return cls(n_in, n_out, pairs[:, 0], pairs[:, 1])
@@ -159,7 +190,7 @@ def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _frozen_indices(name: str, values: Any, size: int, size_name: str) -> Int32Array:
-    """Return the checked indices as an array that nobody else can write to: a copy, unless they are so already."""
+    """Return the checked indices as an array that nobody else can write to: a copy, unless it is one already."""
     array = _checked_indices(name, values, size, size_name)
     is_frozen = array.dtype == np.int32 and array.flags.owndata and not array.flags.writeable
     return array if is_frozen else _frozen(np.array(array, dtype=np.int32))

@@ -1,7 +1,7 @@
 """Callbacks that measure and record: evaluation, topologies, the log and checkpoints."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -52,14 +52,15 @@ class Evaluate:
 class RecordTopology:
     """Write the edges of every sparse layer at the start and whenever they have changed by the end of an epoch.
 
-    Files are `epoch-0000.safetensors` and so on (see `netsci_nn.topology.save_network`), and `final.safetensors`, which holds
-    the weights too.
+    Args:
+        at_epoch: the file for the edges after an epoch, 0 at the start (see `netsci_nn.topology.save_network`).
+        final: the file for the edges and the weights at the end.
     """
 
     needs_every_step = False
 
-    def __init__(self, directory: str | PathLike[str]) -> None:
-        self.directory = Path(directory)
+    def __init__(self, at_epoch: Callable[[int], Path], final: Path) -> None:
+        self.at_epoch, self.final = at_epoch, final
         self.versions: list[int] | None = None
 
     def __call__(self, event: Event, state: TrainingState) -> None:
@@ -69,14 +70,14 @@ class RecordTopology:
         layers = sparse_layers(state.model)
         if not layers:
             return
-        self.directory.mkdir(parents=True, exist_ok=True)
+        path = self.final if event is Event.END else self.at_epoch(state.epoch)
+        path.parent.mkdir(parents=True, exist_ok=True)
         topologies = [layer.topology for layer in layers]
         if event is Event.END:
-            weights = [layer.edge_weights() for layer in layers]
-            save_network(topologies, self.directory / "final.safetensors", weights)
+            save_network(topologies, path, [layer.edge_weights() for layer in layers])
         elif self.versions != (versions := [layer.topology_version for layer in layers]):
             self.versions = versions
-            save_network(topologies, self.directory / f"epoch-{state.epoch:04d}.safetensors")
+            save_network(topologies, path)
 
 
 class JsonlLog:

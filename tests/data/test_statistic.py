@@ -54,7 +54,7 @@ def test_experiments_use_the_training_split_alone() -> None:
     from functools import partial
 
     from netsci_nn.experiment.build import _build_generator
-    from netsci_nn.training.config import GeneratorConfig
+    from netsci_nn.experiment.config import GeneratorConfig
 
     digits = load_dataset("digits")
     shifted = replace(digits, x_test=digits.x_test + 5)

@@ -8,8 +8,7 @@ import torch
 from toy_experiments import DATA, SET, events, run, toy
 
 from netsci_nn import ConfigError
-from netsci_nn.experiment import run_experiment
-from netsci_nn.experiment.result import load_result
+from netsci_nn.experiment import RunDirectory, run_experiment
 
 
 def test_another_optimiser_loss_metric_and_schedule(tmp_path: Path) -> None:
@@ -31,7 +30,7 @@ def test_another_optimiser_loss_metric_and_schedule(tmp_path: Path) -> None:
     assert result.accuracy_by_epoch == tuple(line["test_accuracy"] for line in lines)
     assert lines[-1]["test_loss"] == pytest.approx(lines[-1]["test_mean_squared_error"], rel=1e-5)
     assert lines[-1]["train_loss"] < lines[0]["train_loss"]
-    assert load_result(tmp_path / "run") == result
+    assert RunDirectory(tmp_path / "run").load_result() == result
 
 
 def test_accuracy_that_was_not_measured_is_an_error(tmp_path: Path) -> None:

@@ -1,13 +1,15 @@
 """All runs of an experiment: in several processes, and from where they stopped."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_experiments import DATA, SET, interrupt_at, toy
+from toy_experiments import DATA, SET, interrupt_at, run, toy
 
 from netsci_nn import CheckpointError, ConfigError
-from netsci_nn.experiment import load_result, run_experiment
+from netsci_nn.experiment import RunDirectory, build_model, run_experiment
+from netsci_nn.training import Rewire
 
 METHODS = [
     {"name": "P", "pruning": {"dense": "FC"}},
@@ -52,10 +54,42 @@ def test_an_interrupted_experiment_goes_on_run_by_run(step: int, tmp_path: Path)
     stop.needs_every_step = False  # type: ignore[attr-defined]
     part = list(run_experiment(experiment, DATA, tmp_path / "part", lambda *_: stop))
     if part[-1].interrupted:
-        assert load_result(part[-1].directory) is None
+        assert RunDirectory(part[-1].directory).load_result() is None
     complete = {path: path.stat().st_mtime_ns for path in (tmp_path / "part").rglob("result.json")}
     assert numbers(run_experiment(experiment, DATA, tmp_path / "part", resume=True)) == whole
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in complete.items())
+
+
+@pytest.fixture
+def count(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How many models have been built and how often a rule has been checked."""
+    counted: Counter[str] = Counter()
+
+    def counting(name: str, function: Any) -> Any:
+        def wrapper(*arguments: Any) -> Any:
+            counted[name] += 1
+            return function(*arguments)
+
+        return wrapper
+
+    monkeypatch.setattr("netsci_nn.experiment.run.build_model", counting("models", build_model))
+    monkeypatch.setattr(Rewire, "check", counting("rules", Rewire.check))
+    return counted
+
+
+def test_every_method_is_checked_once_before_the_first_run(count: Counter[str], tmp_path: Path) -> None:
+    """Two methods with two seeds: a network each to check the methods, then one per run, whose training looks at its rule."""
+    experiment = toy([SET, {"name": "Deep R", "rewiring": "deep_r"}], epochs=1)
+    seen = [dict(count) for _ in run_experiment(experiment, DATA, tmp_path)]
+    assert seen[0] == {"models": 2 + 1, "rules": 2 + 1}
+    assert count == {"models": 2 + 4, "rules": 2 + 4}
+    list(run_experiment(experiment, DATA, tmp_path, resume=True))
+    assert count == {"models": 6 + 2, "rules": 6 + 2}  # complete runs are only read
+
+
+def test_a_single_run_checks_its_method_itself(count: Counter[str], tmp_path: Path) -> None:
+    run(tmp_path / "run", toy(epochs=1))
+    assert count == {"models": 1 + 1, "rules": 1 + 1}
 
 
 def test_results_of_another_experiment_are_not_taken_over(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from netsci_nn import BipartiteTopology, TopologyError
-from netsci_nn.generators.bsw import bsw, even_lengths, nearest
+from netsci_nn.generators.bsw import bsw, nearest
 
 shapes = st.tuples(st.integers(1, 60), st.integers(1, 60)).flatmap(
     lambda shape: st.tuples(*map(st.just, shape), st.integers(0, shape[0] * shape[1]))
@@ -59,12 +59,6 @@ def test_lattice_of_unequal_sides_by_hand() -> None:
         4: [2],
         5: [0, 2],
     }
-
-
-def test_even_lengths_by_hand() -> None:
-    assert even_lengths(10, 4).tolist() == [2, 3, 2, 3]
-    assert even_lengths(3, 4).tolist() == [0, 1, 1, 1]
-    assert even_lengths(0, 2).tolist() == [0, 0]
 
 
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=30), st.integers(0, 20))

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netsci_nn import BipartiteTopology, ConfigError, TopologyError
-from netsci_nn.generators.budget import GENERATORS
 from netsci_nn.generators.erdos_renyi import erdos_renyi
 from netsci_nn.generators.from_graph import from_graph, from_graph_generator
+from netsci_nn.generators.protocol import GENERATORS
 from netsci_nn.topology import graph_edges
 
 KARATE = nx.karate_club_graph()

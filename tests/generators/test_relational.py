@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from netsci_nn import BipartiteTopology, ConfigError, TopologyError
-from netsci_nn.generators.budget import GENERATORS
+from netsci_nn.generators.protocol import GENERATORS
 from netsci_nn.generators.relational import relational
 
 

@@ -13,8 +13,7 @@ from safetensors.torch import load_file
 from toy_experiments import DATA, interrupt_at, run, toy
 
 from netsci_nn import ConfigError, SparseMLP
-from netsci_nn.experiment import recorded_births, recorded_topologies
-from netsci_nn.experiment.result import load_result
+from netsci_nn.experiment import RunDirectory
 from netsci_nn.rewiring import DeepR
 from netsci_nn.training import Progress, Rewire, train
 
@@ -37,13 +36,13 @@ def test_state_dicts_load_and_logging_says_that_sizes_are_assumed(name: str, cap
 
 
 def test_a_complete_run_is_read() -> None:
-    result = load_result(FORMER / "complete")
+    result = RunDirectory(FORMER / "complete").load_result()
     assert result is not None
     assert result.accuracy == result.score == result.metrics["accuracy"] == 0.6333333333333333
     assert result.accuracy_by_epoch[-1] == 0.7333333333333333
     assert [layer.n_edges for layer in result.final] != [layer.n_edges for layer in result.initial]
-    assert recorded_topologies(FORMER / "complete")[0].layers == result.initial
-    assert recorded_births(FORMER / "complete") is not None
+    assert RunDirectory(FORMER / "complete").recorded_topologies()[0].layers == result.initial
+    assert RunDirectory(FORMER / "complete").births() is not None
 
 
 def without_compiled_steps(epoch: int = 10**9) -> Any:
@@ -55,7 +54,7 @@ def test_an_interrupted_run_resumes_to_what_0_1_0_came_to(tmp_path: Path) -> Non
     shutil.copytree(FORMER / "interrupted", tmp_path / "run")
     experiment = toy([{"name": "SET", "rewiring": "set"}])
     resumed = run(tmp_path / "run", experiment, callbacks=[without_compiled_steps()], resume=True)
-    whole = load_result(FORMER / "complete")
+    whole = RunDirectory(FORMER / "complete").load_result()
     assert whole is not None
     assert (resumed.final, resumed.accuracy, resumed.accuracy_by_epoch) == (
         whole.final,

@@ -10,8 +10,8 @@ import numpy as np
 
 from netsci_nn.data import Dataset
 from netsci_nn.experiment import RunResult, run_method
+from netsci_nn.experiment.config import Experiment, parse_experiment
 from netsci_nn.training import Event, TrainingState
-from netsci_nn.training.config import Experiment, parse_experiment
 
 SET = {"name": "SET", "rewiring": "set"}
 
@@ -45,7 +45,7 @@ def toy(
 
 def run(directory: Path, experiment: Experiment | None = None, seed: int = 0, **arguments: Any) -> RunResult:
     experiment = toy() if experiment is None else experiment
-    return run_method(experiment, experiment.method[0], seed, DATA, directory, **arguments)
+    return run_method(experiment, experiment.methods[0], seed, DATA, directory, **arguments)
 
 
 def interrupt_at(step: int) -> Any:

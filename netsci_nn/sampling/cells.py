@@ -1,31 +1,20 @@
-"""Random choice of distinct cells without ever listing all cells; the one place where edges are drawn.
+"""Random choice of distinct cells (pairs of a source and a target) without listing all of them.
 
-Positions in a matrix of n_in x n_out cells are flattened to int64, because 65,536 x 65,536 overflows int32. All functions
-are vectorised or compiled, and none can loop for ever, since crowded cases are solved by listing the free cells.
+A cell of a layer is a flattened position in int64, because 65,536 x 65,536 overflows int32. All functions are vectorised or
+compiled, and all end: crowded cases are solved by listing the free cells.
 """
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from netsci_nn.errors import ConfigError, TopologyError
+from netsci_nn.errors import TopologyError
 from netsci_nn.topology import Int64Array
-
-Rng = int | np.random.Generator
 
 # Above this share of taken columns, listing the free ones is cheaper than drawing and rejecting.
 CROWDED = 0.5
-# Up to so many bits of memory a draw, a bitmap of all numbers is faster than sorting the draws.
-BITS_A_DRAW = 64
-
-
-def as_generator(rng: Rng) -> np.random.Generator:
-    """Return `rng` itself when it is a numpy Generator, or a new one seeded with it when it is an int >= 0."""
-    if isinstance(rng, np.random.Generator):
-        return rng
-    if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool) and rng >= 0:
-        return np.random.default_rng(int(rng))
-    raise ConfigError(f"rng is {rng!r}; it must be an integer seed >= 0 or a numpy.random.Generator")
+# Up to this many bits of memory per draw, a bitmap of all numbers is faster than sorting the draws.
+BITS_PER_DRAW = 64
 
 
 def distinct_cells(n_cells: int, count: int, rng: np.random.Generator, occupied: Int64Array | None = None) -> Int64Array:
@@ -56,7 +45,7 @@ def _free_cells(ranks, occupied):  # type: ignore[no-untyped-def]
     cells = np.empty_like(ranks)
     passed = 0
     for place, rank in enumerate(ranks):
-        while passed < len(occupied) and occupied[passed] - passed <= rank:  # so many free cells lie before it
+        while passed < len(occupied) and occupied[passed] - passed <= rank:  # as many free cells lie before it
             passed += 1
         cells[place] = rank + passed
     return cells
@@ -68,11 +57,11 @@ def _distinct(size: int, count: int, rng: np.random.Generator) -> Int64Array:
         is_chosen = np.ones(size, dtype=np.bool_)
         is_chosen[_distinct(size, size - count, rng)] = False
         return np.flatnonzero(is_chosen)
-    if size <= BITS_A_DRAW * count:
+    if size <= BITS_PER_DRAW * count:
         return _distinct_by_bitmap(size, count, rng)
     chosen = np.empty(0, dtype=np.int64)
     while len(chosen) < count:
-        # Every pass adds a uniform set to a uniform set; what is drawn too much is removed uniformly at the end.
+        # Every pass adds a uniform set to a uniform set; the surplus is removed uniformly at the end.
         draws = _unique(rng.integers(size, size=int((count - len(chosen)) * 1.01) + 64))
         chosen = _unique(np.concatenate([chosen, draws])) if len(chosen) else draws
     surplus = rng.choice(len(chosen), size=len(chosen) - count, replace=False, shuffle=False)
@@ -80,7 +69,7 @@ def _distinct(size: int, count: int, rng: np.random.Generator) -> Int64Array:
 
 
 def _distinct_by_bitmap(size: int, count: int, rng: np.random.Generator) -> Int64Array:
-    """Draw and reject what was drawn before, with a bit for every number; then read the set bits in order."""
+    """Draw and reject repetitions, with one bit per number; then read the set bits in order."""
     bits = np.zeros(size // 64 + 1, np.uint64)
     missing = count
     while missing > 0:
@@ -118,10 +107,12 @@ def _read_bits(bits: npt.NDArray[np.uint64], count: int) -> Int64Array:
 def distinct_per_row(
     counts: Int64Array, n_columns: int, rng: np.random.Generator, occupied: Int64Array | None = None
 ) -> Int64Array:
-    """Draw, independently for every row, `counts[row]` distinct free columns, every set equally likely.
+    """Draw, independently per row, `counts[row]` distinct free columns, every set equally likely.
+
+    Rows may be the sources or the targets of a layer, and columns the other side.
 
     Args:
-        counts: int64 `[n_rows]`, how many columns each row gets, 0 to the number of its free columns.
+        counts: int64 `[n_rows]`, how many columns a row gets, 0 to the number of its free columns.
         n_columns: number of columns.
         rng: source of randomness.
         occupied: sorted distinct cells row * n_columns + column that must not be drawn.

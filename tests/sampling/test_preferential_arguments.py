@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from netsci_nn import ConfigError, TopologyError
-from netsci_nn.rewiring.growth import grow_preferentially
+from netsci_nn.sampling.preferential import grow_preferentially
 
 OCCUPIED = np.array([0, 4, 5, 6, 8, 9], dtype=np.int64)  # of 4 x 5 cells
 
@@ -20,7 +20,7 @@ def call(**changes: Any) -> None:
     "a", [-1, -1e-300, float("nan"), float("inf"), True, np.True_, "1", None, 1j], ids=lambda a: repr(a)[:9]
 )
 def test_attractiveness_outside_its_range(a: Any) -> None:
-    with pytest.raises(ConfigError, match=r"attractiveness is .*; it must be a finite number >= 0"):
+    with pytest.raises(ConfigError, match=r"attractiveness is .*; it must be a number >= 0"):
         call(attractiveness=a)
 
 
@@ -30,13 +30,16 @@ def test_unknown_names() -> None:
     for side in ("sources", True, None, ["source"]):
         with pytest.raises(ConfigError, match=r"side is .*; it must be one of 'source', 'target', 'both'"):
             call(side=side)
+    for changes in ({"draw": "ends"}, {"draw": "both_ends"}, {"draw": "both_ends", "side": "both", "updating": "frozen"}):
+        with pytest.raises(ConfigError, match=r"draw is .*; it must be 'end_then_partner', or 'both_ends' with side='both'"):
+            call(**changes)
     with pytest.raises(ConfigError, match="rng is None"):
         call(rng=None)
 
 
 @pytest.mark.parametrize("count", [-1, 15, True, 1.0, "1", None], ids=repr)
 def test_count_outside_the_free_cells(count: Any) -> None:
-    with pytest.raises(TopologyError, match=r"count is .*; it must be an integer from 0 to 14, the number of free cells"):
+    with pytest.raises(TopologyError, match=r"count is .*; it must be an integer from 0 to the number of free cells = 14"):
         call(count=count)
 
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from netsci_nn.rewiring.growth import SIDES, UPDATING, grow_preferentially
 from netsci_nn.sampling import distinct_cells
+from netsci_nn.sampling.preferential import SIDES, UPDATING, grow_preferentially
 
 ALARM = 1e-4
 Edge = tuple[int, int]
@@ -332,3 +332,24 @@ def test_no_edge_and_no_free_cell() -> None:
     assert grow(3, 2, EDGES[:2], 0, rng) == []
     assert grow(1, 1, [], 1, rng) == [(0, 0)]
     assert grow(1, 1, [(0, 0)], 0, rng) == []
+
+
+def test_both_ends_are_drawn_with_the_product_of_their_weights() -> None:
+    """One edge more in SQUARE, where sources have 2, 1, 0 edges and targets 1, 2, 0, each of weight one more."""
+    occupied, rng, n_draws = keys(SQUARE, 3), np.random.default_rng(0), 4000
+    out, into = [3, 2, 1], [2, 3, 1]
+    weights = {(i, j): out[i] * into[j] for i in range(3) for j in range(3) if (i, j) not in SQUARE}
+    counts = dict.fromkeys(weights, 0)
+    for _ in range(n_draws):
+        src, dst = grow_preferentially(3, 3, occupied, 1, side="both", draw="both_ends", rng=rng)
+        counts[int(src[0]), int(dst[0])] += 1
+    expected = np.array(list(weights.values())) / sum(weights.values()) * n_draws
+    assert stats.chisquare(list(counts.values()), expected).pvalue > ALARM
+
+
+@pytest.mark.parametrize("count", [0, 3, 6])
+def test_both_ends_fill_what_is_free(count: int) -> None:
+    src, dst = grow_preferentially(3, 3, keys(SQUARE, 3), count, side="both", draw="both_ends", rng=np.random.default_rng(0))
+    grown = set(zip(src.tolist(), dst.tolist(), strict=True))
+    assert len(grown) == count
+    assert not grown & set(SQUARE)

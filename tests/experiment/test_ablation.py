@@ -1,9 +1,8 @@
-"""The ablation of a run's wiring, and what a run has recorded of its topologies."""
+"""The ablation of a run's wiring: what the three wirings keep, their comparison, and the command."""
 
 import json
+import logging
 import math
-import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,56 +10,27 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
+from toy_experiments import DATA, interrupt_at, run, toy
 
 from netsci_nn import BipartiteTopology, ConfigError, cli
-from netsci_nn.data import Dataset
-from netsci_nn.experiment import build_model, run_experiment, run_method
+from netsci_nn.experiment import RunResult, build_model, run_experiment
 from netsci_nn.experiment.ablation import (
     ARMS,
     OWN,
     SAME_DEGREES,
     SAME_SIZE,
-    paired_difference,
     plan_ablation,
     run_ablation,
     save_ablation,
     summarise,
 )
-from netsci_nn.experiment.recorded import initial_topologies, recorded_births, recorded_topologies
-from netsci_nn.experiment.result import RunResult
 from netsci_nn.models import sparse_layers
-from netsci_nn.training import Event, TrainingState
-from netsci_nn.training.config import Experiment, parse_experiment
-
-
-def toy_data() -> Dataset:
-    rng = np.random.default_rng(0)
-    x, y = rng.random((90, 12), dtype=np.float32), np.arange(90) % 3
-    x[:, :3] += np.eye(3, dtype=np.float32)[y]
-    return Dataset("toy", x[:60], y[:60], x[60:], y[60:], 3)
-
-
-DATA = toy_data()
-
-
-def toy(method: dict[str, Any] | None = None, epochs: int = 3, **training: Any) -> Experiment:
-    return parse_experiment(
-        {
-            "name": "toy",
-            "dataset": "digits",
-            "seeds": [0],
-            "model": {"layer_sizes": [12, 10, 3], "density": [0.25, 0.5]},
-            "training": {"epochs": epochs, "batch_size": 10, "momentum": 0.9, **training},
-            "method": [method or {"name": "SET", "rewiring": "set"}],
-        },
-        "toy",
-    )
+from netsci_nn.topology import load_topology
 
 
 @pytest.fixture
 def trained(tmp_path: Path) -> RunResult:
-    experiment = toy()
-    return run_method(experiment, experiment.method[0], 0, DATA, tmp_path / "run")
+    return run(tmp_path / "run", toy(epochs=3))
 
 
 def ablated(trained: RunResult, out: Path, **arguments: Any) -> list[RunResult]:
@@ -85,27 +55,37 @@ def test_wirings_keep_what_they_promise_and_do_not_change_in_training(trained: R
     assert len({layers[0] for layers in arms[SAME_SIZE]}) == 3
 
 
+def test_the_wiring_is_stored_once_and_no_generator_has_anything_to_say(
+    trained: RunResult, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "netsci_nn.generators"):
+        ablated(trained, tmp_path / "out", seeds=1, epochs=0)
+    assert caplog.messages == []
+    files = [tmp_path / "out" / "wiring" / f"layer-{layer}.safetensors" for layer in (0, 1)]
+    assert sorted((tmp_path / "out" / "wiring").iterdir()) == files
+    assert tuple(map(load_topology, files)) == trained.final
+
+
+def test_an_ablation_of_version_0_1_0_is_not_continued(trained: RunResult, tmp_path: Path) -> None:
+    wiring = tmp_path / "out" / "wiring"
+    wiring.mkdir(parents=True)
+    (wiring / "layer-0.graphml").touch()
+    with pytest.raises(ConfigError, match=r"holds an ablation of version 0\.1\.0; results go to a new folder"):
+        plan_ablation(trained.directory, tmp_path / "out")
+
+
 def test_settings_are_the_runs_and_weights_are_paired_by_seed(trained: RunResult, tmp_path: Path) -> None:
     plan = plan_ablation(trained.directory, tmp_path / "out", seeds=2, epochs=0)
     assert plan.experiment.training == toy(epochs=0).training
     assert plan.experiment.model == toy().model
     list(run_ablation(plan, DATA))
     standard = []
-    for method in plan.experiment.method:
+    for method in plan.experiment.methods:
         layer = sparse_layers(build_model(plan.experiment, method, DATA, 1))[0]
         scale = np.sqrt(2 / layer.topology.in_degrees[layer.topology.dst])
         standard.append(layer.weight.detach().numpy() / scale)
     np.testing.assert_allclose(standard[0], standard[1], rtol=1e-5)
     np.testing.assert_allclose(standard[0], standard[2], rtol=1e-5)
-
-
-def interrupt_at(step: int) -> Any:
-    def callback(event: Event, state: TrainingState) -> None:
-        if event is Event.STEP and state.step == step:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    callback.needs_every_step = True  # type: ignore[attr-defined]
-    return callback
 
 
 def test_goes_on_where_it_was_interrupted(trained: RunResult, tmp_path: Path) -> None:
@@ -151,18 +131,6 @@ def test_worked_example(trained: RunResult, tmp_path: Path) -> None:
     assert written["differences"][0]["mean"] == beyond.mean
 
 
-def test_the_interval_of_scipy_and_its_words() -> None:
-    rng = np.random.default_rng(0)
-    a, b = rng.normal(0.5, 0.1, 7), rng.normal(0.3, 0.1, 7)
-    found = paired_difference("x", "a", a.tolist(), "b", b.tolist())
-    expected = stats.ttest_rel(a, b).confidence_interval(0.95)
-    assert (found.low, found.high) == pytest.approx(tuple(expected))
-    assert "helps" in paired_difference("x", "a", [0.9, 0.91], "b", [0.5, 0.51]).sentence
-    assert "harms" in paired_difference("x", "a", [0.5, 0.51], "b", [0.9, 0.91]).sentence
-    assert paired_difference("x", "a", [0.9], "b", [0.5]).low is None
-    assert "nothing can be said" in paired_difference("x", "a", [0.9], "b", [0.5]).sentence
-
-
 def test_what_cannot_be_ablated(trained: RunResult, tmp_path: Path) -> None:
     out = tmp_path / "out"
     for seeds in (0, -1, True, 1.5):
@@ -172,7 +140,7 @@ def test_what_cannot_be_ablated(trained: RunResult, tmp_path: Path) -> None:
         plan_ablation(tmp_path / "nowhere", out)
     with pytest.raises(ConfigError, match="epochs is -1"):
         plan_ablation(trained.directory, out, epochs=-1)
-    dense = next(iter(run_experiment(toy({"name": "dense", "generator": "dense"}, epochs=0), DATA, tmp_path / "more")))
+    dense = next(iter(run_experiment(toy([{"name": "dense", "generator": "dense"}], epochs=0), DATA, tmp_path / "more")))
     with pytest.raises(ConfigError, match="trained the dense method 'dense'; there is no wiring to ablate"):
         plan_ablation(dense.directory, out)
     with pytest.raises(ConfigError, match="workers is 0"):
@@ -189,33 +157,9 @@ def test_nothing_of_another_ablation_is_overwritten(trained: RunResult, tmp_path
     ablated(trained, tmp_path / "out", seeds=1, epochs=0)
     with pytest.raises(ConfigError, match="belongs to another experiment"):
         ablated(trained, tmp_path / "out", seeds=1, epochs=1)
-    experiment = toy()
-    other = run_method(experiment, experiment.method[0], 5, DATA, tmp_path / "other")
+    other = run(tmp_path / "other", toy(epochs=3), seed=5)
     with pytest.raises(ConfigError, match="holds the ablation of another topology"):
         plan_ablation(other.directory, tmp_path / "out")
-
-
-def test_recorded_topologies_and_births(trained: RunResult) -> None:
-    recorded = recorded_topologies(trained.directory)
-    assert [epoch for epoch, _ in recorded] == [0, 1, 2, 3]
-    assert recorded[0].layers == trained.initial == initial_topologies(trained.directory)
-    assert recorded[-1].layers == trained.final
-    births = recorded_births(trained.directory)
-    assert births is not None
-    assert births.step == 18
-    for layer, (topology, born) in enumerate(zip(trained.final, births.layers, strict=True)):
-        first, keys = recorded[0].layers[layer].keys(), topology.keys()
-        assert born.shape == keys.shape
-        assert set(np.unique(born)) <= {0, 6, 12}  # rewired after an epoch of six steps; the last removal grows nothing
-        assert set(keys[born == 0]) <= set(first)
-
-
-def test_a_fixed_topology_is_recorded_at_its_start_and_end(tmp_path: Path) -> None:
-    experiment = toy({"name": "ER"})
-    run = run_method(experiment, experiment.method[0], 0, DATA, tmp_path / "run")
-    assert recorded_topologies(run.directory) == [(0, run.initial), (3, run.initial)]
-    (run.directory / "checkpoint" / "last.safetensors").write_bytes(b"damaged")
-    assert recorded_births(run.directory) is None
 
 
 DIGITS = """

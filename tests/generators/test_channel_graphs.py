@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netsci_nn import TopologyError
-from netsci_nn.generators.budget import GENERATORS
-from netsci_nn.generators.channel import depthwise, grouped, low_rank, shuffle
+from netsci_nn.generators import GENERATORS, depthwise, grouped, low_rank, shuffle
 
 sizes = st.integers(1, 12)
 

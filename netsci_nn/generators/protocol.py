@@ -1,15 +1,11 @@
-"""What all generators share: their registry, their signature and how an edge budget is stated."""
+"""The protocol of graph models: their registry, their signature, and how the number of edges is stated."""
 
-import inspect
-import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from netsci_nn.checks import check_density, neuron_count
-from netsci_nn.errors import ConfigError, TopologyError
-from netsci_nn.registry import Registry
+from netsci_nn.checks import check_count, check_density, neuron_count
+from netsci_nn.errors import ConfigError
+from netsci_nn.registry import Registry, takes
 from netsci_nn.topology import BipartiteTopology
 
 # A graph model: (n_in, n_out, *, n_edges=None, density=None, rng, **parameters), exactly that many edges out; models whose
@@ -17,15 +13,6 @@ from netsci_nn.topology import BipartiteTopology
 Generator = Callable[..., BipartiteTopology]
 
 GENERATORS: Registry[Generator] = Registry("generator")
-
-
-RESERVED = ("n_in", "n_out", "n_edges", "density", "rng")  # what is not a model's own parameter
-
-
-def takes(generator: Callable[..., Any], name: str) -> bool:
-    """Return whether a generator has a parameter of that name."""
-    parameters = inspect.signature(generator).parameters
-    return name in parameters or any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
 
 
 def call(
@@ -38,7 +25,7 @@ def call(
     rng: Any = None,
     **parameters: Any,
 ) -> BipartiteTopology:
-    """Call a generator with what it takes: `rng` only where it draws, a budget only where one is left to choose.
+    """Call a generator with what it takes: `rng` only if it draws, a number of edges only if it is left to choose.
 
     Args:
         generator: as in `GENERATORS`.
@@ -52,6 +39,11 @@ def call(
     Raises:
         ConfigError: when a budget is given to a generator whose structure fixes the number of edges.
         TopologyError: as the generator does.
+
+    Example:
+        >>> from netsci_nn import generators
+        >>> call(generators.grouped, 4, 4, n_groups=2, rng=0).n_edges  # takes neither a density nor rng
+        8
     """
     given = {"n_edges": n_edges, "density": density}
     for name, value in given.items():
@@ -61,14 +53,6 @@ def call(
             )
     budget = {name: value for name, value in given.items() if value is not None}
     return generator(n_in, n_out, **budget, **({"rng": rng} if takes(generator, "rng") else {}), **parameters)
-
-
-def check_parameters(what: str, factory: Callable[..., Any], parameters: Mapping[str, Any]) -> None:
-    """Raise a ConfigError that lists the choices unless `factory` has every one of these parameters of its own."""
-    allowed = [name for name in inspect.signature(factory).parameters if name not in RESERVED]
-    for name, value in parameters.items():
-        if name not in allowed:
-            raise ConfigError(f"{what}: unknown key {name!r} = {value!r}; allowed are: {', '.join(allowed) or 'none'}")
 
 
 def resolve_n_edges(n_in: int, n_out: int, n_edges: int | None, density: float | None) -> int:
@@ -83,16 +67,14 @@ def resolve_n_edges(n_in: int, n_out: int, n_edges: int | None, density: float |
     Raises:
         ConfigError: when not exactly one of `n_edges` and `density` is given.
         TopologyError: when the one that is given is out of range.
+
+    Example:
+        >>> resolve_n_edges(784, 300, n_edges=None, density=0.1)
+        23520
     """
     n_cells = neuron_count("n_in", n_in) * neuron_count("n_out", n_out)
     if (n_edges is None) == (density is None):
         raise ConfigError(f"n_edges is {n_edges!r} and density is {density!r}; exactly one of them must be given")
     if density is not None:
         return round(check_density("density", density) * n_cells)
-    try:
-        count = -1 if isinstance(n_edges, (bool, np.bool_)) else operator.index(n_edges)  # type: ignore[arg-type]
-    except TypeError:
-        count = -1
-    if not 0 <= count <= n_cells:
-        raise TopologyError(f"n_edges is {n_edges!r}; it must be an integer from 0 to n_in * n_out = {n_cells}")
-    return count
+    return check_count("n_edges", n_edges, 0, n_cells, "n_in * n_out")

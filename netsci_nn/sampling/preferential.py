@@ -1,15 +1,19 @@
-"""Preferential growth: new edges between nodes that are all there already, drawn to those that have many."""
+"""Preferential attachment between nodes that are all there: new edges, drawn to the nodes that have many.
 
-import numbers
+Two orders of draws stand behind `grow_preferentially`, because they are two laws and a seed stands for its edges: one end and
+then its partner, as rewiring grows, or both ends at once, as the Barabasi-Albert models place what their growth left over.
+`fill_quotas` chooses one side by degree while the other has its degrees given.
+"""
+
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-from netsci_nn.checks import neuron_count
+from netsci_nn.checks import as_generator, check_choice, check_count, check_real, neuron_count
 from netsci_nn.errors import ConfigError, TopologyError
-from netsci_nn.sampling import as_generator
-from netsci_nn.topology import Int64Array
+from netsci_nn.sampling.cell_set import add, find, new_cell_set
+from netsci_nn.topology import Int32Array, Int64Array
 
 SIDES = ("source", "target", "both")
 UPDATING = ("sequential", "frozen")
@@ -24,6 +28,7 @@ def grow_preferentially(
     attractiveness: float = 1.0,
     updating: str = "sequential",
     side: str = "source",
+    draw: str = "end_then_partner",
     rng: np.random.Generator,
 ) -> tuple[Int64Array, Int64Array]:
     """Choose `count` free cells for new edges, one after the other, by preferential attachment.
@@ -32,11 +37,15 @@ def grow_preferentially(
     out-degree, a the attractiveness and the sum goes over the sources that are not yet joined to all targets; then its
     target uniformly among those not joined to i. side="target" is the same with the sides exchanged. side="both" chooses
     the source like "source", then the target among those not joined to it with probability proportional to its
-    in-degree + a. Where all weights are 0 (a = 0, no edge), all that is allowed is equally likely.
+    in-degree + a. If all weights are 0 (a = 0, no edge), all that is allowed is equally likely.
 
-    This is not the Barabasi-Albert model, for no node arrives: no power law is to be expected at any a. Where edges are
+    With draw="both_ends" (side="both" and sequential only), a source and a target are drawn, each by degree + a, until they
+    are not yet joined: a free pair (i, j) has a probability proportional to (k_i + a) (k_j + a). If nearly all the weight
+    lies on joined pairs, the rest is drawn with the degrees of that moment.
+
+    This is not the Barabasi-Albert model, for no node arrives: no power law is to be expected at any a. If edges are
     dropped without regard to degree and regrown like this, they condense onto a few saturated hubs, the more so the
-    smaller a is; and at a = 0 a node that has lost its last edge does not come back while others have any.
+    smaller a is. At a = 0 a node that has lost its last edge gets no new one while others have any.
 
     Takes O(n_in + n_out + n_edges) once, and for every new edge a few logarithms; an edge of a node that is joined to
     nearly all partners may cost a look at all of them.
@@ -44,19 +53,21 @@ def grow_preferentially(
     Args:
         n_in: number of sources, at least 1.
         n_out: number of targets, at least 1.
-        occupied: int64 `[n_edges]`, the keys dst * n_in + src of the edges that exist, sorted and distinct.
+        occupied: int64 `[n_edges]`, the keys dst * n_in + src of the edges that exist, sorted and distinct; with
+            draw="both_ends" in any order, on which the edges of a seed depend.
         count: number of new edges, 0 to the number of free cells, n_in * n_out - n_edges.
         attractiveness: a >= 0, finite, in edges: 0 is the literal rule, the larger, the closer to a uniform choice.
         updating: "sequential": an edge counts in the degrees as soon as it is grown; "frozen": the weights are the degrees
             at the beginning, but a node that becomes joined to all others leaves the lottery here too.
         side: "source", "target" or "both": who is chosen by degree.
+        draw: "end_then_partner" or "both_ends".
         rng: numpy Generator.
 
     Returns:
         two int64 arrays `[count]`, the sources and the targets of the new edges, in the order in which they were grown.
 
     Raises:
-        ConfigError: when `attractiveness`, `updating`, `side` or `rng` is not one of the above.
+        ConfigError: when `attractiveness`, `updating`, `side`, `draw` or `rng` is not one of the above.
         TopologyError: when a size is out of range, `occupied` is not as above, or there are not `count` free cells.
 
     Source: Barabasi & Albert 1999, "Emergence of scaling in random networks", Pi(k_i) = k_i / sum_j k_j; the initial
@@ -65,35 +76,35 @@ def grow_preferentially(
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     check_growth(attractiveness, updating, side)
-    _check_cells(n_in * n_out, occupied, count)
+    is_pairwise = draw == "both_ends" and (side, updating) == ("both", "sequential")
+    if not is_pairwise and draw != "end_then_partner":
+        raise ConfigError(
+            f"draw is {draw!r}; it must be 'end_then_partner', or 'both_ends' with side='both' and updating='sequential'"
+        )
+    count = _check_cells(n_in * n_out, occupied, count, is_any_order=is_pairwise)
+    if is_pairwise:
+        return _grow_pairs(n_in, n_out, occupied, count, float(attractiveness), as_generator(rng))
     # A uniform choice is one by degree with infinite attractiveness.
     source_attraction = np.inf if side == "target" else float(attractiveness)
     target_attraction = np.inf if side == "source" else float(attractiveness)
     is_sequential, is_source_first = updating == "sequential", side != "target"
     generator = as_generator(rng)
-    return _grow(
-        n_in, n_out, occupied, int(count), source_attraction, target_attraction, is_sequential, is_source_first, generator
-    )
+    return _grow(n_in, n_out, occupied, count, source_attraction, target_attraction, is_sequential, is_source_first, generator)
 
 
 def check_growth(attractiveness: float, updating: str, side: str) -> None:
     """Raise a ConfigError unless these are allowed for `grow_preferentially`."""
-    is_number = isinstance(attractiveness, numbers.Real) and not isinstance(attractiveness, (bool, np.bool_))
-    if not is_number or not 0 <= attractiveness < np.inf:
-        raise ConfigError(f"attractiveness is {attractiveness!r}; it must be a finite number >= 0")
-    for name, value, choices in (("updating", updating, UPDATING), ("side", side, SIDES)):
-        if not isinstance(value, str) or value not in choices:
-            raise ConfigError(f"{name} is {value!r}; it must be one of {', '.join(map(repr, choices))}")
+    check_real("attractiveness", attractiveness, lambda value: value >= 0, ">= 0", ConfigError)
+    check_choice("updating", updating, UPDATING, ConfigError)
+    check_choice("side", side, SIDES, ConfigError)
 
 
-def _check_cells(n_cells: int, occupied: Int64Array, count: int) -> None:
+def _check_cells(n_cells: int, occupied: Int64Array, count: int, *, is_any_order: bool) -> int:
     if not isinstance(occupied, np.ndarray) or occupied.ndim != 1 or occupied.dtype != np.int64:
         raise TopologyError(f"occupied is {occupied!r}; it must be a 1-D array of int64 keys")
-    if not _is_increasing(occupied, n_cells):
+    if not is_any_order and not _is_increasing(occupied, n_cells):
         raise TopologyError(f"occupied holds keys that are not sorted, not distinct or not from 0 to {n_cells - 1}")
-    n_free = n_cells - len(occupied)
-    if isinstance(count, (bool, np.bool_)) or not isinstance(count, (int, np.integer)) or not 0 <= count <= n_free:
-        raise TopologyError(f"count is {count!r}; it must be an integer from 0 to {n_free}, the number of free cells")
+    return check_count("count", count, 0, n_cells - len(occupied), "the number of free cells")
 
 
 @njit(cache=True)
@@ -107,12 +118,59 @@ def _is_increasing(keys, n_cells):  # type: ignore[no-untyped-def]
     return n_wrong == 0 and keys[0] >= 0 and keys[-1] < n_cells
 
 
+def _grow_pairs(
+    n_in: int, n_out: int, occupied: Int64Array, count: int, attraction: float, rng: np.random.Generator
+) -> tuple[Int64Array, Int64Array]:
+    """Draw both ends of an edge from an urn of edge ends; what that does not place gets the smallest variate / weight."""
+    first, n_edges = len(occupied), len(occupied) + count
+    src, dst = np.empty(n_edges, np.int64), np.empty(n_edges, np.int64)
+    dst[:first], src[:first] = np.divmod(occupied, n_in)
+    placed = _fill_by_rejection(src, dst, first, n_in, n_out, attraction, rng)
+    if placed < n_edges:
+        # Nearly all the weight lies on taken cells: rank the free ones by exponential variate / weight instead.
+        free = np.ones(n_in * n_out, dtype=np.bool_)
+        free[dst[:placed] * n_in + src[:placed]] = False
+        cells = np.flatnonzero(free)
+        out_degrees, in_degrees = np.bincount(src[:placed], minlength=n_in), np.bincount(dst[:placed], minlength=n_out)
+        largest = attraction + max(out_degrees.max(), in_degrees.max(), 1)  # so that no product overflows
+        weight = ((out_degrees + attraction) / largest)[cells % n_in] * ((in_degrees + attraction) / largest)[cells // n_in]
+        variate, is_positive = rng.exponential(size=len(cells)), weight > 0
+        keys = np.where(is_positive, variate / np.where(is_positive, weight, 1.0), 1e300 * (1.0 + variate))
+        dst[placed:], src[placed:] = np.divmod(cells[np.argsort(keys)[: n_edges - placed]], n_in)
+    return src[first:], dst[first:]
+
+
+@njit(cache=True)
+def _fill_by_rejection(src, dst, placed, n_in, n_out, attraction, rng):  # type: ignore[no-untyped-def]
+    """Draw both ends, reject joined pairs, give up when slow; return how many edges there are then."""
+    taken = new_cell_set(len(src))
+    for edge in range(placed):
+        add(taken, dst[edge] * n_in + src[edge])
+    tries = 32 * (len(src) - placed) + 64
+    while placed < len(src) and tries > 0:
+        tries -= 1
+        source = _draw_end(src, placed, n_in, attraction, rng)
+        target = _draw_end(dst, placed, n_out, attraction, rng)
+        if add(taken, target * n_in + source):
+            src[placed], dst[placed] = source, target
+            placed += 1
+    return placed
+
+
+@njit(cache=True)
+def _draw_end(ends, placed, size, attraction, rng):  # type: ignore[no-untyped-def]
+    """Return a node with probability proportional to degree + attraction, any if all have weight 0: a Polya urn."""
+    if placed == 0 or rng.random() * (placed + attraction * size) >= placed:
+        return int(rng.random() * size)
+    return int(ends[int(rng.random() * placed)])
+
+
 class _Taken(NamedTuple):
-    """The cells that have an edge: those from before the call by row, those grown in it in a hash table."""
+    """The cells that have an edge: those from before the call by target, those grown in it as a set."""
 
     occupied: Int64Array  # [n_edges], sorted keys dst * n_in + src
     start: Int64Array  # [n_out + 1], where each target's keys begin
-    grown: Int64Array  # a power of two of places, -1 where empty, at least half of them
+    grown: Int64Array  # a set of cells
     n_in: int
 
 
@@ -123,10 +181,10 @@ class _Lottery(NamedTuple):
     """
 
     tree: Int64Array  # [1 + a power of two >= size], Fenwick tree of the weights; the last entry is their sum
-    weight: Int64Array  # [size], the degree that counts in the lottery, 0 for who has left it
+    weight: Int64Array  # [size], the degree that counts in the lottery, 0 for nodes that have left it
     degree: Int64Array  # [size], the degree now
-    open_nodes: Int64Array  # [size], who is in the lottery, in the first n_open[0] places
-    place: Int64Array  # [size], where each of them is there
+    open_nodes: Int64Array  # [size], the nodes in the lottery, in the first n_open[0] places
+    place: Int64Array  # [size], the place of each of them there
     n_open: Int64Array  # [1]
     capacity: int  # the size of the other side
 
@@ -138,10 +196,7 @@ def _grow(  # type: ignore[no-untyped-def]
     """Grow edge by edge: one end from its lottery, then a partner that it is not joined to from the other."""
     out_degree, in_degree, start = _degrees(occupied, n_in, n_out)
     sources, targets = _new_lottery(out_degree, n_out), _new_lottery(in_degree, n_in)
-    n_places = 2
-    while n_places < 2 * count:
-        n_places *= 2
-    taken = _Taken(occupied, start, np.full(n_places, -1, np.int64), n_in)
+    taken = _Taken(occupied, start, new_cell_set(count), n_in)
     source_gain = int(is_sequential and source_attraction < np.inf)  # in a uniform choice no weight matters
     target_gain = int(is_sequential and target_attraction < np.inf)
     src, dst = np.empty(count, np.int64), np.empty(count, np.int64)
@@ -152,8 +207,7 @@ def _grow(  # type: ignore[no-untyped-def]
         else:
             target = _draw(targets, target_attraction, rng)
             source = _draw_partner(sources, source_attraction, taken, target, False, rng)
-        cell = target * n_in + source
-        taken.grown[_find(taken.grown, cell)] = cell
+        add(taken.grown, target * n_in + source)
         _join(sources, source, source_gain)
         _join(targets, target, target_gain)
         src[edge], dst[edge] = source, target
@@ -206,10 +260,10 @@ def _new_lottery(degree, capacity):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _draw(lottery, attraction, rng):  # type: ignore[no-untyped-def]
-    """Draw an open node with probability proportional to weight + attraction; where all of that is 0, any."""
+    """Draw an open node with probability proportional to weight + attraction; any if all of that is 0."""
     tree, n_open = lottery.tree, lottery.n_open[0]
     ticket = rng.random() * (tree[-1] + attraction * n_open)
-    if not ticket < tree[-1]:  # so also for an infinite attraction, where 0 * inf is NaN
+    if not ticket < tree[-1]:  # also for an infinite attraction, whose 0 * inf is NaN
         return lottery.open_nodes[int(rng.random() * n_open)]
     rest, node, step = int(ticket), 0, (len(tree) - 1) >> 1
     while step > 0:
@@ -222,7 +276,7 @@ def _draw(lottery, attraction, rng):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _draw_partner(lottery, attraction, taken, node, is_source, rng):  # type: ignore[no-untyped-def]
-    """Draw from the lottery who is not joined to `node`, a source or a target: reject, or list when that takes too long.
+    """Draw a partner that is not joined to `node`, a source or a target: reject, or list when that takes too long.
 
     Listing costs a look at all open nodes. A quarter as many tries succeed nearly always when ten are free, and when they
     do not, the law is the same: every try and the list have that of the lottery restricted to the free ones.
@@ -254,23 +308,12 @@ def _is_free(taken, source, target):  # type: ignore[no-untyped-def]
     position = _first_from(taken.occupied, taken.start[target], end, cell)
     if position < end and taken.occupied[position] == cell:
         return False
-    return taken.grown[_find(taken.grown, cell)] == -1
-
-
-@njit(cache=True)
-def _find(table, cell):  # type: ignore[no-untyped-def]
-    """Return where the cell is in the hash table, or the empty place where it belongs."""
-    mask = np.uint64(len(table) - 1)
-    mixed = np.uint64(cell) * np.uint64(0x9E3779B97F4A7C15)
-    place = (mixed ^ (mixed >> np.uint64(32))) & mask
-    while table[place] != -1 and table[place] != cell:
-        place = (place + np.uint64(1)) & mask
-    return place
+    return taken.grown[find(taken.grown, cell)] == -1
 
 
 @njit(cache=True)
 def _join(lottery, node, gain):  # type: ignore[no-untyped-def]
-    """Count an edge more, which adds `gain` to the weight; who is then joined to all others leaves the lottery."""
+    """Add one edge to `node` and `gain` to its weight; remove it from the lottery once it is joined to all others."""
     lottery.degree[node] += 1
     change = gain
     if lottery.degree[node] == lottery.capacity:
@@ -283,3 +326,72 @@ def _join(lottery, node, gain):  # type: ignore[no-untyped-def]
     while change != 0 and position < len(lottery.tree):
         lottery.tree[position] += change
         position += position & -position
+
+
+def fill_quotas(
+    chosen: Int32Array,
+    given: Int32Array,
+    placed: int,
+    size: int,
+    quota: Int64Array,
+    attraction: float,
+    rng: np.random.Generator,
+) -> None:
+    """Place the edges from number `placed` on so that the given side meets its quotas; the other end is chosen preferentially.
+
+    Args:
+        chosen: int32 `[n_edges]`, ends 0..size - 1 on the side of preferential choice; those from `placed` on are written.
+        given: int32 `[n_edges]`, ends on the other side, likewise.
+        placed: how many edges there are.
+        size: number of nodes to choose from; no quota exceeds it.
+        quota: int64, the degree of every node of the other side, with the sum n_edges.
+        attraction: added to every degree.
+        rng: source of randomness.
+    """
+    order = np.argsort(given[:placed], kind="stable")
+    missing = quota - np.bincount(given[:placed], minlength=len(quota))
+    pointers = np.concatenate([[0], np.cumsum(quota - missing)])
+    waiting = rng.permutation(np.repeat(np.arange(len(quota), dtype=np.int32), missing > 0))
+    _fill_quotas(chosen, given, placed, size, missing, pointers, order, waiting, attraction, rng)
+
+
+@njit(cache=True)
+def _fill_quotas(chosen, given, placed, size, missing, pointers, order, waiting, attraction, rng):  # type: ignore[no-untyped-def]
+    """Serve the waiting nodes one after the other; `order` lists the edges there are by their given end."""
+    mark = np.full(size, -1, np.int64)  # the last node that the end was joined to
+    degree = np.zeros(size, np.int64)
+    for edge in range(placed):
+        degree[chosen[edge]] += 1
+    for node in waiting:
+        for position in range(pointers[node], pointers[node + 1]):
+            mark[chosen[order[position]]] = node
+        wanted, tries = missing[node], 4 * missing[node] + 16
+        while wanted > 0 and tries > 0:
+            tries -= 1
+            end = _draw_end(chosen, placed, size, attraction, rng)
+            if mark[end] != node:
+                mark[end] = node
+                chosen[placed], given[placed] = end, node
+                degree[end] += 1
+                placed += 1
+                wanted -= 1
+        if wanted > 0:
+            for end in pick_by_clocks(degree + attraction, mark == node, wanted, rng):
+                chosen[placed], given[placed] = end, node
+                degree[end] += 1
+                placed += 1
+
+
+@njit(cache=True)
+def pick_by_clocks(weights, is_taken, count, rng):  # type: ignore[no-untyped-def]
+    """Draw `count` different positions that are not taken, one after the other with probability proportional to weight.
+
+    The smallest exponential variates / weight have that law. Weight 0 comes after every positive weight, in random order.
+    """
+    keys = np.empty(len(weights))
+    for position, weight in enumerate(weights):
+        variate = -np.log(1.0 - rng.random())
+        keys[position] = variate / weight if weight > 0 else 1e300 * (1.0 + variate)
+        if is_taken[position]:
+            keys[position] = np.inf
+    return np.argsort(keys)[:count]

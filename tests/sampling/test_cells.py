@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from netsci_nn import ConfigError, TopologyError
-from netsci_nn.sampling import as_generator, contains, distinct_cells, distinct_per_row
+from netsci_nn import TopologyError
+from netsci_nn.sampling import contains, distinct_cells, distinct_per_row
 
 
 @st.composite
@@ -78,12 +78,3 @@ def test_a_row_that_is_too_full_is_named() -> None:
 def test_contains(cells: set[int], asked: list[int]) -> None:
     answer = contains(np.array(sorted(cells), dtype=np.int64), np.array(asked, dtype=np.int64))
     assert answer.tolist() == [cell in cells for cell in asked]
-
-
-def test_as_generator() -> None:
-    rng = np.random.default_rng(3)
-    assert as_generator(rng) is rng
-    assert as_generator(np.int64(3)).random() == as_generator(3).random() == np.random.default_rng(3).random()
-    for bad in (None, -1, True, 1.0, "3", np.random):
-        with pytest.raises(ConfigError, match=r"rng is .*; it must be an integer seed >= 0"):
-            as_generator(bad)

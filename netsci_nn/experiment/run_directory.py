@@ -1,0 +1,307 @@
+"""The directory of one run: the names of its files, and how they are written and read."""
+
+import json
+import os
+import re
+import shutil
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import tomli_w
+from safetensors import SafetensorError, safe_open
+
+from netsci_nn.errors import CheckpointError, ConfigError
+from netsci_nn.experiment.config import Experiment, MethodConfig, load_experiment, parse_experiment, slug
+from netsci_nn.experiment.environment import describe_environment
+from netsci_nn.experiment.result import RunResult
+from netsci_nn.files import write_text
+from netsci_nn.topology import BipartiteTopology, WeightedTopology, load_network
+
+
+class Recorded(NamedTuple):
+    """The sparse layers of a network after an epoch; 0 is before any training."""
+
+    epoch: int
+    layers: tuple[BipartiteTopology, ...]
+
+
+class Births(NamedTuple):
+    """When the edges of the final topology were born."""
+
+    step: int  # mini-batches completed
+    layers: tuple[npt.NDArray[np.int64], ...]  # `[n_edges]` each, the step at which edge k was born; 0 is the start
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The directory of one run, the training of one method with one seed.
+
+    ```
+    config.toml                        the experiment of this run alone, defaults included
+    environment.json                   versions, threads, seed and commit
+    metrics.jsonl                      one JSON line for the start, every epoch and the end
+    topology/epoch-0000.safetensors    the sparse layers before training, and after every epoch that changed them
+    topology/final.safetensors         the sparse layers at the end, with their weights
+    checkpoint/last.safetensors        from which training resumes
+    result.json                        the numbers of the run; it exists only if the run is complete
+    dense/, round-1/, ...              runs of the same layout: what a method that prunes has trained before
+    ```
+
+    A dense network has no folder `topology`.
+
+    Args:
+        path: of the directory, which need not exist yet.
+
+    Example:
+        >>> run = RunDirectory("runs/demo/set/seed-0")
+        >>> run.topology(3).relative_to(run.path).as_posix()
+        'topology/epoch-0003.safetensors'
+        >>> run.is_begun, run.load_result()
+        (False, None)
+    """
+
+    path: Path
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        object.__setattr__(self, "path", Path(path))
+
+    @classmethod
+    def of(cls, directory: Path, method: str, seed: int) -> "RunDirectory":
+        """Return where an experiment in `directory` puts the run of a method, by its name, with a seed."""
+        return cls(directory / slug(method) / f"seed-{seed}")
+
+    @classmethod
+    def all_below(cls, directory: Path, method: str | None = None) -> list["RunDirectory"]:
+        """Return the runs that an experiment in `directory` has begun, in the order of their paths; or those of one method."""
+        configs = directory.glob(f"{'*' if method is None else slug(method)}/seed-*/config.toml")
+        return [cls(path.parent) for path in sorted(configs)]
+
+    @property
+    def config(self) -> Path:
+        """The experiment of this run alone."""
+        return self.path / "config.toml"
+
+    @property
+    def environment(self) -> Path:
+        """What the run was made with."""
+        return self.path / "environment.json"
+
+    @property
+    def metrics(self) -> Path:
+        """The log."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The state after the last complete epoch."""
+        return self.path / "checkpoint" / "last.safetensors"
+
+    @property
+    def result(self) -> Path:
+        """The numbers of a complete run."""
+        return self.path / "result.json"
+
+    @property
+    def final(self) -> Path:
+        """The sparse layers at the end, with their weights."""
+        return self.path / "topology" / "final.safetensors"
+
+    def topology(self, epoch: int) -> Path:
+        """The sparse layers after an epoch; 0 is before any training."""
+        return self.path / "topology" / f"epoch-{epoch:04d}.safetensors"
+
+    @property
+    def dense(self) -> "RunDirectory":
+        """The run of the dense network that this run has pruned, unless it was given one."""
+        return RunDirectory(self.path / "dense")
+
+    def round(self, number: int) -> "RunDirectory":
+        """The run after the `number`-th round of pruning; the last round's is this directory itself."""
+        return RunDirectory(self.path / f"round-{number}")
+
+    def is_part(self, path: Path) -> bool:
+        """Whether `path` is one of the files that make up the run, or lies in one of its folders."""
+        files = self.config, self.environment, self.metrics, self.checkpoint, self.final, self.result
+        parts = {file.relative_to(self.path).parts[0] for file in files}
+        place, folder = Path(os.path.realpath(path)), Path(os.path.realpath(self.path))
+        return place != folder and place.is_relative_to(folder) and place.relative_to(folder).parts[0] in parts
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether a run has been begun here."""
+        return self.config.is_file()
+
+    def begin(self, experiment: Experiment, method: MethodConfig, seed: int) -> None:
+        """Make the directory with `config.toml` and `environment.json`.
+
+        Raises:
+            ConfigError: if the directory is not empty or cannot be made.
+        """
+        if self.path.is_dir() and any(self.path.iterdir()):
+            raise ConfigError(f"run directory {str(self.path)!r} is not empty; a run must start in a new one")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"run directory {str(self.path)!r} cannot be made: {error}") from error
+        write_text(self.config, _config(experiment, method, seed))
+        write_text(self.environment, json.dumps(describe_environment(seed), indent=2) + "\n")
+
+    def check_same_run(self, experiment: Experiment, method: MethodConfig, seed: int) -> None:
+        """Raise a ConfigError unless the run was begun with this method, this seed and these settings."""
+        if not self.is_begun:
+            raise ConfigError(f"run directory {str(self.path)!r} has no config.toml; there is no run to resume")
+        # Compared as values, so that a key that the file is too old to have counts as its default.
+        kept = load_experiment(self.config)
+        if kept.model_dump() != parse_experiment(tomllib.loads(_config(experiment, method, seed)), "this run").model_dump():
+            raise ConfigError(
+                f"run directory {str(self.path)!r} belongs to another experiment, method or seed; see its config.toml"
+            )
+
+    def take_over(self, experiment: Experiment, method: MethodConfig, seed: int) -> bool:
+        """Begin the run, or take over what an interrupted one has left; return whether there is a checkpoint to resume from.
+
+        Raises:
+            ConfigError: if the run was begun with other settings, or the directory cannot be used.
+        """
+        if not self.is_begun:
+            self.begin(experiment, method, seed)
+            return False
+        self.check_same_run(experiment, method, seed)
+        if self.checkpoint.is_file():
+            return True
+        self.clear()
+        return False
+
+    def clear(self) -> None:
+        """Remove what training has written, not what `begin` has: for a run that was stopped before its first checkpoint."""
+        for file in (self.metrics, self.result):
+            file.unlink(missing_ok=True)
+        for file in (self.checkpoint, self.final):
+            shutil.rmtree(file.parent, ignore_errors=True)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the lines of the log, without one that is cut off because the program was killed; none if there is no log."""
+        if not self.metrics.is_file():
+            return []
+        records = []
+        for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            if isinstance(record, dict) and (record.get("event") != "epoch" or isinstance(record.get("epoch"), int)):
+                records.append(record)
+        return records
+
+    def rewind_log(self, epoch: int) -> list[dict[str, Any]]:
+        """Cut the log back to the epochs that a checkpoint after `epoch` has seen, and return their records.
+
+        Raises:
+            CheckpointError: if there is no log.
+        """
+        if not self.metrics.is_file():
+            raise CheckpointError(f"file {str(self.metrics)!r} is missing; the run cannot be resumed without its log")
+        kept = [record for record in self.records() if record.get("event") == "epoch" and record["epoch"] <= epoch]
+        write_text(self.metrics, "".join(json.dumps(record) + "\n" for record in kept))
+        return kept
+
+    def save_result(self, result: RunResult) -> None:
+        """Write the numbers of the run, which says that it is complete."""
+        write_text(self.result, json.dumps(result.summary(), indent=2) + "\n")
+
+    def load_result(self) -> RunResult | None:
+        """Read the result of the run, or return None if it is not complete.
+
+        Raises:
+            CheckpointError: if a file of the run is damaged.
+        """
+        if not self.result.is_file():
+            return None
+        try:
+            summary = json.loads(self.result.read_text(encoding="utf-8"))
+            is_sparse = self.final.parent.is_dir()
+            initial, final = (_topologies(file) if is_sparse else () for file in (self.topology(0), self.final))
+            return RunResult.from_summary(summary, self.path, initial, final)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise CheckpointError(f"file {str(self.result)!r} does not hold the result of a run: {error}") from error
+
+    def recorded_topologies(self) -> list[Recorded]:
+        """Read the topologies in order: the start, every epoch after which the edges had changed, and the end.
+
+        The end stands under the number of epochs completed, or under the next one if training was interrupted after edges had
+        changed within an epoch. It is left out if it repeats the last epoch's record.
+
+        Raises:
+            ConfigError: if this is no run of a sparse network.
+            CheckpointError: if a file is damaged.
+        """
+        self._check_recorded()
+        found = (re.fullmatch(r"epoch-(\d{4,})\.safetensors", path.name, re.ASCII) for path in self.final.parent.iterdir())
+        epochs = sorted(int(match[1]) for match in found if match)
+        recorded = [Recorded(epoch, _topologies(self.topology(epoch))) for epoch in epochs]
+        last = _topologies(self.final)
+        end = max((record["epoch"] for record in self.records() if record.get("event") == "epoch"), default=0)
+        if end > recorded[-1].epoch or last != recorded[-1].layers:
+            recorded.append(Recorded(max(end, recorded[-1].epoch + 1), last))
+        return recorded
+
+    def initial_topologies(self) -> tuple[BipartiteTopology, ...]:
+        """Read the topologies before any training: the untrained control. Errors are those of `recorded_topologies`."""
+        self._check_recorded()
+        return _topologies(self.topology(0))
+
+    def final_layers(self) -> list[WeightedTopology]:
+        """Read the topologies at the end with their weights. Errors are those of `recorded_topologies`."""
+        self._check_recorded()
+        return load_network(self.final)
+
+    def births(self) -> Births | None:
+        """Read from the checkpoint when the final topology's edges were born; None if the checkpoint has other edges.
+
+        Raises:
+            ConfigError: if this is no run of a sparse network.
+            CheckpointError: if the file of the final topology is damaged.
+        """
+        final = [layer.topology for layer in self.final_layers()]
+        try:
+            with safe_open(self.checkpoint, framework="numpy") as file:
+                names = [name for name in file.keys() if name.endswith(".birth")]  # noqa: SIM118  (not a mapping)
+                names.sort(key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
+                prefixes = [name.removesuffix("birth") for name in names]
+                ends = [tuple(file.get_tensor(prefix + part) for part in ("src", "dst")) for prefix in prefixes]
+                births = tuple(file.get_tensor(name).astype(np.int64) for name in names)
+                step = int(json.loads((file.metadata() or {})["progress"])["step"])
+        except (SafetensorError, OSError, ValueError, TypeError, KeyError):
+            return None
+        is_same = len(ends) == len(final) and all(
+            np.array_equal(src, topology.src) and np.array_equal(dst, topology.dst)
+            for (src, dst), topology in zip(ends, final, strict=True)
+        )
+        return Births(step, births) if is_same else None
+
+    def _check_recorded(self) -> None:
+        """Raise a ConfigError unless the first and the last topology of a run are here."""
+        if not self.path.exists():
+            raise ConfigError(f"directory {str(self.path)!r} does not exist; it must be a run directory")
+        if not (self.topology(0).is_file() and self.final.is_file()):
+            raise ConfigError(f"directory {str(self.path)!r} has no recorded topology; it must be the run of a sparse network")
+
+
+def _topologies(path: Path) -> tuple[BipartiteTopology, ...]:
+    return tuple(layer.topology for layer in load_network(path))
+
+
+def _config(experiment: Experiment, method: MethodConfig, seed: int) -> str:
+    """Return the experiment file of one run, defaults included; with the dense method too that it prunes by name."""
+    dense = experiment.dense_method(method)
+    methods = [method, dense] if dense is not None and dense in experiment.methods else [method]
+    single = experiment.model_copy(update={"methods": methods, "seeds": [seed]})
+    table = single.model_dump(mode="json", exclude_none=True)
+    for entry, chosen in zip(table["method"], methods, strict=True):
+        if chosen.pruning is not None:
+            del entry["generator"]
+    return tomli_w.dumps(table)

@@ -1,0 +1,83 @@
+"""Splitting a number into whole parts: nearly equal ones, or in proportion to shares by largest remainder."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+
+from netsci_nn.topology import Float64Array, Int64Array
+
+
+def even_borders(total: int, n_parts: int) -> Int64Array:
+    """Return where each of `n_parts` consecutive, nearly equal parts of 0..total - 1 begins, and `total`: `[n_parts + 1]`."""
+    return np.arange(n_parts + 1, dtype=np.int64) * total // n_parts
+
+
+def even_parts(total: int, n_parts: int) -> Int64Array:
+    """Split `total` into `n_parts` integers that differ by at most one, the larger ones evenly spread: int64 `[n_parts]`."""
+    whole, rest = divmod(total, n_parts)
+    return whole + np.diff(even_borders(rest, n_parts))
+
+
+def shuffled_parts(total: int, n_parts: int, rng: np.random.Generator) -> Int64Array:
+    """Split `total` into `n_parts` integers that differ by at most one, in random order: int64 `[n_parts]`."""
+    parts = np.full(n_parts, total // n_parts, dtype=np.int64)
+    parts[: total % n_parts] += 1
+    rng.shuffle(parts)
+    return parts
+
+
+def largest_remainder(
+    count: int, shares: Float64Array, caps: int | Int64Array, rng: np.random.Generator, *, multiplies_first: bool = False
+) -> Int64Array:
+    """Split `count` into integers proportional to `shares`, none above its cap; equal remainders are ranked at random.
+
+    Entries whose quota reaches their cap keep it, and the rest is split again among the others, until nothing exceeds a cap.
+
+    Args:
+        count: at most the sum of the caps of positive shares.
+        shares: float64 `[n_parts]`, >= 0.
+        caps: the largest part, one number or int64 `[n_parts]`.
+        rng: numpy Generator.
+        multiplies_first: a quota is (count * share) / sum, or count * (share / sum), which neither overflows nor vanishes.
+            The last digit differs, and it ranks remainders that are equal but for rounding: each caller keeps its order of
+            operations, so that the edges of a seed stay what they are.
+
+    Returns:
+        int64 `[n_parts]` with the sum `count`.
+    """
+    caps = np.broadcast_to(caps, shares.shape)
+    quota, is_open = np.zeros(len(shares)), shares > 0
+    scaled = shares if multiplies_first else shares / shares.max()
+    while is_open.any():
+        remaining = count - int(quota[~is_open].sum())
+        weight = scaled[is_open] if scaled[is_open].any() else np.ones(int(is_open.sum()))  # what underflowed shares evenly
+        quota[is_open] = remaining * weight / weight.sum() if multiplies_first else remaining * (weight / weight.sum())
+        is_full = is_open & (quota >= caps)
+        if not is_full.any():
+            break
+        quota[is_full] = caps[is_full]
+        is_open &= ~is_full
+    parts = np.floor(quota).astype(np.int64)
+    order = np.lexsort((rng.random(len(shares)), parts - quota))
+    order = order[(parts < caps)[order] & (shares > 0)[order]]
+    parts[order[: count - int(parts.sum())]] += 1
+    return parts
+
+
+def exact_largest_remainder(count: int, shares: list[Fraction], caps: list[int]) -> list[int]:
+    """Split `count` into integers proportional to `shares`, none above its cap; of equal remainders the first comes first.
+
+    Args:
+        count: at most the sum of `caps`.
+        shares: >= 0.
+        caps: the largest part of each.
+    """
+    scale = count / (sum(shares, Fraction(0)) or 1)
+    quotas = [min(share * scale, Fraction(cap)) for share, cap in zip(shares, caps, strict=True)]
+    parts = [math.floor(quota) for quota in quotas]
+    order = sorted(range(len(quotas)), key=lambda part: parts[part] - quotas[part])
+    while (left := count - sum(parts)) > 0:
+        for part in [part for part in order if parts[part] < caps[part]][:left]:
+            parts[part] += 1
+    return parts
