@@ -20,6 +20,29 @@ def check_density(name: str, density: float) -> float:
     return check_real(name, density, lambda value: 0 < value <= 1, "in (0, 1]")
 
 
+def as_list(value: Any) -> list[Any] | None:
+    """Return a sequence or an array as a list, or None if `value` is a single value (a text is one)."""
+    values = value.tolist() if isinstance(value, np.ndarray) else value
+    return list(values) if isinstance(values, Sequence) and not isinstance(values, (str, bytes)) else None
+
+
+def one_per_layer(name: str, value: Any, n_layers: int, layers: str = "layers") -> list[Any]:
+    """Return `n_layers` values: one for all layers repeated, or a sequence of them after checking its length."""
+    values = as_list(value)
+    if values is None:
+        return [value] * n_layers
+    if len(values) != n_layers:
+        raise ConfigError(f"{name} is {values!r}; it must be one value or one for each of the {n_layers} {layers}")
+    return values
+
+
+def density_per_layer(density: Any, n_layers: int, layers: str = "layers") -> list[float]:
+    """Return `n_layers` densities in (0, 1], from one for all layers or a sequence of them."""
+    is_one = as_list(density) is None
+    values = one_per_layer("density", density, n_layers, layers)
+    return [check_density("density" if is_one else f"density[{i}]", value) for i, value in enumerate(values)]
+
+
 def check_choice(name: str, value: str, choices: Sequence[str], error: type[ValueError] = TopologyError) -> None:
     """Raise `error` unless `value` is one of `choices`."""
     if not isinstance(value, str) or value not in choices:

@@ -112,6 +112,7 @@ def grow(brought, rng):  # type: ignore[no-untyped-def]
                 placed += 1
         if placed < n_after:
             for node in range(newcomer):
+                # Unlike `pick_by_clocks`, no number is drawn for nodes that cannot be chosen: the edges of a seed depend on it.
                 # Nodes without edges come last only if all earlier nodes are taken anyway.
                 rate = degree[node] if chosen_by[node] != newcomer else 0
                 keys[node] = -np.log(1.0 - rng.random()) / rate if rate > 0 else np.inf

@@ -1,9 +1,9 @@
 """Backend `compiled`: kernels in numba for the CPU, the default there. Needs no compiler.
 
-A row of partial sums, one number per column of the batch, stays in registers while the edges of its neuron go by, so that an edge costs
-one vector load and one fused multiply-add. The batch is cut into blocks of at most `WIDEST` columns, the last of which is
-padded with zeros up to a power of two; their results are dropped. Rows of the other side are visited in tiles that fit the
-second-level cache. Where a block leaves enough registers, the backward pass computes both gradients in one pass over the
+A row of partial sums, one number per column of the batch, stays in registers while the edges of its neuron pass, so that an
+edge costs one vector load and one fused multiply-add. The batch is cut into blocks of at most `WIDEST` columns, the last of
+which is padded with zeros up to a power of two; their results are dropped. Rows of the other side are visited in tiles that
+fit the second-level cache. If a block leaves enough registers, the backward pass computes both gradients in one pass over the
 edges by source: each row of the output's gradient is loaded once.
 """
 

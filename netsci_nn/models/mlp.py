@@ -2,15 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from netsci_nn.checks import check_density, neuron_count
-from netsci_nn.errors import ConfigError
+from netsci_nn.allocation import layer_shapes
+from netsci_nn.checks import density_per_layer, one_per_layer
 from netsci_nn.generators import GENERATORS, Generator, call, takes
 from netsci_nn.layers import ACTIVATIONS, SparseLinear
 from netsci_nn.sampling import Rng, as_generator
@@ -23,10 +21,10 @@ class SparseMLP(nn.Module):
 
     Args:
         layer_sizes: neurons of the input, the hidden layers and the output, at least two numbers.
-        density: of every layer, in (0, 1]; one number for all layers or one a layer. A layer has exactly
+        density: of every layer, in (0, 1]; one number for all layers or one per layer. A layer has exactly
             round(density * n_in * n_out) edges, except where its generator draws or fixes the number itself.
         generator: a name in `netsci_nn.generators.GENERATORS` or a function with the same signature, for all layers or
-            one a layer; `functools.partial` binds a model's own parameters.
+            one per layer; `functools.partial` binds a model's own parameters.
         activation: a name in `netsci_nn.layers.ACTIVATIONS`.
         bias: whether layers have biases.
         backend: of every layer (see `SparseLinear`).
@@ -50,14 +48,13 @@ class SparseMLP(nn.Module):
         rng: Rng,
     ) -> None:
         super().__init__()
-        sizes = _check_layer_sizes(layer_sizes)
-        n_layers = len(sizes) - 1
-        densities = [check_density("density", value) for value in _one_a_layer("density", density, n_layers)]
-        models = [_resolve(choice) for choice in _one_a_layer("generator", generator, n_layers)]
+        shapes = layer_shapes(layer_sizes)
+        densities = density_per_layer(density, len(shapes))
+        models = [_resolve(choice) for choice in one_per_layer("generator", generator, len(shapes))]
         random = as_generator(rng)
         self.layers = nn.ModuleList()
         with seeded_torch(random):
-            for (n_in, n_out), value, model in zip(pairwise(sizes), densities, models, strict=True):
+            for (n_in, n_out), value, model in zip(shapes, densities, models, strict=True):
                 topology = call(model, n_in, n_out, density=value if takes(model, "density") else None, rng=random)
                 self.layers.append(SparseLinear(topology, bias, backend))
         self.activation = ACTIVATIONS[activation]()
@@ -75,10 +72,10 @@ def dense_mlp(layer_sizes: Sequence[int], *, activation: str = "relu", bias: boo
 
     Weights are N(0, 2 / n_in), biases 0; arguments as in `SparseMLP`.
     """
-    sizes = _check_layer_sizes(layer_sizes)
+    shapes = layer_shapes(layer_sizes)
     modules: list[nn.Module] = []
     with seeded_torch(as_generator(rng)):
-        for n_in, n_out in pairwise(sizes):
+        for n_in, n_out in shapes:
             linear = nn.Linear(n_in, n_out, bias=bias)
             nn.init.kaiming_normal_(linear.weight)
             if bias:
@@ -93,21 +90,6 @@ def seeded_torch(rng: np.random.Generator) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(rng.integers(2**63)))
         yield
-
-
-def _check_layer_sizes(layer_sizes: Sequence[int]) -> list[int]:
-    sizes = [neuron_count(f"layer_sizes[{i}]", size) for i, size in enumerate(layer_sizes)]
-    if len(sizes) < 2:
-        raise ConfigError(f"layer_sizes is {list(layer_sizes)!r}; it must have at least an input and an output size")
-    return sizes
-
-
-def _one_a_layer(name: str, value: Any, n_layers: int) -> list[Any]:
-    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        return [value] * n_layers
-    if len(value) != n_layers:
-        raise ConfigError(f"{name} is {list(value)!r}; it must be one value or one for each of the {n_layers} layers")
-    return list(value)
 
 
 def _resolve(choice: GeneratorChoice) -> Generator:

@@ -129,7 +129,7 @@ def _runs_as(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> bool:
 def _not_known(model: nn.Module, sizes: Sizes, reason: str) -> TopologyError:
     return TopologyError(
         f"model is a {type(model).__name__} and no plain stack{reason}, so how its layers are joined is not known; pass "
-        "wiring=[(a, b), ...], pairs of names that say: the targets of layer a are the sources of layer b; the linear layers are "
+        "wiring=[(a, b), ...], pairs of names: the targets of layer a are the sources of layer b; the linear layers are "
         f"{_listed(sizes)}"
     )
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from netsci_nn.checks import check_count, check_density
+from netsci_nn.checks import as_list, check_count, density_per_layer
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.generators.protocol import resolve_n_edges
 from netsci_nn.layers import SparseLayer
@@ -113,34 +113,18 @@ def round_densities(density: float | Sequence[float], rounds: int) -> list[list[
     Source: Frankle and Carbin 2019, section 1. Deviation: the paper says that each of n rounds prunes p^(1/n) % of the
     surviving weights, to prune p % in the end; it is the share that is kept whose n-th power is the density.
     """
-    values = _as_list(density)
+    values = as_list(density)
     if values == []:
         raise ConfigError(f"density is {density!r}; it must be one value or one for each layer")
-    last = _check_densities(density, 1 if values is None else len(values))
+    last = density_per_layer(density, 1 if values is None else len(values))
     count = check_count("rounds", rounds, 1)
     return [[value ** (done / count) for value in last] for done in range(1, count + 1)]
-
-
-def _as_list(density: Any) -> list[Any] | None:
-    """Return the densities of single layers, or None if one stands for all."""
-    values = density.tolist() if isinstance(density, np.ndarray) else density
-    is_one = isinstance(values, (str, bytes)) or not isinstance(values, Sequence)
-    return None if is_one else list(values)
-
-
-def _check_densities(density: Any, n_layers: int) -> list[float]:
-    values = _as_list(density)
-    if values is None:
-        return [check_density("density", density)] * n_layers
-    if len(values) != n_layers:
-        raise ConfigError(f"density is {values!r}; it must be one value or one for each of the {n_layers} linear layers")
-    return [check_density(f"density[{i}]", value) for i, value in enumerate(values)]
 
 
 def _counts(layers: Layers, density: float | Sequence[float]) -> list[int]:
     """Return how many edges each layer keeps."""
     counts = []
-    for (name, layer), value in zip(layers.items(), _check_densities(density, len(layers)), strict=True):
+    for (name, layer), value in zip(layers.items(), density_per_layer(density, len(layers), "linear layers"), strict=True):
         count, available = resolve_n_edges(*size_of(layer), None, value), _shape(layer).numel()
         if count > available:
             raise TopologyError(

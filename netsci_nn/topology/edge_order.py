@@ -8,13 +8,13 @@ from netsci_nn.topology.arrays import Int32Array, Int64Array, IntArray
 
 
 @njit(cache=True, nogil=True)
-def split_cells(cells: Int64Array, n_columns: int) -> tuple[Int32Array, Int32Array]:
-    """Return columns and rows of the flattened positions row * n_columns + column, without temporaries."""
-    columns, rows = np.empty(len(cells), np.int32), np.empty(len(cells), np.int32)
+def split_cells(cells: Int64Array, size: int) -> tuple[Int32Array, Int32Array]:
+    """Return cell % size and cell // size, without temporaries: src and dst of keys dst * n_in + src, with size = n_in."""
+    rests, quotients = np.empty(len(cells), np.int32), np.empty(len(cells), np.int32)
     for place, cell in enumerate(cells):
-        rows[place] = cell // n_columns
-        columns[place] = cell % n_columns
-    return columns, rows
+        quotients[place] = cell // size
+        rests[place] = cell % size
+    return rests, quotients
 
 
 @njit(cache=True, nogil=True)

@@ -52,8 +52,17 @@ def save_topology(topology: BipartiteTopology, path: AnyPath, weights: ArrayLike
         weights: `[n_edges]` numbers, kept as float32; or None.
 
     Raises:
-        ConfigError: when the ending is unknown.
+        ConfigError: when the ending is unknown or the file cannot be written.
         TopologyError: when there are not as many weights as edges.
+
+    Example:
+        >>> import tempfile
+        >>> topology = BipartiteTopology(n_in=3, n_out=2, src=[1, 2, 0], dst=[0, 0, 1])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_topology(topology, f"{folder}/layer.csv", weights=[0.5, -1.0, 2.0])
+        ...     loaded, weights = load_weighted(f"{folder}/layer.csv")
+        >>> loaded == topology, weights.tolist()
+        (True, [0.5, -1.0, 2.0])
     """
     form = _format(path)
     values = None if weights is None else edge_weights(weights, topology.n_edges).astype(np.float32)

@@ -107,7 +107,7 @@ def test_dense_mlp_has_the_layers_and_the_seed() -> None:
         ({"layer_sizes": [20, 0, 5]}, TopologyError, r"layer_sizes\[1\] is 0; it must be an integer from 1"),
         ({"layer_sizes": [20, 2.5]}, TopologyError, r"layer_sizes\[1\] is 2\.5"),
         ({"density": 0}, TopologyError, r"density is 0; it must be a number in \(0, 1\]"),
-        ({"density": [0.1, 0.1, 1.5]}, TopologyError, r"density is 1\.5; it must be"),
+        ({"density": [0.1, 0.1, 1.5]}, TopologyError, r"density\[2\] is 1\.5; it must be"),
         (
             {"density": [0.1, 0.1]},
             ConfigError,
