@@ -26,10 +26,10 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python scripts/benchmark.py --out runs/benchmark
 
-# The brain-inspired paper: table and figures under runs/brain-inspired/. SEEDS=1 EPOCHS=2 for a smoke run; run again, it goes on.
+# The brain-inspired paper: table and figures under runs/brain-inspired/. SEEDS=1 EPOCHS=2 for a smoke run; the same command resumes.
 PAPER_OPTIONS = $(if $(SEEDS),--seeds $(SEEDS)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(DATASET),--dataset $(DATASET))
 paper: $(STAMP)
-	$(BIN)/python scripts/paper.py $(PAPER_OPTIONS) $(if $(DATA),--data-dir $(DATA))
+	$(BIN)/python -m scripts.brain_inspired.paper $(PAPER_OPTIONS) $(if $(DATA),--data-dir $(DATA))
 
 # torch comes first, by itself, so that the pinned build is the one that everything else finds.
 $(STAMP): pyproject.toml constraints.txt

@@ -50,6 +50,7 @@ __all__ = [
     "defined",
     "describe",
     "evolve",
+    "fit_power_law",
     "get_measure",
     "goodness_of_fit",
     "markdown",

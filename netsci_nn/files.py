@@ -85,3 +85,13 @@ def write_text(path: AnyPath, text: str) -> None:
     """Write `text` as UTF-8, atomically."""
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def new_directory(path: AnyPath) -> Path:
+    """Return `path`, or the first of path-2, path-3, ... that does not exist yet, so that nothing is overwritten."""
+    first = Path(path)
+    candidate, number = first, 1
+    while candidate.exists():
+        number += 1
+        candidate = first.with_name(f"{first.name}-{number}")
+    return candidate

@@ -1,11 +1,11 @@
-"""Speed and memory of sparse layers against dense and other sparse ones, as ratios measured side by side.
+"""Measure speed and memory of sparse layers beside dense and other sparse ones, as ratios.
 
     python scripts/benchmark.py --out runs/benchmark          # everything, about ten minutes on two cores
     python scripts/benchmark.py --only layer                  # layer | epoch | scale
 
 Every row is measured in one process, its candidates in turn, and the medians are compared. A ratio is the other's time over
 ours: above 1 we are faster. Layers run forward and backward with an input that requires a gradient; epochs are whole
-epochs of MNIST (random numbers of the same shape where its files are not found, which the row says). OpenMP waits
+epochs of MNIST (if its files are not found, random numbers of the same shape, which the row says). OpenMP waits
 passively, since a spinning thread of one candidate would slow down the next.
 """
 
@@ -74,7 +74,7 @@ class MaskedLinear(nn.Linear):
 
 
 def torch_sparse_layer(layer: ns.SparseLinear) -> Callable[[torch.Tensor], torch.Tensor] | None:
-    """Return the layer as torch-sparse itself would compute it, with its own derivatives, or None where not installed."""
+    """Return the layer as torch-sparse itself would compute it, with its own derivatives, or None if it is not installed."""
     if BACKENDS["torch-sparse"].unavailable_because() is not None:
         return None
     from netsci_nn.kernels.torch_sparse_backend import import_torch_sparse
@@ -156,7 +156,7 @@ def _mnist() -> tuple[torch.Tensor, torch.Tensor, str]:
 
 
 def scale_rows() -> Iterator[Row]:
-    """Ten million edges: generating, rewiring and memory, each in a process of its own."""
+    """Measure ten million edges: generating, rewiring and memory, each in its own process."""
     for name, description in SCALE.items():
         command = [sys.executable, __file__, "--scale", name]
         result = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
@@ -207,7 +207,7 @@ def remember_many() -> Row:
     topology = ns.generators.erdos_renyi(65_536, 65_536, n_edges=10**7, rng=0)
     layer = ns.SparseLinear(topology)
     optimizer = torch.optim.SGD(layer.parameters(), lr=1e-3, momentum=0.9)
-    layer(torch.randn(1, 65_536, requires_grad=True)).sum().backward()  # gradient and momentum come to be
+    layer(torch.randn(1, 65_536, requires_grad=True)).sum().backward()  # makes gradient and momentum
     optimizer.step()
     x, gradient = torch.randn(128, 65_536, requires_grad=True), torch.randn(128, 65_536)
     before = _reset_peak()
@@ -242,7 +242,7 @@ SCALE = {
 
 
 def markdown(rows: list[Row]) -> str:
-    """Return the rows as Markdown, a table for every set of columns."""
+    """Return the rows as Markdown, one table per set of columns."""
     tables: dict[tuple[str, ...], list[Row]] = {}
     for entry in rows:
         tables.setdefault(tuple(entry), []).append(entry)

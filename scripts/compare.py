@@ -2,16 +2,19 @@
 
     python scripts/compare.py scripts/experiments/lenet300-mnist.toml --data-dir DIR
 
-The same as `netsci-nn compare`; copy it to script a comparison of your own.
+What `netsci-nn compare` does, on the public library; copy it to script a comparison of your own.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
-from netsci_nn.cli.comparison import run_comparison
-from netsci_nn.cli.output import new_directory, reported_errors
+from rich.console import Console
+
 from netsci_nn.data import load_dataset
 from netsci_nn.experiment.config import load_experiment, slug
+from netsci_nn.files import new_directory
+from netsci_nn.reports.comparison import comparison_tables, run_comparison, write_page, write_results
 
 
 def main() -> None:
@@ -22,11 +25,19 @@ def main() -> None:
     parser.add_argument("--nulls", type=int, default=20, help="random graphs of each null model for every network")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="replace a key of the file")
     arguments = parser.parse_args()
-    experiment = load_experiment(arguments.experiment, arguments.set)
-    dataset = load_dataset(experiment.dataset, arguments.data_dir)
-    run_comparison(experiment, dataset, new_directory(Path("runs") / slug(experiment.name)), arguments.nulls)
+    try:
+        experiment = load_experiment(arguments.experiment, arguments.set)
+        dataset = load_dataset(experiment.dataset, arguments.data_dir)
+        directory = new_directory(Path("runs") / slug(experiment.name))
+        comparison = run_comparison(experiment, dataset, directory, nulls=arguments.nulls, console=Console(stderr=True))
+    except ValueError as error:  # what a user can mend is one sentence
+        parser.error(str(error))
+    write_results(comparison)
+    console = Console(width=None if sys.stdout.isatty() else 136)
+    for part in comparison_tables(comparison):
+        console.print(part)
+    print(f"The page with curves and pictures: {write_page(comparison)}")
 
 
 if __name__ == "__main__":
-    with reported_errors():
-        main()
+    main()

@@ -2,7 +2,7 @@
 
     python scripts/model_cards.py            # writes docs/figures/model-*.png and the table in docs/models.md
 
-Every model is drawn at 200 x 200 neurons and, where it takes a budget, 2000 edges; the table holds means over 10 seeds.
+Every model has 200 x 200 neurons and, if it takes a budget, 2000 edges; the table holds means over 10 seeds.
 """
 
 import argparse

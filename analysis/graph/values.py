@@ -93,6 +93,11 @@ class BipartiteGraph:
         """Edges divided by the pairs that an edge could join, in [0, 1]."""
         return self.n_edges / self.n_pairs
 
+    @property
+    def keys(self) -> LongArray:
+        """dst * n_in + src of every edge, strictly rising, int64 of shape [n_edges]."""
+        return self.dst.astype(np.int64) * self.n_in + self.src
+
     @cached_property
     def out_degrees(self) -> LongArray:
         """Number of edges of every source, int64 of shape [n_in]."""

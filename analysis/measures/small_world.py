@@ -20,7 +20,7 @@ from analysis.measures.clustering import robins_alexander_clustering
 from analysis.measures.measure import Measure, takes_any_layer
 from analysis.measures.paths import average_path_length, component_sizes
 from analysis.nulls.lattice import ring_lattice
-from analysis.nulls.models import WIRING_NULLS, randomise_layers
+from analysis.nulls.models import randomise_layers
 from analysis.nulls.switching import SWAPS_PER_EDGE
 
 NAME = "small_world"
@@ -146,13 +146,11 @@ def small_world(
     generator = as_generator(rng)
     observed = clustering_and_path_length(graph, generator)
     ordered = clustering_and_path_length(ring_lattice(graph, generator, swaps_per_edge), generator)
-    kept, random = (
-        reference_pairs(LayeredGraph((graph,)), null, nulls, generator, swaps_per_edge)["layer 0"]
-        for null in WIRING_NULLS[::-1]
-    )
-    return SmallWorld(
-        *observed, *ordered, small_world_reference(observed, ordered, kept), small_world_reference(observed, ordered, random)
-    )
+    references = []
+    for null in ("fixed_degrees", "erdos_renyi"):
+        replicates = reference_pairs(LayeredGraph((graph,)), null, nulls, generator, swaps_per_edge)["layer 0"]
+        references.append(small_world_reference(observed, ordered, replicates))
+    return SmallWorld(*observed, *ordered, *references)
 
 
 @takes_any_graph

@@ -96,7 +96,7 @@ def fixed_degrees(
 def _complement(graph: BipartiteGraph) -> BipartiteGraph:
     """The pairs of neurons that are not joined."""
     is_missing = np.ones(graph.n_in * graph.n_out, dtype=np.bool_)
-    is_missing[graph.dst.astype(np.int64) * graph.n_in + graph.src] = False
+    is_missing[graph.keys] = False
     keys = np.flatnonzero(is_missing)
     return BipartiteGraph(graph.n_in, graph.n_out, (keys % graph.n_in).astype(np.int32), (keys // graph.n_in).astype(np.int32))
 
@@ -129,7 +129,7 @@ def edge_bitmap(graph: BipartiteGraph) -> npt.NDArray[np.uint64]:
     """
     if graph.n_in * graph.n_out > MAX_BITMAP_PAIRS:
         raise AnalysisError(f"graph has {graph.n_in} x {graph.n_out} pairs of neurons; at most {MAX_BITMAP_PAIRS} are allowed")
-    keys = graph.dst.astype(np.int64) * graph.n_in + graph.src
+    keys = graph.keys
     bitmap = np.zeros(graph.n_in * graph.n_out // 64 + 1, dtype=np.uint64)
     np.bitwise_or.at(bitmap, keys >> 6, np.uint64(1) << (keys & 63).astype(np.uint64))
     return bitmap

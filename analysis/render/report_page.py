@@ -26,7 +26,6 @@ from analysis.report.verdicts import RULES
 _NARROWER = {"fixed by the null": "fixed", " B=": "\nB=", " (s.e.": "\n(s.e."}
 """What makes cells of numbers narrow enough for eleven columns."""
 
-
 MAX_SEARCHED_EDGES = 200_000
 """Layers with more edges are shown without modules, whose search would take minutes; pages that compute small worlds leave
 these out too."""

@@ -115,7 +115,8 @@ def describe(
             for key, quantity in found.items()
         }
         sections = _sections(network, _with_q_values(reports))
-        return TopologyReport(sections, min(drawn.drawn.values()), swaps_per_edge, drawn.interrupted, nulls)
+        judged = tuple(replace(section, verdicts=section_verdicts(section)) for section in sections)
+        return TopologyReport(judged, min(drawn.drawn.values()), swaps_per_edge, drawn.interrupted, nulls)
 
     try:
         return report()
@@ -215,8 +216,7 @@ def _sections(network: LayeredGraph, reports: dict[Key, QuantityReport]) -> tupl
     ]
     if len(network.layers) > 1:
         shapes.append(("network", network.layer_sizes, network.n_edges))
-    sections = [
+    return tuple(
         SectionReport(name, sizes, n_edges, tuple(report for key, report in reports.items() if key[0] == name))
         for name, sizes, n_edges in shapes
-    ]
-    return tuple(replace(section, verdicts=section_verdicts(section)) for section in sections)
+    )

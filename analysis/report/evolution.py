@@ -186,11 +186,11 @@ def _checked_epochs(recorded: Sequence[tuple[int, Any]]) -> tuple[int, ...]:
 def _follow(epochs: Sequence[int], layers: Sequence[BipartiteGraph]) -> tuple[tuple[LayerState, ...], LongArray]:
     """The states of one layer, and since when each edge of the last topology has been there."""
     first = layers[0]
-    first_keys = left = ever = before = _keys(first)
+    first_keys = left = ever = before = first.keys
     since = np.full(before.size, epochs[0], dtype=np.int64)
     states = []
     for number, (epoch, layer) in enumerate(zip(epochs, layers, strict=True)):
-        keys = _keys(layer)
+        keys = layer.keys
         left, ever = np.intersect1d(left, keys, assume_unique=True), np.union1d(ever, keys)
         since = _since(before, since, keys, epoch)
         states.append(
@@ -206,11 +206,6 @@ def _follow(epochs: Sequence[int], layers: Sequence[BipartiteGraph]) -> tuple[tu
         )
         before = keys
     return tuple(states), since
-
-
-def _keys(layer: BipartiteGraph) -> LongArray:
-    """A number for every edge, strictly ascending as the edges are sorted by (dst, src)."""
-    return layer.dst.astype(np.int64) * layer.n_in + layer.src
 
 
 def _since(before: LongArray, since: LongArray, keys: LongArray, epoch: int) -> LongArray:

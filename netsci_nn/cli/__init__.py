@@ -1,4 +1,4 @@
-"""The command line, a file a command; the one place of the package that imports `analysis`."""
+"""The command line, one command per file."""
 
 import logging
 

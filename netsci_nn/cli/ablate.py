@@ -53,7 +53,7 @@ def ablate(
     dataset = load_dataset(plan.experiment.dataset, data_dir)
     results: list[RunResult] = []
     with progress_display(STDERR) as display:
-        total = display.add_task("retrainings", total=len(plan.experiment.method) * len(plan.experiment.seeds))
+        total = display.add_task("retrainings", total=len(plan.experiment.methods) * len(plan.experiment.seeds))
         for result in run_ablation(
             plan, dataset, lambda method, seed: ProgressBar(display, escape(f"{method}, seed {seed}")), workers=workers
         ):
@@ -74,7 +74,7 @@ def _check_epochs(plan: Plan) -> None:
     epochs = plan.experiment.training.epochs
     if epochs < 1:
         raise ConfigError(f"epochs is {epochs}; without training no wiring differs: give --epochs, an integer >= 1")
-    methods = plan.experiment.method
+    methods = plan.experiment.methods
     for begun in (run for method in methods for run in RunDirectory.all_below(plan.directory, method.name)):
         known = load_experiment(begun.config).training.epochs
         if known != epochs:

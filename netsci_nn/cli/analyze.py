@@ -8,7 +8,6 @@ import typer
 from netsci_nn.cli.destinations import check_writable, written_or_told
 from netsci_nn.cli.options import check_nulls, parse_image_shape
 from netsci_nn.cli.output import INTERRUPTED, STDERR, STDOUT, say, say_interrupted
-from netsci_nn.cli.report_files import Analysis, Settings, document, page
 from netsci_nn.data import image_shape_of
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import RunDirectory, load_experiment
@@ -18,6 +17,7 @@ from netsci_nn.training import progress_display
 
 if TYPE_CHECKING:
     from analysis import TopologyReport
+    from netsci_nn.reports.analysis_files import Analysis, Settings
 
 
 def analyze(
@@ -49,6 +49,8 @@ def analyze(
 
     Ctrl-C ends with the report so far, marked as such.
     """
+    from netsci_nn.reports.analysis_files import Analysis, Settings
+
     check_nulls(nulls, 0)
     shape = parse_image_shape(image_shape)
     check_writable(json, html, reads=target)
@@ -70,7 +72,7 @@ def analyze(
         raise typer.Exit(INTERRUPTED)
 
 
-def _describe(analysis: Analysis) -> None:
+def _describe(analysis: "Analysis") -> None:
     """Describe and print one network after the other; an interruption ends with the last one of which there is something."""
     try:
         for network in analysis.intake.networks:
@@ -84,7 +86,7 @@ def _describe(analysis: Analysis) -> None:
         analysis.is_stopped = True
 
 
-def _report(network: Network, settings: Settings) -> "TopologyReport":
+def _report(network: Network, settings: "Settings") -> "TopologyReport":
     from analysis import as_layered, describe
 
     graph = as_layered(network.graph)
@@ -107,8 +109,10 @@ def _print(name: str, report: "TopologyReport") -> None:
     STDOUT.print(report.to_verdict_table())
 
 
-def _write(analysis: Analysis, json: Path | None, html: Path | None) -> None:
+def _write(analysis: "Analysis", json: Path | None, html: Path | None) -> None:
     """Write what there is, the page last, whose pictures take their time."""
+    from netsci_nn.reports.analysis_files import document, page
+
     with written_or_told(json, html):
         if json is not None:
             write_text(json, document(analysis))

@@ -6,9 +6,11 @@ from typing import Annotated
 import typer
 
 from netsci_nn.cli.options import check_data_dir, check_nulls
+from netsci_nn.cli.output import INTERRUPTED, STDERR, STDOUT, say, say_interrupted
 from netsci_nn.data import load_dataset
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment.config import load_experiment, slug
+from netsci_nn.files import new_directory
 
 
 def compare(
@@ -19,8 +21,7 @@ def compare(
     set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, replaces a key of the file; repeatable.")] = None,
 ) -> None:
     """Train every method with every seed; print a table of results and one of topology; write a page."""
-    from netsci_nn.cli.comparison import run_comparison
-    from netsci_nn.cli.output import INTERRUPTED, new_directory
+    from netsci_nn.reports.comparison import comparison_tables, run_comparison, write_page, write_results
 
     check_nulls(nulls, 1)
     check_data_dir(data_dir)
@@ -28,6 +29,13 @@ def compare(
     dataset = load_dataset(loaded.dataset, data_dir)
     if out is not None and out.exists():
         raise ConfigError(f"out {str(out)!r} exists already; results go to a new folder")
-    comparison = run_comparison(loaded, dataset, out or new_directory(Path("runs") / slug(loaded.name)), nulls)
-    if any(result.interrupted for result in comparison.results):
+    directory = out or new_directory(Path("runs") / slug(loaded.name))
+    comparison = run_comparison(loaded, dataset, directory, nulls=nulls, console=STDERR)
+    if comparison.is_interrupted:
+        say_interrupted("the last run is incomplete, the tables hold what there is")
+    write_results(comparison)
+    for part in comparison_tables(comparison):
+        STDOUT.print(part)
+    say(f"The page with curves and pictures: {write_page(comparison)}")
+    if comparison.is_interrupted:
         raise typer.Exit(INTERRUPTED)

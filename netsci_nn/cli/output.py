@@ -1,4 +1,4 @@
-"""What all commands share: consoles, the errors they report, tables, and folders for results."""
+"""What all commands share: consoles, the errors they report, and tables."""
 
 import functools
 import importlib.metadata
@@ -12,11 +12,10 @@ from typing import NoReturn, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 import netsci_nn
 from netsci_nn.errors import CheckpointError, ConfigError, DataError, TopologyError
+from netsci_nn.reports.tables import plain_table
 
 PLAIN_WIDTH = 136  # columns, where the output is not a terminal
 INTERRUPTED = 130  # the exit code of a program that Ctrl-C has ended
@@ -104,22 +103,7 @@ def say(text: str) -> None:
 
 def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table whose first column is aligned left and the others right."""
-    table = Table(title=Text(title, style="table.title"), title_justify="left", header_style="bold")
-    for position, name in enumerate(header):
-        justify = "left" if position == 0 else "right"
-        table.add_column(Text(name), justify=justify, no_wrap=position == 0, overflow="fold")  # type: ignore[arg-type]
-    for row in rows:
-        table.add_row(*map(Text, row))
-    STDOUT.print(table)
-
-
-def new_directory(path: Path) -> Path:
-    """Return `path`, or the first of path-2, path-3, ... that does not exist yet; nothing is overwritten."""
-    candidate, number = path, 1
-    while candidate.exists():
-        number += 1
-        candidate = path.with_name(f"{path.name}-{number}")
-    return candidate
+    STDOUT.print(plain_table(title, header, rows))
 
 
 def _fail(sentence: str) -> NoReturn:

@@ -7,11 +7,12 @@ import typer
 from rich.markup import escape
 
 from netsci_nn.cli.options import check_data_dir
-from netsci_nn.cli.output import INTERRUPTED, STDERR, new_directory, say, say_interrupted
+from netsci_nn.cli.output import INTERRUPTED, STDERR, say, say_interrupted
 from netsci_nn.data import load_dataset
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import RunDirectory, run_method
 from netsci_nn.experiment.config import Experiment, MethodConfig, load_experiment, slug
+from netsci_nn.files import new_directory
 from netsci_nn.training import METRICS, ProgressBar, progress_display
 
 
@@ -52,7 +53,7 @@ def train(
 
 
 def _choose(experiment: Experiment, name: str | None) -> MethodConfig:
-    methods = {method.name: method for method in experiment.method}
+    methods = {method.name: method for method in experiment.methods}
     if name is not None and name not in methods:
         raise ConfigError(f"method is {name!r}; allowed are: {', '.join(methods)}")
-    return experiment.method[0] if name is None else methods[name]
+    return experiment.methods[0] if name is None else methods[name]

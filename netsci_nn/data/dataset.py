@@ -85,7 +85,7 @@ def load_dataset(name: str, data_dir: str | PathLike[str] | None = None) -> Data
     Args:
         name: a name in `DATASETS`.
         data_dir: folder with the files, for datasets that come from files; by default the environment variable
-            `NETSCI_NN_DATA` where it is set.
+            `NETSCI_NN_DATA` if it is set.
 
     Raises:
         ConfigError: when the name is unknown.

@@ -21,7 +21,7 @@ def input_statistic(name: str, x_train: npt.NDArray[np.floating], y_train: npt.N
     Args:
         name: "mean"; "variance"; "label_correlation", the largest absolute Pearson correlation with the indicator of a
             class; "mutual_information" with the label, in nats, of the feature cut into 16 equal intervals of its range; or
-            "not_constant", 1 where the feature varies and 0 where it does not: the control for all others.
+            "not_constant", 1 for a feature that varies and 0 for a constant one: the control for all others.
         x_train: `[n_train, n_features]`, the training rows only, as loaded: not standardised.
         y_train: integer `[n_train]`.
 

@@ -1,4 +1,4 @@
-"""An experiment: every method with every seed, each run in a directory of its own."""
+"""Experiments: the experiment file, its runs and their directories, and the ablation of a run's wiring."""
 
 from netsci_nn.experiment.ablation import plan_ablation, run_ablation
 from netsci_nn.experiment.build import build_model, build_optimizer, count_dense_weights, count_weights

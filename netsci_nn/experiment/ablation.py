@@ -1,9 +1,8 @@
-"""Does the wiring matter? A run's final topology, its degree-preserving shuffles and random graphs of its size, retrained.
+"""Ablation of a run's wiring: retrain its final topology, shuffles with the same degrees, and random graphs of the same size.
 
-All three are ordinary methods of one experiment with graph models that exist anyway, so that runs are logged, checkpointed,
-resumed and spread over processes like any others. For one seed they differ in nothing but the wiring: the order of the
-mini-batches is the same, and so are the standard normal draws of the initial weights, which each layer scales by its own
-in-degrees.
+The three are ordinary methods of one experiment, so their runs are logged, checkpointed, resumed and shared between processes
+like any others. For one seed only the wiring differs: the order of the mini-batches is the same, and so are the standard normal
+draws of the initial weights, which each layer scales by its own in-degrees.
 """
 
 import json
@@ -35,7 +34,7 @@ WIRING = "wiring"
 
 
 class Plan(NamedTuple):
-    """What an ablation is going to train, and where."""
+    """The retrainings of an ablation and where they are written."""
 
     experiment: Experiment
     topologies: tuple[BipartiteTopology, ...]  # the run's final ones
@@ -44,13 +43,13 @@ class Plan(NamedTuple):
 
 @dataclass(frozen=True)
 class Ablation:
-    """A metric of the three wirings, and what follows.
+    """A metric of the three wirings and its paired differences.
 
     Attributes:
-        seeds: of the retrainings, in order.
-        metric: its name in `netsci_nn.training.METRICS`: the first one of the experiment.
-        scores: of every method the metric on the test rows (an accuracy is 0 to 1), one per seed.
-        differences: of structure beyond the degrees, and of the degrees.
+        seeds: of the retrainings, in ascending order.
+        metric: the first metric of the experiment, a name in `netsci_nn.training.METRICS`.
+        scores: by method the metric on the test rows (an accuracy is 0 to 1), one value per seed.
+        differences: the effects of structure beyond the degrees, and of the degrees.
     """
 
     seeds: tuple[int, ...]
@@ -59,7 +58,7 @@ class Ablation:
     differences: tuple[PairedDifference, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The numbers, ready for JSON."""
+        """Return the numbers, ready for JSON."""
         arms = {
             name: {"scores": list(values), "mean": fmean(values), "sd": stdev(values) if len(values) > 1 else None}
             for name, values in self.scores.items()
@@ -75,20 +74,20 @@ class Ablation:
 
 
 def plan_ablation(run: Path, directory: Path, *, seeds: int = 5, epochs: int | None = None) -> Plan:
-    """Read a run and say what is to be trained; nothing is written.
+    """Read a run and plan its retrainings; nothing is written.
 
-    Each method keeps its topology while it trains. The settings of training are the run's own, its rewiring and pruning
-    apart. The seeds are the first ones from 0 that are not the run's own.
+    The topology does not change in a retraining. The settings of training are the run's own, without its rewiring and pruning.
+    The seeds are 0, 1, ... without the run's own.
 
     Args:
         run: run directory of a sparse network.
-        directory: where the retrainings are to go: new, empty, or begun by an ablation of the same run.
+        directory: for the retrainings; new, empty, or begun by an ablation of the same run.
         seeds: how many, at least 1.
-        epochs: of every retraining; by default as many as the run's.
+        epochs: of every retraining, by default those of the run.
 
     Raises:
-        ConfigError: when an argument is not allowed, `run` is no run of a sparse network, or `directory` holds other things.
-        CheckpointError: when a file is damaged.
+        ConfigError: if an argument is not allowed, `run` is no run of a sparse network, or `directory` holds other things.
+        CheckpointError: if a file is damaged.
     """
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
         raise ConfigError(f"seeds is {seeds!r}; it must be an integer >= 1")
@@ -96,12 +95,13 @@ def plan_ablation(run: Path, directory: Path, *, seeds: int = 5, epochs: int | N
     if not ablated.is_begun:
         raise ConfigError(f"directory {str(run)!r} has no config.toml; it must be a run directory")
     known = load_experiment(ablated.config)
-    if known.method[0].is_dense:
-        raise ConfigError(f"run {str(run)!r} trained the dense method {known.method[0].name!r}; there is no wiring to ablate")
+    if known.methods[0].is_dense:
+        raise ConfigError(f"run {str(run)!r} trained the dense method {known.methods[0].name!r}; there is no wiring to ablate")
     topologies = tuple(layer.topology for layer in ablated.final_layers())
     _check_topologies(run, topologies, known.model.layer_sizes)
     table = known.model_dump(mode="json", exclude_none=True)
-    table |= {"method": _methods(topologies, directory), "seeds": _seeds(seeds, known.seeds[0])}
+    others = [seed for seed in range(seeds + 1) if seed != known.seeds[0]][:seeds]
+    table |= {"method": _methods(topologies, directory), "seeds": others}
     if epochs is not None:
         table["training"]["epochs"] = epochs
     plan = Plan(parse_experiment(table, f"ablation of {str(run)!r}"), topologies, directory)
@@ -112,16 +112,16 @@ def plan_ablation(run: Path, directory: Path, *, seeds: int = 5, epochs: int | N
 def run_ablation(
     plan: Plan, dataset: Dataset, further: CallbackFactory | None = None, *, workers: int = 1
 ) -> Iterator[RunResult]:
-    """Retrain every wiring with every seed and yield each result as it comes; what is complete already is read.
+    """Retrain every wiring with every seed and yield each result when it is ready; complete retrainings are only read.
 
     Args:
         plan: from `plan_ablation`.
         dataset: the run's.
-        further: makes one more callback for a method's name and a seed; with one worker only.
-        workers: processes that retrainings are shared between.
+        further: makes a further callback from a method's name and a seed; used with one worker only.
+        workers: number of processes that share the retrainings, at least 1.
 
     Raises:
-        ConfigError, DataError: when something does not fit, or `plan.directory` was begun with other settings.
+        ConfigError, DataError: if something does not fit, or `plan.directory` was begun with other settings.
     """
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise ConfigError(f"workers is {workers!r}; it must be an integer >= 1")
@@ -137,7 +137,7 @@ def run_ablation(
 
 
 def summarise(results: Iterable[RunResult]) -> Ablation | None:
-    """Compare the wirings over the seeds for which all three are complete; None where there is no such seed."""
+    """Compare the wirings over the seeds for which all three are complete; None if there is no such seed."""
     complete = [result for result in results if not result.interrupted]
     table = {(result.method, result.seed): result.score for result in complete}
     seeds = sorted({seed for _, seed in table if all((arm, seed) in table for arm in ARMS)})
@@ -164,7 +164,7 @@ def save_ablation(ablation: Ablation, plan: Plan, run: Path) -> Path:
 
 
 def _methods(topologies: Sequence[BipartiteTopology], directory: Path) -> list[dict[str, Any]]:
-    """The three wirings as methods of an experiment file."""
+    """Return the three wirings as methods of an experiment file."""
     own, degrees = [], []
     for layer, topology in enumerate(topologies):
         own.append({"name": STORED, "path": str(_wiring(directory, layer).resolve())})
@@ -176,10 +176,6 @@ def _methods(topologies: Sequence[BipartiteTopology], directory: Path) -> list[d
         {"name": SAME_DEGREES, "generator": degrees, "density": size},
         {"name": SAME_SIZE, "generator": "erdos_renyi", "density": size},
     ]
-
-
-def _seeds(count: int, taken: int) -> list[int]:
-    return [seed for seed in range(count + 1) if seed != taken][:count]
 
 
 def _wiring(directory: Path, layer: int) -> Path:
@@ -196,7 +192,7 @@ def _check_topologies(run: Path, topologies: Sequence[BipartiteTopology], layer_
 
 
 def _check_directory(plan: Plan) -> None:
-    """Raise a ConfigError unless the directory is new, empty, or of an ablation of these very topologies."""
+    """Raise a ConfigError unless the directory is new, empty, or holds an ablation of the same topologies."""
     directory = plan.directory
     if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
         return

@@ -1,4 +1,4 @@
-"""From an experiment file to networks, optimisers and rewiring rules; and what their training costs."""
+"""Networks, optimisers, schedules, losses and rewiring rules from an experiment file; and their weights and multiply-adds."""
 
 from functools import partial
 from itertools import pairwise
@@ -9,7 +9,7 @@ from torch import nn
 
 from netsci_nn.data import Dataset, input_statistic
 from netsci_nn.errors import ConfigError, DataError
-from netsci_nn.experiment.config import STORED, Experiment, GeneratorConfig, MethodConfig, RewiringConfig
+from netsci_nn.experiment.config import STORED, Experiment, GeneratorConfig, MethodConfig
 from netsci_nn.experiment.stored import stored
 from netsci_nn.generators import GENERATORS, Generator, check_parameters
 from netsci_nn.models import SparseMLP, dense_mlp, linear_layers
@@ -20,12 +20,12 @@ from netsci_nn.training.losses import Loss
 
 
 def build_model(experiment: Experiment, method: MethodConfig, dataset: Dataset, seed: int) -> nn.Module:
-    """Build the untrained network of a method; the same seed gives the same network.
+    """Return the untrained network of a method; the same seed gives the same network.
 
     Raises:
-        DataError: when the layer sizes do not fit the dataset.
-        ConfigError, TopologyError: when a generator's parameters are not allowed, or the method prunes (its network is
-            then made from a trained one).
+        DataError: if the layer sizes do not fit the dataset.
+        ConfigError, TopologyError: if a generator's parameters are not allowed, or the method prunes, so that its network is
+            made from a trained one.
     """
     sizes = experiment.model.layer_sizes
     if sizes[0] != dataset.n_features or sizes[-1] < dataset.n_classes:
@@ -53,7 +53,7 @@ def build_model(experiment: Experiment, method: MethodConfig, dataset: Dataset, 
 
 
 def density_of(experiment: Experiment, method: MethodConfig) -> float | list[float]:
-    """Return the density that a method asks for: its own, or that of [model]."""
+    """Return the density of a method: its own, or that of section [model]."""
     return experiment.model.density if method.density is None else method.density
 
 
@@ -101,19 +101,18 @@ def build_rewirings(method: MethodConfig) -> list[Rewire]:
     """Return a callback for every rule of a method.
 
     Raises:
-        ConfigError: when a rule's parameters are not allowed.
+        ConfigError: if a rule's parameters are not allowed.
     """
-    return [_build_rewiring(rule) for rule in method.rewirings]
-
-
-def _build_rewiring(rule: RewiringConfig) -> Rewire:
-    factory = REWIRERS[rule.name]
-    check_parameters(f"rewiring {rule.name!r}", factory, rule.parameters)
-    return Rewire(factory(**rule.parameters), rule.layers, rule.every_epochs, rule.every_steps)
+    callbacks = []
+    for rule in method.rewirings:
+        factory = REWIRERS[rule.name]
+        check_parameters(f"rewiring {rule.name!r}", factory, rule.parameters)
+        callbacks.append(Rewire(factory(**rule.parameters), rule.layers, rule.every_epochs, rule.every_steps))
+    return callbacks
 
 
 def _build_generator(choice: GeneratorConfig, dataset: Dataset) -> Generator:
-    """Bind a generator's parameters; those that come from data are computed on the training inputs where not given."""
+    """Bind a generator's parameters; what it needs to know of the data and is not given comes from the training inputs."""
     generator, parameters = stored if choice.name == STORED else GENERATORS[choice.name], choice.parameters
     statistic = parameters.pop("statistic", "mean") if choice.name == "input_weighted" else ""
     check_parameters(f"generator {choice.name!r}", generator, parameters)
@@ -125,7 +124,7 @@ def _build_generator(choice: GeneratorConfig, dataset: Dataset) -> Generator:
 
 
 def count_weights(model: nn.Module) -> int:
-    """Return the number of edges of all linear layers, sparse or dense; biases are not counted."""
+    """Return the number of weights of all sparse layers and all `nn.Linear`; biases are not counted."""
     return sum(count_edges(layer) for layer in linear_layers(model).values())
 
 
@@ -135,7 +134,10 @@ def count_dense_weights(experiment: Experiment) -> int:
 
 
 def training_multiply_adds(model: nn.Module, n_rows: int) -> int:
-    """Return the multiply-adds of one epoch: per edge and row one forward, one for its gradient, and, in all layers but
-    the first, one for the gradient to the sources. Biases, activations, the update and rewiring are not counted."""
+    """Return the multiply-adds of the gradient steps of one epoch.
+
+    Per edge and row there is one in the forward pass, one for the gradient of the weight and, except in the first layer, one
+    for the gradient of the source. Biases, activations, the update and rewiring are not counted.
+    """
     edges = [count_edges(layer) for layer in linear_layers(model).values()]
     return n_rows * (3 * sum(edges) - edges[0])

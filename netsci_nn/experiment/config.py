@@ -1,4 +1,4 @@
-"""The experiment file as validated values; pydantic checks types and ranges, this module turns its findings into sentences."""
+"""The experiment file: its sections and keys, what is allowed in them, and one sentence for what is not."""
 
 import re
 import tomllib
@@ -7,7 +7,16 @@ from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from netsci_nn.data import DATASETS
 from netsci_nn.errors import ConfigError
@@ -40,7 +49,7 @@ class _Section(BaseModel):
 
 
 class _Named(BaseModel):
-    """A name from a registry with parameters of its own; in the file also just the name."""
+    """A name from a registry with its parameters; a file may give the name alone."""
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
     name: str
@@ -56,7 +65,7 @@ def _name_to_table(value: Any) -> Any:
 
 
 class GeneratorConfig(_Named):
-    """A graph model and its parameters."""
+    """A graph model and its parameters, or `dense`, or `stored`."""
 
     @model_validator(mode="after")
     def _known(self) -> "GeneratorConfig":
@@ -69,7 +78,7 @@ class GeneratorConfig(_Named):
 
 
 class RewiringConfig(_Named):
-    """A rewiring rule, its parameters, where and when it acts."""
+    """A rewiring rule, its parameters, and the layers and the interval at which it acts."""
 
     layers: list[Annotated[int, Field(strict=True, ge=0)]] | None = None
     every_epochs: Annotated[int, Field(strict=True, ge=1)] | None = None
@@ -86,7 +95,7 @@ class RewiringConfig(_Named):
 
 
 class OptimizerConfig(_Named):
-    """An optimiser and its further arguments, as torch calls them."""
+    """An optimiser and its further arguments, by the names that torch gives them."""
 
     @model_validator(mode="after")
     def _known(self) -> "OptimizerConfig":
@@ -113,13 +122,13 @@ class LossConfig(_Named):
 
 
 class PruningConfig(_Section):
-    """Where the topology comes from when it is that of a dense network, trained and pruned."""
+    """How the topology is made by training a dense network and pruning it."""
 
     criterion: str = "magnitude"
-    dense: str | None = None  # the method whose network is pruned; without it one is trained for this method alone
-    rounds: Annotated[int, Field(strict=True, ge=1, le=100)] = 1  # more than 1: prune and train again, a geometric step a round
-    weights: Literal["trained", "initial", "fresh"] = "trained"  # what training goes on from after pruning
-    partners: Literal["kept", "random"] = "kept"  # random: only both degree sequences stay those of the pruned network
+    dense: str | None = None  # the method whose network is pruned; None: train one for this method alone
+    rounds: Annotated[int, Field(strict=True, ge=1, le=100)] = 1  # of pruning and training; densities are a geometric sequence
+    weights: Literal["trained", "initial", "fresh"] = "trained"  # from which training starts after pruning
+    partners: Literal["kept", "random"] = "kept"  # random: only the degrees of the pruned network are kept
 
     @model_validator(mode="after")
     def _known(self) -> "PruningConfig":
@@ -183,7 +192,7 @@ class TrainingConfig(_Section):
 
 
 class MethodConfig(_Section):
-    """One [[method]]: a topology for every layer, from a graph model or from pruning, and the rules that rewire it."""
+    """Section [[method]]: the topology of every layer, from a graph model or from pruning, and the rules that rewire it."""
 
     name: Annotated[str, Field(min_length=1)]
     generator: OneGenerator | list[OneGenerator] = GeneratorConfig(name="erdos_renyi")
@@ -207,67 +216,88 @@ class MethodConfig(_Section):
         rules = self.rewirings
         chosen = [layer for rule in rules for layer in rule.layers or ()]
         if len(set(chosen)) < len(chosen) or (len(rules) > 1 and any(rule.layers is None for rule in rules)):
-            raise ValueError("several rules of rewiring act on one layer; give each rule layers of its own")
+            raise ValueError("several rewiring rules act on one layer; give every rule other layers")
         return self
 
     @property
     def rewirings(self) -> list[RewiringConfig]:
-        """The rules, none or more."""
+        """The rules as a list, which may be empty."""
         if self.rewiring is None:
             return []
         return self.rewiring if isinstance(self.rewiring, list) else [self.rewiring]
 
 
 class Experiment(_Section):
-    """An experiment file: a dataset, a model, a recipe, and the methods to compare."""
+    """An experiment file: a dataset, a model, a recipe of training, and the methods to compare.
+
+    In a file every method is a table `[[method]]`; `methods` is read too.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
 
     name: Annotated[str, Field(pattern=r"^[\w][\w.+ -]*$")]
     dataset: str
     seeds: Annotated[list[Annotated[int, Field(strict=True, ge=0)]], Field(min_length=1)] = [0]
     model: ModelConfig
     training: TrainingConfig = TrainingConfig()
-    method: Annotated[list[MethodConfig], Field(min_length=1)]
+    methods: Annotated[list[MethodConfig], Field(min_length=1, alias="method")]
+
+    @model_serializer(mode="wrap")
+    def _as_in_a_file(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {"method" if key == "methods" else key: value for key, value in dump(self).items()}
 
     @model_validator(mode="after")
     def _consistent(self) -> "Experiment":
         _require(DATASETS, self.dataset)
-        names = [method.name for method in self.method]
+        names = [method.name for method in self.methods]
         slugs = [slug(name) for name in names]
         for values, what in ((names, "method names"), (slugs, "method names (as folder names)"), (self.seeds, "seeds")):
             if len(set(values)) < len(values):
                 raise ValueError(f"{what} are {values}; they must differ")
-        for method in self.method:
+        for method in self.methods:
             _check_length("generator", method.generator, len(self.model.layer_sizes) - 1)
             _check_length("density", method.density, len(self.model.layer_sizes) - 1)
             self.dense_method(method)
         return self
 
     def dense_method(self, method: MethodConfig) -> MethodConfig | None:
-        """Return the method that trains the dense network which `method` prunes; None where it prunes none.
+        """Return the method that trains the dense network which `method` prunes; None if it does not prune.
 
         Raises:
-            ValueError: when that method does not exist or is not dense.
+            ValueError: if that method does not exist or is not dense.
         """
         if method.pruning is None:
             return None
         if method.pruning.dense is None:
             return MethodConfig(name=DENSE, generator=GeneratorConfig(name=DENSE))
-        for other in self.method:
+        for other in self.methods:
             if other.name == method.pruning.dense and other.is_dense:
                 return other
-        dense = ", ".join(repr(other.name) for other in self.method if other.is_dense) or "none in this file"
+        dense = ", ".join(repr(other.name) for other in self.methods if other.is_dense) or "none in this file"
         raise ValueError(f"pruning.dense of method {method.name!r} is {method.pruning.dense!r}; dense methods are: {dense}")
 
 
 def load_experiment(path: str | PathLike[str], overrides: Sequence[str] = ()) -> Experiment:
-    """Read an experiment file.
+    """Read an experiment file; keys that are left out have their defaults.
 
     Args:
         path: a TOML file.
-        overrides: `section.key=value` each, with a TOML value or a bare word; they replace what the file says.
+        overrides: `section.key=value` each, with a TOML value or a bare word; they replace values of the file.
 
     Raises:
-        ConfigError: naming the key, its value and what is allowed.
+        ConfigError: if the file cannot be read, or a key or value is not allowed; it names the key, its value and what is
+            allowed.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> text = 'name = "a"\\ndataset = "digits"\\nmodel.layer_sizes = [64, 10]\\n[[method]]\\nname = "ER"'
+        >>> with TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "a.toml"
+        ...     _ = path.write_text(text)
+        ...     experiment = load_experiment(path, ["training.epochs=5"])
+        >>> experiment.training.epochs, experiment.model.density, experiment.methods[0].generator.name
+        (5, 0.1, 'erdos_renyi')
     """
     try:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -279,7 +309,7 @@ def load_experiment(path: str | PathLike[str], overrides: Sequence[str] = ()) ->
 
 
 def parse_experiment(table: dict[str, Any], origin: str) -> Experiment:
-    """Validate a parsed experiment; `origin` is named in errors."""
+    """Return the experiment that a parsed file describes; a ConfigError begins with `origin` and names the key."""
     try:
         return Experiment.model_validate(table)
     except ValidationError as error:
@@ -308,7 +338,7 @@ def _override(table: dict[str, Any], override: str) -> None:
 
 
 def _sentence(error: ValidationError) -> str:
-    """Say in one sentence what is wrong with the first offending key; of alternatives, with the one that fits furthest."""
+    """Return one sentence on the first wrong key; if it has several types, on the type that fits the value best."""
     errors = error.errors()
     top = errors[0]["loc"][:2]
     first = max((item for item in errors if item["loc"][:2] == top), key=lambda item: len(item["loc"]))
@@ -328,4 +358,4 @@ def _allowed_keys(location: tuple[int | str, ...]) -> str:
     section = sections.get(str(location[0]), Experiment) if len(location) > 1 else Experiment
     if "pruning" in location[:-1]:
         section = PruningConfig
-    return f"allowed are: {', '.join(section.model_fields)}"
+    return f"allowed are: {', '.join(field.alias or name for name, field in section.model_fields.items())}"

@@ -1,4 +1,4 @@
-"""The network of a method that prunes: from a trained network and its beginning to the sparse one that is trained on."""
+"""Pruning of a trained network, and the weights with which the sparse one is trained further."""
 
 import numpy as np
 from torch import nn
@@ -14,13 +14,13 @@ from netsci_nn.pruning import prune, restrict, round_densities
 def prune_round(
     experiment: Experiment, method: MethodConfig, first: nn.Module, trained: nn.Module, number: int, seed: int
 ) -> nn.Module:
-    """Prune a trained network for the `number`-th of the method's rounds, and set the weights to go on from.
+    """Return a trained network pruned for the `number`-th of the method's rounds, with the weights from which training starts.
 
     Args:
         experiment: with the densities of [model].
         method: with `pruning`.
         first: the dense network before any training.
-        trained: the network to prune, dense or of the round before.
+        trained: the network to prune: the dense one, or that of the round before.
         number: 1 to the number of rounds.
         seed: of the run.
     """

@@ -23,7 +23,7 @@ class RunResult:
         metrics_by_epoch: the same after every epoch, before that removal; of a pruned method, in the training after pruning.
         n_edges: weights of the final network.
         n_edges_in_training: weights before SET's last removal.
-        cost: n_edges over the weights of the dense network, biases apart.
+        cost: n_edges over the weights of the dense network; biases are not counted.
         seconds: of gradient steps and rewiring, with those of a dense network that was trained and pruned first.
         multiply_adds: of all gradient steps (see `training_multiply_adds`), with those of such a dense network.
         interrupted: whether Ctrl-C has ended the training.

@@ -1,4 +1,4 @@
-"""One run: a method with a seed, from the network at the start to the result."""
+"""One run: train one method with one seed, from the initial network to the result."""
 
 import copy
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ from netsci_nn.training import (
 
 
 class Phase(NamedTuple):
-    """One training with a directory of its own; a method that prunes has several."""
+    """One training with its own directory; a method that prunes has several."""
 
     experiment: Experiment
     method: MethodConfig
@@ -54,7 +54,7 @@ class Phase(NamedTuple):
 
 
 class History:
-    """A callback that keeps the record of every epoch and of the end, and adds the multiply-adds of its gradient steps."""
+    """A callback that keeps the record of every epoch and of the end, and adds the multiply-adds to it."""
 
     needs_every_step = False
 
@@ -62,7 +62,7 @@ class History:
         self.n_rows = n_rows
         self.epochs: list[dict[str, Any]] = []
         self.end: dict[str, Any] = {}
-        self.multiply_adds = 0  # of the epoch that runs, with the edges that it began with
+        self.multiply_adds = 0  # of the running epoch, with the edges at its start
 
     @property
     def seconds(self) -> float:
@@ -81,10 +81,10 @@ class History:
 
 
 def check_method(experiment: Experiment, method: MethodConfig, dataset: Dataset) -> None:
-    """Build the network of a method, its optimiser and its rules once, so that what does not fit shows before anything runs.
+    """Build the network of a method, its optimiser and its rules once, to find what does not fit before anything is written.
 
     Raises:
-        ConfigError, DataError, TopologyError: when something does not fit.
+        ConfigError, DataError, TopologyError: if something does not fit.
     """
     dense = experiment.dense_method(method)
     model = build_model(experiment, dense or method, dataset, experiment.seeds[0])
@@ -112,9 +112,8 @@ def run_method(
 ) -> RunResult:
     """Train one method with one seed and write its run directory (see `RunDirectory`).
 
-    The method is checked first, so that nothing is written for one that does not fit. A method that prunes takes the dense
-    network from `dense_run`, or trains one in `directory/dense`; rounds before the last one lie in `directory/round-1` and so
-    on.
+    The method is checked first; if it does not fit, nothing is written. A method that prunes takes the dense network from
+    `dense_run`, or trains one in `directory/dense`; rounds before the last one are written to `directory/round-1` and so on.
 
     Args:
         experiment: with the model and the recipe of training.
@@ -142,7 +141,7 @@ def run_method(
         >>> table = {"name": "example", "dataset": "digits", "model": model, "training": {"epochs": 1}}
         >>> experiment = parse_experiment(table | {"method": [{"name": "SET", "rewiring": "set"}]}, "example")
         >>> with TemporaryDirectory() as folder:
-        ...     result = run_method(experiment, experiment.method[0], 0, load_dataset("digits"), Path(folder) / "run")
+        ...     result = run_method(experiment, experiment.methods[0], 0, load_dataset("digits"), Path(folder) / "run")
         >>> result.method, result.n_edges_in_training, len(result.accuracy_by_epoch)
         ('SET', 296, 1)
     """
@@ -166,7 +165,7 @@ def run_checked(
     resume: bool,
     dense_run: Path | None,
 ) -> RunResult:
-    """Do what `run_method` does for a method that is known to fit; with `resume` begin a run that is not begun yet."""
+    """Do what `run_method` does, without checking the method; with `resume`, a run that is not begun yet is begun."""
     run = RunDirectory(directory)
     last = Phase(experiment, method, seed, dataset, run)
     has_checkpoint = False
@@ -198,7 +197,7 @@ def _train(
     resume: bool,
     earlier: Sequence[RunResult] = (),
 ) -> RunResult:
-    """Train `model` in place, or from the phase's checkpoint on; of a complete phase load the model and read the result."""
+    """Train `model` in place; with `resume` from the phase's checkpoint. A complete phase is only loaded, model and result."""
     experiment, method, seed, dataset, run = phase
     initial, optimizer, rng = _topologies(model), build_optimizer(experiment, model), np.random.default_rng([seed, 1])
     n_weights, history, completed = count_weights(model), History(len(dataset.x_train)), Progress(0, 0)
@@ -245,7 +244,7 @@ def _train(
 
 
 def _recording(phase: Phase, history: History) -> list[Callback]:
-    """The callbacks of every run, in their order: what is measured before rewiring, and what is written after it."""
+    """Return the callbacks of every run in their order: those that measure come before rewiring, those that write after it."""
     experiment, run, schedule = phase.experiment, phase.run, build_schedule(phase.experiment)
     x, y = (torch.from_numpy(a).to(device_of(experiment)) for a in (phase.dataset.x_test, phase.dataset.y_test))
     return [

@@ -66,8 +66,8 @@ class RunDirectory:
 
     path: Path
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "path", Path(self.path))
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        object.__setattr__(self, "path", Path(path))
 
     @classmethod
     def of(cls, directory: Path, method: str, seed: int) -> "RunDirectory":
@@ -120,7 +120,7 @@ class RunDirectory:
         return RunDirectory(self.path / "dense")
 
     def round(self, number: int) -> "RunDirectory":
-        """The run after the `number`-th of several rounds of pruning, the last one apart."""
+        """The run after the `number`-th round of pruning; the last round's is this directory itself."""
         return RunDirectory(self.path / f"round-{number}")
 
     def is_part(self, path: Path) -> bool:
@@ -184,7 +184,7 @@ class RunDirectory:
             shutil.rmtree(file.parent, ignore_errors=True)
 
     def records(self) -> list[dict[str, Any]]:
-        """Return the lines of the log, none if there is no log; one cut off when the program was killed is left out."""
+        """Return the lines of the log, without one that is cut off because the program was killed; none if there is no log."""
         if not self.metrics.is_file():
             return []
         records = []
@@ -240,8 +240,8 @@ class RunDirectory:
             CheckpointError: if a file is damaged.
         """
         self._check_recorded()
-        names = (path.stem.removeprefix("epoch-") for path in self.final.parent.glob("epoch-*.safetensors"))
-        epochs = sorted(int(name) for name in names if name.isdecimal() and self.topology(int(name)).stem == f"epoch-{name}")
+        found = (re.fullmatch(r"epoch-(\d{4,})\.safetensors", path.name, re.ASCII) for path in self.final.parent.iterdir())
+        epochs = sorted(int(match[1]) for match in found if match)
         recorded = [Recorded(epoch, _topologies(self.topology(epoch))) for epoch in epochs]
         last = _topologies(self.final)
         end = max((record["epoch"] for record in self.records() if record.get("event") == "epoch"), default=0)
@@ -298,8 +298,8 @@ def _topologies(path: Path) -> tuple[BipartiteTopology, ...]:
 def _config(experiment: Experiment, method: MethodConfig, seed: int) -> str:
     """Return the experiment file of one run, defaults included; with the dense method too that it prunes by name."""
     dense = experiment.dense_method(method)
-    methods = [method, dense] if dense is not None and dense in experiment.method else [method]
-    single = experiment.model_copy(update={"method": methods, "seeds": [seed]})
+    methods = [method, dense] if dense is not None and dense in experiment.methods else [method]
+    single = experiment.model_copy(update={"methods": methods, "seeds": [seed]})
     table = single.model_dump(mode="json", exclude_none=True)
     for entry, chosen in zip(table["method"], methods, strict=True):
         if chosen.pruning is not None:

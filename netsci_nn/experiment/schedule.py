@@ -1,4 +1,4 @@
-"""All runs of an experiment: one after the other, or in several processes; from the beginning, or from where they stopped."""
+"""All runs of an experiment, one after the other or in several processes; interrupted ones are resumed."""
 
 import multiprocessing
 import os
@@ -22,7 +22,7 @@ CallbackFactory = Callable[[str, int], Callback]
 
 
 class Task(NamedTuple):
-    """A run to be done."""
+    """A run that is to be done."""
 
     method: MethodConfig
     seed: int
@@ -39,24 +39,42 @@ def run_experiment(
     workers: int = 1,
     resume: bool = False,
 ) -> Iterator[RunResult]:
-    """Run every method with every seed and yield each result as it comes; stop after an interruption.
+    """Run every method with every seed and yield each result when it is ready; stop after an interruption.
 
-    A dense network that several methods prune is trained once a seed, before them.
+    Every method is checked once, before the first run. A dense network that several methods prune is trained once per seed,
+    before them.
 
     Args:
-        experiment: what to run.
-        dataset: loaded data.
+        experiment: the methods, the seeds, and the model and recipe that all methods share.
+        dataset: with as many features as the network has inputs.
         directory: where run directories are made: `METHOD/seed-0` and so on.
-        further: makes one more callback for a method's name and a seed, for example a progress bar; with one worker only.
-        workers: processes that runs are shared between.
-        resume: read the results of complete runs in `directory` and go on with incomplete ones, instead of refusing them.
+        further: makes a further callback from a method's name and a seed, such as a progress bar; used with one worker only.
+        workers: number of processes that share the runs, at least 1.
+        resume: read the results of complete runs in `directory` and resume incomplete ones, instead of refusing them.
+
+    Yields:
+        A result per run. With one worker they come seed by seed in the order of the methods, those that prune last.
 
     Raises:
-        ConfigError, DataError, TopologyError: when the experiment does not fit, before anything is written.
+        ConfigError, DataError, TopologyError: if the experiment does not fit, before anything is written; if a run directory is
+            not empty, or with `resume` was begun with other settings.
+        CheckpointError: if a checkpoint or a result to resume from is damaged.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from netsci_nn.data import load_dataset
+        >>> from netsci_nn.experiment import parse_experiment, run_experiment
+        >>> table = {"name": "example", "dataset": "digits", "model": {"layer_sizes": [64, 10], "density": 0.2}}
+        >>> table |= {"training": {"epochs": 1}, "method": [{"name": "ER"}, {"name": "FC", "generator": "dense"}]}
+        >>> with TemporaryDirectory() as folder:
+        ...     results = list(run_experiment(parse_experiment(table, "example"), load_dataset("digits"), Path(folder)))
+        >>> [(result.method, result.seed, result.n_edges) for result in results]
+        [('ER', 0, 128), ('FC', 0, 640)]
     """
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise ConfigError(f"workers is {workers!r}; it must be an integer >= 1")
-    for method in experiment.method:
+    for method in experiment.methods:
         check_method(experiment, method, dataset)
     tasks = _tasks(experiment, directory)
     if workers == 1:
@@ -66,10 +84,10 @@ def run_experiment(
 
 
 def _tasks(experiment: Experiment, directory: Path) -> list[Task]:
-    """All runs, seed by seed, in the order of the methods; only dense networks come before those that prune them."""
+    """Return all runs, seed by seed, in the order of the methods; methods that prune come after all others."""
     tasks = []
     for seed in experiment.seeds:
-        for method in sorted(experiment.method, key=lambda method: method.pruning is not None):
+        for method in sorted(experiment.methods, key=lambda method: method.pruning is not None):
             dense = None if method.pruning is None else method.pruning.dense
             dense_run = None if dense is None else RunDirectory.of(directory, dense, seed).path
             tasks.append(Task(method, seed, RunDirectory.of(directory, method.name, seed).path, dense_run))
@@ -90,7 +108,7 @@ def _run_here(
 
 
 def _run(experiment: Experiment, dataset: Dataset, task: Task, callbacks: list[Callback], resume: bool) -> RunResult:
-    """Do a run, or what is left of it; of a complete run read the result."""
+    """Do a run, or what is left of it; a complete run is only read."""
     method, seed, directory, dense_run = task
     run = RunDirectory(directory)
     known = run.load_result() if resume else None
@@ -103,7 +121,7 @@ def _run(experiment: Experiment, dataset: Dataset, task: Task, callbacks: list[C
 def _run_in_workers(
     experiment: Experiment, dataset: Dataset, tasks: list[Task], workers: int, resume: bool
 ) -> Iterator[RunResult]:
-    """Share the runs between spawned processes; a forked one could not use compiled code on threads."""
+    """Share the runs between spawned processes; a forked process could not use compiled code on threads."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads of one process must not take the core of another
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _start_worker, (experiment, dataset, workers)) as pool:
@@ -128,7 +146,7 @@ _worker: dict[str, tuple[Experiment, Dataset]] = {}
 
 
 def _start_worker(experiment: Experiment, dataset: Dataset, workers: int) -> None:
-    """Prepare a process: threads, and Ctrl-C, which ends the run that it trains and otherwise is its parent's business."""
+    """Set the number of threads of a process, and let it ignore Ctrl-C except while it trains (see `train`)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(experiment.training.threads or max(1, torch.get_num_threads() // workers))
     _worker["job"] = experiment, dataset

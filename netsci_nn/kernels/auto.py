@@ -80,7 +80,7 @@ def measure_crossover(size: int = 1024, repeats: int = 7) -> dict[str, float]:
     """Measure forward and backward of a size x size layer, compiled and dense in turn, and keep the result.
 
     Returns:
-        by batch, the highest of the tried densities at which the compiled backend is faster; 0 where it never is.
+        by batch, the highest of the tried densities at which the compiled backend is faster; 0 if it never is.
     """
     result = {}
     for name, batch in (("small_batch", 10), ("large_batch", 128)):

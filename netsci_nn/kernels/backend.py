@@ -18,9 +18,9 @@ class Backend(NamedTuple):
     product: Callable[[torch.Tensor, torch.Tensor, EdgeIndex], torch.Tensor]  # (values, x) -> W x
     transposed_product: Callable[[torch.Tensor, torch.Tensor, EdgeIndex], torch.Tensor]  # (values, y) -> W^T y
     sampled_product: Callable[[torch.Tensor, torch.Tensor, EdgeIndex], torch.Tensor]  # (x, y) -> sum_b x[src] y[dst]
-    # (values, x, y, index) -> (sampled_product(x, y), transposed_product(values, y)), where one pass is faster than two
+    # (values, x, y, index) -> (sampled_product(x, y), transposed_product(values, y)), if one pass is faster than two
     both_gradients: Callable[..., tuple[torch.Tensor, torch.Tensor]] | None = None
-    # a reason, or None where the backend can run at all, or on tensors of this dtype and device
+    # a reason, or None if the backend can run at all, or on tensors of this dtype and device
     unavailable_because: Callable[[], str | None] = lambda: None
     unsupported_because: Callable[[torch.Tensor], str | None] = lambda _: None
 

@@ -1,9 +1,9 @@
 """Backend `compiled`: kernels in numba for the CPU, the default there. Needs no compiler.
 
-A row of partial sums, one number a batch column, stays in registers while the edges of its neuron go by, so that an edge costs
-one vector load and one fused multiply-add. The batch is cut into blocks of at most `WIDEST` columns, the last of which is
-padded with zeros up to a power of two; their results are dropped. Rows of the other side are visited in tiles that fit the
-second-level cache. Where a block leaves enough registers, the backward pass computes both gradients in one pass over the
+A row of partial sums, one number per column of the batch, stays in registers while the edges of its neuron pass, so that an
+edge costs one vector load and one fused multiply-add. The batch is cut into blocks of at most `WIDEST` columns, the last of
+which is padded with zeros up to a power of two; their results are dropped. Rows of the other side are visited in tiles that
+fit the second-level cache. If a block leaves enough registers, the backward pass computes both gradients in one pass over the
 edges by source: each row of the output's gradient is loaded once.
 """
 
@@ -137,7 +137,7 @@ def _permute(values, order, pointers, out, first, end):  # type: ignore[no-untyp
 
 @functools.cache
 def _announce() -> None:
-    """Say once a process why the first product takes so long."""
+    """Log once per process why the first product takes long."""
     logger.info("loading compiled kernels (the first time they are compiled, which takes some seconds)")
 
 
@@ -243,7 +243,7 @@ def _transpose_columns(x, out, first, end):  # type: ignore[no-untyped-def]
 
 
 def _is_transposed(x: torch.Tensor) -> bool:
-    """Whether the memory of x holds its transpose: one row a batch column, as the outer world lays it out."""
+    """Whether the memory of x holds its transpose, one row per column of the batch, as torch lays a batch out."""
     return x.t().is_contiguous() and not x.is_contiguous()
 
 

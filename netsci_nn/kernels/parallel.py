@@ -1,6 +1,6 @@
 """Compiled work on several threads: plain threads over functions that release the GIL.
 
-No OpenMP team is involved, so nothing spins between calls and a forked process can go on; work is cut so that every output
+No OpenMP team is involved, so nothing spins between calls and a forked process can continue; work is cut so that every output
 number is computed by one thread in a fixed order, whatever the number of threads.
 """
 

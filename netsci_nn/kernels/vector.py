@@ -212,7 +212,7 @@ def _totals(builder: Any, rows: list[Any]) -> Any:
 
 
 def _exchanged(builder: Any, a: Any, b: Any, block: int) -> tuple[Any, Any]:
-    """Return a and b after they have exchanged blocks: every second one of a, from the second on, for every second one of b."""
+    """Swap the odd blocks of a with the even blocks of b, and return both."""
     lanes = range(a.type.count)
     low = [lane if not lane & block else lane - block + len(lanes) for lane in lanes]
     high = [lane + block if not lane & block else lane + len(lanes) for lane in lanes]
@@ -229,7 +229,7 @@ def _splat(builder: Any, scalar: Any, vector: Any) -> Any:
 
 
 def _shuffled(builder: Any, a: Any, b: Any, lanes: list[int]) -> Any:
-    """Return the named lanes of a, and of b where a number is past those of a."""
+    """Return the lanes with these numbers of a, followed by b."""
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes))
 
 

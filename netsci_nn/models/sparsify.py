@@ -106,7 +106,9 @@ def _allocate(shapes: list[tuple[int, int]], density: float | None, allocation: 
     """Return the edges of every layer."""
     if isinstance(allocation, Allocation):
         if density is not None:
-            raise ConfigError(f"density is {density!r}; with an Allocation, which says it for every layer, it must be None")
+            raise ConfigError(
+                f"density is {density!r}; it must be None beside an Allocation, which has the edges of every layer"
+            )
         sizes = tuple(n_in * n_out for n_in, n_out in shapes)
         if allocation.sizes != sizes:
             raise ConfigError(f"allocation is for layers of the sizes {allocation.sizes}; the model's have {sizes}")

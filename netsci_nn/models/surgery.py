@@ -1,4 +1,4 @@
-"""The one way to replace the linear layers of a model by sparse ones, and what would be lost by it."""
+"""The one way to replace linear layers of a model by sparse ones; refuses to lose hooks, shared weights and the like."""
 
 import copy
 from collections import Counter
@@ -19,7 +19,7 @@ def check_replaceable(
     """Raise a ConfigError if one of `layers` would lose something when it is replaced.
 
     Args:
-        model: where they are.
+        model: the model that holds them.
         layers: by their names.
         own: parameters that a layer must not share with another module, since they would train apart afterwards.
         advice: what the user can do about it, for the end of the sentence.

@@ -129,7 +129,7 @@ def _runs_as(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> bool:
 def _not_known(model: nn.Module, sizes: Sizes, reason: str) -> TopologyError:
     return TopologyError(
         f"model is a {type(model).__name__} and no plain stack{reason}, so how its layers are joined is not known; pass "
-        "wiring=[(a, b), ...], pairs of names where the targets of layer a are the sources of layer b; the linear layers are "
+        "wiring=[(a, b), ...], pairs of names: the targets of layer a are the sources of layer b; the linear layers are "
         f"{_listed(sizes)}"
     )
 
@@ -142,7 +142,7 @@ def _listed(sizes: Sizes) -> str:
 def _stated(wiring: Iterable[Pair], sizes: Sizes) -> list[Pair]:
     """The pairs of a user, each once and of layers that there are."""
     if isinstance(wiring, str) or not isinstance(wiring, Iterable):
-        raise TopologyError(f"wiring is {wiring!r}; it must be pairs (a, b) of layer names, or [] where no layers are joined")
+        raise TopologyError(f"wiring is {wiring!r}; it must be pairs (a, b) of layer names, or [] if no layers are joined")
     pairs: list[Pair] = []
     for pair in wiring:
         if not (isinstance(pair, tuple | list) and len(pair) == 2 and all(isinstance(name, str) for name in pair)):

@@ -1,4 +1,4 @@
-"""Magnitude: the weights nearest to zero go."""
+"""Magnitude pruning: the weights nearest to zero are removed."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""From scores to topologies, and from topologies to the sparse model; the same for every criterion."""
+"""Selection: keep the edges of the highest scores, and make the sparse model that has only these."""
 
 import copy
 import inspect
@@ -42,7 +42,7 @@ def prune(
         a topology a linear layer, in the order of `model.modules()`.
 
     Raises:
-        ConfigError: when there is no linear layer, the criterion is unknown or does not give a score for every weight, or
+        ConfigError: if there is no linear layer, the criterion is unknown or does not give a score for every weight, or
             the number of densities is wrong.
         TopologyError: when a density is out of range, a sparse layer has fewer edges than it would keep, or a score is NaN.
     """
@@ -70,7 +70,7 @@ def restrict(model: nn.Module, topologies: Sequence[BipartiteTopology]) -> nn.Mo
         topologies: one for each linear layer, in the order of `model.modules()`, as `prune` returns them.
 
     Raises:
-        ConfigError: when there is no linear layer, the number of topologies is wrong, or a layer would lose something: a
+        ConfigError: if there is no linear layer, the number of topologies is wrong, or a layer would lose something: a
             weight that it shares with another module, hooks, further parameters, a `forward` of its own.
         TopologyError: when a topology has other sizes than its layer, or an edge that its sparse layer has not.
     """

@@ -13,7 +13,7 @@ from netsci_nn.rewiring.delta import EdgeDelta
 from netsci_nn.rewiring.merge import MergedEdges, merge_edges
 from netsci_nn.topology import BipartiteTopology
 
-# The value that an optimiser gives to its own per-edge state before the first step, where it is not zero.
+# The value that an optimiser gives to its own per-edge state before the first step, if that is not zero.
 INITIAL_STATE: dict[tuple[str, str], Callable[[dict[str, Any]], float]] = {
     ("Rprop", "step_size"): lambda group: float(group["lr"]),
     ("Adagrad", "sum"): lambda group: float(group["initial_accumulator_value"]),
@@ -72,7 +72,7 @@ def apply_delta(
     source, grown = (torch.from_numpy(array).to(device) for array in (merged.origin, merged.grown))
 
     def remap(old: torch.Tensor, fill: float | torch.Tensor) -> torch.Tensor:
-        # A new edge takes anything first; where there was no edge at all, there is nothing to take.
+        # A new edge takes the entry of edge 0 first; if there was no edge at all, there is none to take.
         result = old.index_select(0, source) if len(old) else old.new_empty((len(source), *old.shape[1:]))
         result[grown] = torch.as_tensor(fill, dtype=old.dtype, device=old.device)
         return result

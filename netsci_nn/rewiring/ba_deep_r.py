@@ -1,4 +1,4 @@
-"""BA_Deep R: edges go as in Deep R, and come back preferentially, where a neuron has many edges already."""
+"""BA_Deep R: edges go as in Deep R; new ones prefer neurons that have many edges already."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Soft Deep R: dormant pairs, too, have a weight, below zero, that wanders; the number of edges holds in expectation only."""
+"""Soft Deep R: pairs without an edge have a hidden weight below zero; the number of edges is kept in expectation only."""
 
 import numpy as np
 import torch

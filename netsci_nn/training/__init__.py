@@ -1,4 +1,4 @@
-"""Training: a short loop, step functions for what a mini-batch means, and callbacks for everything else that varies."""
+"""Training: the loop, its step functions and callbacks; optimisers, losses, metrics and checkpoints."""
 
 from netsci_nn.training.checkpoint import load_checkpoint, save_checkpoint
 from netsci_nn.training.evaluate import evaluate

@@ -21,7 +21,7 @@ FORMAT = "netsci_nn checkpoint 1"
 
 
 def save_checkpoint(path: str | PathLike[str], state: TrainingState) -> None:
-    """Write everything that training needs to resume from here to the same bits, atomically."""
+    """Write, atomically, all that training needs to resume from here to the same bits."""
     saved = state.optimizer.state_dict()
     tensors = {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
     scalars: dict[str, dict[str, Any]] = {}
@@ -55,11 +55,17 @@ def load_checkpoint(
 ) -> Progress:
     """Put model, optimiser, `rng` and torch's CPU generator into the saved state; return what is completed.
 
-    Pass the result to `train(completed=...)`. The edge counts of sparse layers may differ from the file's: layers take
-    over the saved topology. Nothing is changed when the file does not fit.
+    Pass the result to `train(completed=...)`. Sparse layers get the saved topology, so their edge counts may differ from the
+    file's. If the file does not fit, nothing is changed.
+
+    Args:
+        path: of a file by `save_checkpoint`.
+        model: of the same layers and layer sizes as the saved one.
+        optimizer: of the same class as the saved one, with the parameters of `model`.
+        rng: the generator that is passed to `train`.
 
     Raises:
-        CheckpointError: when the file is missing, damaged, or belongs to another model or optimiser.
+        CheckpointError: if the file is missing, damaged, or belongs to another model or optimiser.
     """
     tensors, progress = _read(Path(path))
     if progress["optimizer"] != type(optimizer).__name__:
@@ -100,7 +106,7 @@ def _restore(
 
 
 def _rename_values(tensors: dict[str, torch.Tensor], model: nn.Module) -> None:
-    """Give the weights of sparse layers in a checkpoint of version 0.1.0, `values` there, their name."""
+    """Rename the weights of sparse layers in a checkpoint of version 0.1.0, where they are called `values`."""
     for name, module in model.named_modules():
         former, present = (f"model.{name}.{part}" if name else f"model.{part}" for part in ("values", "weight"))
         if isinstance(module, SparseLayer) and former in tensors and present not in tensors:
@@ -108,7 +114,7 @@ def _rename_values(tensors: dict[str, torch.Tensor], model: nn.Module) -> None:
 
 
 def _check_model(path: str | PathLike[str], tensors: dict[str, torch.Tensor], model: nn.Module) -> None:
-    """Raise a CheckpointError unless names and shapes are the model's, the edge counts of sparse layers apart."""
+    """Raise a CheckpointError unless names and shapes are the model's; the edge counts of sparse layers may differ."""
     saved, expected = _model_state(tensors), model.state_dict()
     prefixes = [f"{name}." if name else "" for name, module in model.named_modules() if isinstance(module, SparseLayer)]
     optional = {prefix + part for prefix in prefixes for part in ("sizes", "active")}  # version 0.1.0 had no sizes

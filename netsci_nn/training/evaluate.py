@@ -22,7 +22,7 @@ def evaluate(
     metrics: Sequence[str] = ("accuracy",),
     loss: Loss = nn.functional.cross_entropy,
 ) -> dict[str, float]:
-    """Evaluate `model` on all rows without gradients and in evaluation mode; its mode is put back afterwards.
+    """Evaluate `model` on all rows, in evaluation mode and without gradients; its mode is restored afterwards.
 
     Args:
         model: maps `[batch, ...]` to outputs, for classification logits `[batch, n_classes]`.
@@ -34,6 +34,15 @@ def evaluate(
 
     Returns:
         The mean over rows of every metric by its name, and of the loss as "loss".
+
+    Raises:
+        ConfigError: for an unknown metric.
+        DataError: if `x` is a tensor and there are no targets.
+
+    Example:
+        >>> outputs, labels = torch.tensor([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0]]), torch.tensor([0, 1, 1])
+        >>> round(evaluate(nn.Identity(), outputs, labels)["accuracy"], 3)
+        0.667
     """
     batches: Batches = x
     if isinstance(x, torch.Tensor):

@@ -61,7 +61,7 @@ def linear(
 def polynomial(
     optimizer: torch.optim.Optimizer, epochs: int, power: float = 1.0, total_iters: int | None = None
 ) -> lr_scheduler.LRScheduler:
-    """Let the learning rate fall to 0 as a power of the epochs that are left, within `total_iters` epochs, by default all."""
+    """Let the learning rate fall to 0 within `total_iters` epochs, by default all, as a power of the epochs that are left."""
     return lr_scheduler.PolynomialLR(optimizer, total_iters or max(epochs, 1), power)
 
 
@@ -95,7 +95,7 @@ class LearningRateSchedule:
         return scheduler
 
     def __call__(self, event: Event, state: TrainingState) -> None:
-        """Make the scheduler, or bring it to where a checkpoint has left it; advance it after an epoch."""
+        """Make the scheduler at the start, in the state that a checkpoint holds; advance it after an epoch."""
         if event is Event.START:
             carried = state.carried.get("schedule")
             rates = [group["lr"] for group in state.optimizer.param_groups]
@@ -116,5 +116,5 @@ class LearningRateSchedule:
 
 
 def _is_numeric(value: object) -> bool:
-    """Whether a part of a scheduler's state is a number or a list of numbers: what moves while it runs."""
+    """Whether a part of a scheduler's state is a number or a list of numbers, which may change while it runs."""
     return isinstance(value, (int, float)) or (isinstance(value, list) and all(isinstance(v, (int, float)) for v in value))

@@ -1,4 +1,4 @@
-"""The training loop: mini-batches, gradient steps and events; everything else is a callback or a step function."""
+"""The training loop: mini-batches, gradient steps and events. All else is done by callbacks and step functions."""
 
 import logging
 import signal
@@ -29,10 +29,10 @@ Step = Callable[[nn.Module, Any], torch.Tensor | Mapping[str, torch.Tensor]]
 
 
 class Engine(Protocol):
-    """What carries out the steps of an epoch: torch's autograd, or compiled code."""
+    """It carries out the steps of an epoch: by torch's autograd, or by compiled code."""
 
     def run_epoch(self, notify: Callable[[Event], None]) -> dict[str, float]:
-        """Train one epoch, or less if Ctrl-C stops it; return the means over its rows of what the steps have given."""
+        """Train one epoch, or less if Ctrl-C stops it; return the means over its rows of the values that the steps return."""
         ...
 
 
@@ -88,10 +88,10 @@ def train(
         rng: int seed or numpy Generator, of the order of rows and of callbacks.
         callbacks: called in order at every `Event`.
         loss: of (outputs, targets), a mean over the batch; for the default step function.
-        step: what a mini-batch means (see `Step`), by default `supervised(loss)`. It is given (inputs, targets), inputs alone
-            if `y` is None, or what `x` iterates over.
-        completed: what a resumed training has behind it (see `load_checkpoint`).
-        compiled: whether to use compiled steps; None if possible.
+        step: the step function (see `Step`), by default `supervised(loss)`. Its batches are (inputs, targets), inputs alone if
+            `y` is None, or the items of `x`.
+        completed: epochs and mini-batches that a resumed training has completed (see `load_checkpoint`).
+        compiled: whether to use compiled steps; None: use them if they can train this.
 
     Raises:
         ConfigError: if `epochs` or `batch_size` is out of range, `loss` and `step` are both given, batches can be iterated
@@ -162,7 +162,7 @@ def _choose_engine(
     step: Step | None,
     compiled: bool | None,
 ) -> Engine:
-    """Return compiled steps if they can serve, else torch's."""
+    """Return compiled steps if they can train this, else torch's."""
     intervals = [interval for interval in (getattr(c, "step_interval", None) for c in state.callbacks) if interval]
     reason = None
     if compiled is False:
@@ -191,13 +191,13 @@ def _choose_engine(
 
 
 def _needs_torch(callback: Callback) -> bool:
-    """Whether a callback must see the module between mini-batches; unknown ones are taken to."""
+    """Whether a callback must see the module between mini-batches; one that does not say so must."""
     default = not hasattr(callback, "step_interval")
     return getattr(callback, "needs_every_step", default) or getattr(callback, "needs_gradient", False)
 
 
 class _Rows:
-    """Rows of tensors as mini-batches in an order that is drawn anew for every epoch."""
+    """Rows of tensors as mini-batches, in a new random order every epoch."""
 
     def __init__(self, state: TrainingState, x: torch.Tensor, y: torch.Tensor | None, batch_size: int) -> None:
         self.state, self.x, self.y, self.batch_size = state, x, y, batch_size
@@ -209,7 +209,7 @@ class _Rows:
 
 
 class EagerTraining:
-    """Training by torch's autograd: every batch through the step function."""
+    """Training by torch's autograd: every batch goes through the step function."""
 
     def __init__(self, state: TrainingState, batches: Iterable[Any], step: Step) -> None:
         self.state, self.batches, self.step = state, batches, step
@@ -303,5 +303,5 @@ def _check_batches(batches: Iterable[Any], y: torch.Tensor | None, epochs: int, 
     if epochs > 1 and iter(batches) is batches:
         raise ConfigError(
             f"x is a {type(batches).__name__} that can be iterated once, and epochs is {epochs}; "
-            "it must give its batches anew for every epoch, as a list or a DataLoader does"
+            "it must give its batches again for every epoch, as a list or a DataLoader does"
         )

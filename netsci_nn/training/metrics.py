@@ -1,4 +1,4 @@
-"""Metrics by name: what is measured of outputs and targets, row by row, and how a table writes it."""
+"""Metrics by name: values per row of outputs and targets, and how tables show their mean."""
 
 from collections.abc import Callable
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Optimisers by name: those of torch that keep a tensor per parameter, which a rewiring can remap."""
+"""Optimisers by name: those of torch whose state is tensors per parameter, which rewiring can remap."""
 
 import inspect
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""A progress bar for training, quiet where the output is not a terminal."""
+"""A progress bar for training, silent if the output is not a terminal."""
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -8,7 +8,7 @@ from netsci_nn.training.state import Event, TrainingState
 
 
 def progress_display(console: Console) -> Progress:
-    """Return a rich progress display to be used as a context; it shows nothing when `console` is not a terminal."""
+    """Return a rich progress display to be used as a context; it shows nothing if `console` is not a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
 

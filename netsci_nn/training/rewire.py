@@ -22,9 +22,9 @@ class Rewire:
     Args:
         rewirer: the rule.
         layers: positions among the model's sparse layers, by default all.
-        every_epochs: act after every so many epochs and, by the rule for the last step, after the last one. At least 1.
-        every_steps: act after every so many mini-batches instead, and not again at the end. Without either, a rule that
-            `acts_every_step` acts after every mini-batch, any other after every epoch.
+        every_epochs: act after every `every_epochs`-th epoch, and after the last one as the rule's last step; at least 1.
+        every_steps: act after every `every_steps`-th mini-batch instead, and not again at the end; at least 1. Without either,
+            a rule that `acts_every_step` acts after every mini-batch, any other after every epoch.
 
     Raises:
         ConfigError: for an interval below 1, or both; when training starts, for layers that do not exist, and if the rule
@@ -65,7 +65,7 @@ class Rewire:
 
     @property
     def step_interval(self) -> int | None:
-        """Training has to stop for the callback at every multiple of so many mini-batches; None: after epochs only."""
+        """Number of mini-batches after each of which training must stop for the callback; None: only after epochs."""
         return self.every_steps
 
     @property
@@ -74,7 +74,7 @@ class Rewire:
         return self.every_steps is not None and getattr(self.rewirer, "sets_active", False)
 
     def __call__(self, event: Event, state: TrainingState) -> None:
-        """Act when it is time; adds `rewiring_seconds` and `rewired_edges`, those since the last epoch, to the record."""
+        """Act when it is time; add `rewiring_seconds` and `rewired_edges` since the last epoch to the record."""
         if event is Event.START:
             self.check(state.model, state.optimizer)
             self._start(state)
@@ -99,7 +99,7 @@ class Rewire:
             check(optimizer, self.every_steps)
 
     def _start(self, state: TrainingState) -> None:
-        """Make what the rule remembers of each layer, or take over what a checkpoint has kept."""
+        """Set up the rule's memory of each layer, or restore it from a checkpoint."""
         self.memory.clear()
         self.rewired, self.seconds = 0, 0.0
         layers = sparse_layers(state.model)
@@ -114,12 +114,12 @@ class Rewire:
             self.memory[number] = kept
 
     def _prefix(self, state: TrainingState, number: int) -> str:
-        """Return under what a checkpoint keeps the memory of a layer; another callback on the same layer has another."""
+        """Return the prefix of a layer's memory in a checkpoint; every callback has prefixes of its own."""
         others = [callback for callback in state.callbacks if isinstance(callback, Rewire)]
         return f"rewiring.{others.index(self) if self in others else 0}.{number}."
 
     def _carried(self, state: TrainingState, number: int) -> Memory:
-        """Return what a checkpoint has kept for a layer."""
+        """Return the memory of a layer that a checkpoint holds."""
         prefix = self._prefix(state, number)
         kept = {name.removeprefix(prefix): array for name, array in state.carried.items() if name.startswith(prefix)}
         former = f"rewiring.{number}."  # version 0.1.0 did not say which callback it was
@@ -162,7 +162,7 @@ class Rewire:
         self.seconds += time.perf_counter() - begin
 
     def _report(self, state: TrainingState) -> None:
-        """Say in the record what has been done since the last epoch, and leave with the state what the rule remembers."""
+        """Add what was done since the last epoch to the record, and the rule's memory to what checkpoints keep."""
         if self.rewired or self.every_steps is not None or state.epoch % self.every_epochs == 0:
             before = state.record.get("rewired_edges", 0), state.record.get("rewiring_seconds", 0.0)
             state.record.update(rewired_edges=before[0] + self.rewired, rewiring_seconds=before[1] + self.seconds)
@@ -176,7 +176,7 @@ class Rewire:
         return {layers.index(layer) for layer in self.chosen_layers(model)}
 
     def chosen_layers(self, model: nn.Module) -> list[SparseLayer]:
-        """Return the layers of `model` that are rewired; a ConfigError names one that does not exist."""
+        """Return the layers of `model` that are rewired; a ConfigError if one does not exist."""
         layers = sparse_layers(model)
         if not layers:
             raise ConfigError(f"the model, a {type(model).__name__}, has no sparse layer that could be rewired")

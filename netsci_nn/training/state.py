@@ -1,4 +1,4 @@
-"""What training knows while it runs: the events, the state that callbacks see, and layers whose edges they may change."""
+"""Events of a training, the state that callbacks see, and the layers whose edges they may change."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -62,7 +62,7 @@ class ModuleLayer:
 
 @dataclass
 class TrainingState:
-    """What callbacks see, and what `train` returns."""
+    """The state of a training, which callbacks see and `train` returns."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -72,14 +72,14 @@ class TrainingState:
     epoch: int = 0  # epochs completed
     step: int = 0  # mini-batches completed
     interrupted: bool = False
-    record: dict[str, Any] = field(default_factory=dict)  # what callbacks say of the current epoch
-    carried: dict[str, npt.NDArray[Any]] = field(default_factory=dict)  # what callbacks need to find in a checkpoint
+    record: dict[str, Any] = field(default_factory=dict)  # what callbacks have recorded of the current epoch
+    carried: dict[str, npt.NDArray[Any]] = field(default_factory=dict)  # what callbacks keep in checkpoints
     layers: Sequence[LiveLayer] = ()  # the sparse layers of the model, in the order of `sparse_layers`
     callbacks: Sequence["Callback"] = ()
 
     @property
     def total_steps(self) -> int | None:
-        """Mini-batches of the whole training, or None if nobody knows."""
+        """Mini-batches of the whole training, or None if their number is not known."""
         return None if self.steps_per_epoch is None else self.epochs * self.steps_per_epoch
 
 
@@ -87,7 +87,7 @@ Callback = Callable[[Event, TrainingState], None]
 
 
 class Progress(tuple[int, int]):
-    """What training has behind it: (epochs, mini-batches), and what callbacks have left with the state.
+    """Completed epochs and mini-batches as a pair, with the arrays that callbacks have left in a checkpoint.
 
     Attributes:
         carried: arrays by name (see `TrainingState.carried`).
@@ -96,7 +96,7 @@ class Progress(tuple[int, int]):
     carried: Mapping[str, npt.NDArray[Any]]
 
     def __new__(cls, epoch: int, step: int, carried: Mapping[str, npt.NDArray[Any]] | None = None) -> "Progress":
-        """Put the three together."""
+        """Make the pair and attach the arrays."""
         progress = super().__new__(cls, (epoch, step))
         progress.carried = dict(carried or {})
         return progress

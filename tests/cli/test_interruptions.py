@@ -15,7 +15,7 @@ import analysis
 from analysis.render import evolution_page, evolution_terminal, report_page
 from analysis.render import page as html
 from netsci_nn import generators
-from netsci_nn.cli import report_files
+from netsci_nn.reports import analysis_files
 from netsci_nn.topology import save_network
 from netsci_nn.training import Event, ProgressBar, TrainingState
 
@@ -70,7 +70,7 @@ def test_while_random_graphs_are_drawn(run: Cli, graph: str, tmp_path: Path, mon
     assert report["interrupted"]
     assert report["replicates"] < 50
     page = (tmp_path / "r.html").read_text()
-    assert report_files.NOT_DRAWN in page
+    assert analysis_files.NOT_DRAWN in page
     assert "data:image" not in page
 
 
@@ -84,7 +84,7 @@ def test_between_networks(run: Cli, networks: str, tmp_path: Path, monkeypatch: 
     assert (table["interrupted"], table["not_described"]) == (True, ["c.weight"])
     page = (tmp_path / "r.html").read_text()
     assert "interrupted before it came to these networks: c.weight." in page
-    assert page.count(report_files.NOT_DRAWN) == 2
+    assert page.count(analysis_files.NOT_DRAWN) == 2
 
 
 def test_before_anything_is_measured(run: Cli, graph: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +112,7 @@ def test_while_pictures_are_computed(run: Cli, networks: str, tmp_path: Path, mo
     assert not json.loads((tmp_path / "r.json").read_text())["interrupted"]  # all networks were described
     page = (tmp_path / "r.html").read_text()
     assert page.count("data:image") >= 1
-    assert page.count(report_files.NOT_DRAWN) == 2
+    assert page.count(analysis_files.NOT_DRAWN) == 2
 
 
 def test_while_pictures_are_drawn(run: Cli, graph: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +131,7 @@ def test_while_pictures_are_drawn(run: Cli, graph: str, tmp_path: Path, monkeypa
     assert run("analyze", graph, "--nulls", 0, "--html", "r.html").code == 130
     page = (tmp_path / "r.html").read_text()
     assert [f"picture {number}" in page for number in range(4)] == [True, True, False, False]
-    assert report_files.NOT_ALL_DRAWN in page
+    assert analysis_files.NOT_ALL_DRAWN in page
 
 
 def test_while_a_page_is_put_together(run: Cli, graph: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 from toy_experiments import DATA, interrupt_at, run, toy
 
-from netsci_nn import BipartiteTopology, ConfigError, TopologyError, cli, generators
+from netsci_nn import BipartiteTopology, ConfigError, cli
 from netsci_nn.experiment import RunResult, build_model, run_experiment
 from netsci_nn.experiment.ablation import (
     ARMS,
@@ -24,7 +24,6 @@ from netsci_nn.experiment.ablation import (
     save_ablation,
     summarise,
 )
-from netsci_nn.experiment.paired import paired_difference
 from netsci_nn.models import sparse_layers
 from netsci_nn.topology import load_topology
 
@@ -75,25 +74,13 @@ def test_an_ablation_of_version_0_1_0_is_not_continued(trained: RunResult, tmp_p
         plan_ablation(trained.directory, tmp_path / "out")
 
 
-def test_stored_wiring_is_a_file_of_the_layers_sizes(tmp_path: Path) -> None:
-    generators.erdos_renyi(12, 9, n_edges=20, rng=0).save(tmp_path / "layer.npz")
-    wiring = [{"name": "stored", "path": str(tmp_path / "layer.npz")}, "erdos_renyi"]
-    with pytest.raises(TopologyError, match=r"layer\.npz' holds a layer of 12 x 9 neurons; it must be 12 x 10"):
-        run(tmp_path / "run", toy([{"name": "a", "generator": wiring}]))
-    with pytest.raises(ConfigError, match="generator 'stored': unknown key 'layer' = 1; allowed are: path"):
-        run(tmp_path / "run", toy([{"name": "a", "generator": [wiring[0] | {"layer": 1}, "erdos_renyi"]}]))
-    with pytest.raises(ConfigError, match="generator 'stored' has no path; it must name the file of a topology"):
-        toy([{"name": "a", "generator": "stored"}])
-    assert not (tmp_path / "run").exists()
-
-
 def test_settings_are_the_runs_and_weights_are_paired_by_seed(trained: RunResult, tmp_path: Path) -> None:
     plan = plan_ablation(trained.directory, tmp_path / "out", seeds=2, epochs=0)
     assert plan.experiment.training == toy(epochs=0).training
     assert plan.experiment.model == toy().model
     list(run_ablation(plan, DATA))
     standard = []
-    for method in plan.experiment.method:
+    for method in plan.experiment.methods:
         layer = sparse_layers(build_model(plan.experiment, method, DATA, 1))[0]
         scale = np.sqrt(2 / layer.topology.in_degrees[layer.topology.dst])
         standard.append(layer.weight.detach().numpy() / scale)
@@ -142,26 +129,6 @@ def test_worked_example(trained: RunResult, tmp_path: Path) -> None:
     written = json.loads(path.read_text())
     assert written["methods"][OWN] == {"scores": [0.9, 0.8, 0.85], "mean": pytest.approx(0.85), "sd": pytest.approx(0.05)}
     assert written["differences"][0]["mean"] == beyond.mean
-
-
-def test_the_interval_of_scipy_and_its_words() -> None:
-    rng = np.random.default_rng(0)
-    a, b = rng.normal(0.5, 0.1, 7), rng.normal(0.3, 0.1, 7)
-    found = paired_difference("x", "a", a.tolist(), "b", b.tolist())
-    expected = stats.ttest_rel(a, b).confidence_interval(0.95)
-    assert (found.low, found.high) == pytest.approx(tuple(expected))
-    assert "helps" in paired_difference("x", "a", [0.9, 0.91], "b", [0.5, 0.51]).sentence
-    assert "harms" in paired_difference("x", "a", [0.5, 0.51], "b", [0.9, 0.91]).sentence
-    assert paired_difference("x", "a", [0.9], "b", [0.5]).low is None
-    assert "nothing can be said" in paired_difference("x", "a", [0.9], "b", [0.5]).sentence
-    assert "harms" in paired_difference("x", "a", [0.9, 0.91], "b", [0.5, 0.51], is_better_high=False).sentence
-
-
-@pytest.mark.parametrize("values", [[0.5, 0.5, 0.5], [0.0, 0.0], [0.1 + 0.2, 0.3, 0.7 - 0.4]])
-def test_equal_differences_have_an_interval_of_length_zero(values: list[float]) -> None:
-    """Warnings are errors here; the last differences are equal but for rounding."""
-    found = paired_difference("x", "a", values, "b", [0.0] * len(values))
-    assert (found.low, found.high) == pytest.approx((values[0], values[0]), abs=1e-15)
 
 
 def test_what_cannot_be_ablated(trained: RunResult, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_defaults() -> None:
     assert isinstance(experiment, Experiment)
     assert (experiment.model.activation, experiment.model.bias, experiment.model.backend) == ("relu", True, "auto")
     assert (experiment.training.epochs, experiment.training.batch_size, experiment.training.optimizer.name) == (2, 100, "sgd")
-    method = experiment.method[0]
+    method = experiment.methods[0]
     assert (method.generator.name, method.rewiring, method.is_dense) == ("erdos_renyi", None, False)
 
 
@@ -49,7 +49,7 @@ def test_names_and_tables_with_parameters() -> None:
         "generator": [small_world, "erdos_renyi"],
         "rewiring": {"name": "set", "fraction": 0.4, "layers": [0]},
     }
-    parsed = parse_experiment(table(method=[method]), "toy").method[0]
+    parsed = parse_experiment(table(method=[method]), "toy").methods[0]
     assert [g.name for g in parsed.generator] == ["small_world", "erdos_renyi"]
     assert parsed.generator[0].parameters == {"rewiring_probability": 0.2}
     assert (parsed.rewiring.parameters, parsed.rewiring.layers, parsed.rewiring.every_epochs) == ({"fraction": 0.4}, [0], None)
@@ -58,7 +58,20 @@ def test_names_and_tables_with_parameters() -> None:
 def test_every_experiment_file_of_the_repository_is_valid() -> None:
     files = [*sorted((ROOT / "scripts" / "experiments").glob("*.toml")), ROOT / "netsci_nn" / "cli" / "demo.toml"]
     assert len(files) >= 2
-    assert all(load_experiment(path).method for path in files)
+    assert all(load_experiment(path).methods for path in files)
+
+
+def test_methods_are_called_method_in_files_and_may_be_called_methods() -> None:
+    """A dumped experiment is a file again, with the key that run directories of every version have."""
+    former = parse_experiment(table(), "toy")
+    assert [method.name for method in former.methods] == ["ER"]
+    assert parse_experiment(table(method=None, methods=[{"name": "ER"}]), "toy") == former
+    for mode in ("json", "python"):
+        dumped = former.model_dump(mode=mode)
+        assert "methods" not in dumped
+        assert parse_experiment(dumped, "dumped") == former
+    with pytest.raises(ConfigError, match="unknown key 'methods' = "):
+        parse_experiment(table(methods=[{"name": "other"}]), "toy")
 
 
 @pytest.mark.parametrize(

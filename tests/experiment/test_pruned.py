@@ -41,7 +41,7 @@ def test_lenet_is_pruned_to_its_budget() -> None:
     model: Any = dense
     counts = []
     for number in (1, 2, 3):
-        model = prune_round(lenet, lenet.method[1], dense, model, number, seed=0)
+        model = prune_round(lenet, lenet.methods[1], dense, model, number, seed=0)
         counts.append([layer.n_edges for layer in sparse_layers(model)])
     assert counts[-1] == [23_520, 3_000, 250]
     assert counts[0] == [round(0.1 ** (1 / 3) * 235_200), round(0.1 ** (1 / 3) * 30_000), round(0.25 ** (1 / 3) * 1000)]
@@ -51,9 +51,9 @@ def test_lenet_is_pruned_to_its_budget() -> None:
 def test_weights_to_go_on_from(kind: str) -> None:
     """The pruned network before its own training: bit for bit the dense network's weights, first weights, or new ones."""
     experiment = toy([FC, method(dense="FC", weights=kind)])
-    dense = build_model(experiment, experiment.method[0], DATA, 3)
-    first, trained = (build_model(experiment, experiment.method[0], DATA, seed) for seed in (3, 4))
-    model = prune_round(experiment, experiment.method[1], first, trained, 1, seed=3)
+    dense = build_model(experiment, experiment.methods[0], DATA, 3)
+    first, trained = (build_model(experiment, experiment.methods[0], DATA, seed) for seed in (3, 4))
+    model = prune_round(experiment, experiment.methods[1], first, trained, 1, seed=3)
     linear = {"trained": trained, "initial": dense}.get(kind)
     for number, layer in enumerate(sparse_layers(model)):
         largest = np.sort(trained[2 * number].weight.detach().numpy().ravel())
@@ -73,9 +73,9 @@ def test_rewinding_in_a_run_restores_the_first_weights_bit_for_bit(tmp_path: Pat
     experiment = toy([FC, method(dense="FC", weights="initial")])
     dense = run(tmp_path / "fc", experiment, seed=0)
     still = experiment.model_copy(update={"training": experiment.training.model_copy(update={"learning_rate": 1e-30})})
-    first = build_model(experiment, experiment.method[0], DATA, 0)
+    first = build_model(experiment, experiment.methods[0], DATA, 0)
     assert dense.accuracy > 0
-    run_method(still, still.method[1], 0, DATA, tmp_path / "pruned")
+    run_method(still, still.methods[1], 0, DATA, tmp_path / "pruned")
     for number, layer in enumerate(load_network(tmp_path / "pruned" / "topology" / "final.safetensors")):
         edges = layer.topology
         assert np.array_equal(layer.weights, first[2 * number].weight.detach().numpy()[edges.dst, edges.src])
@@ -112,7 +112,7 @@ def test_the_dense_run_is_shared_and_counted(tmp_path: Path) -> None:
 def test_alone_it_trains_a_dense_network_of_its_own(tmp_path: Path) -> None:
     shared = toy([FC, method(dense="FC")]).model_copy(update={"seeds": [0]})
     together = {result.method: result for result in run_experiment(shared, DATA, tmp_path / "all")}["P"]
-    alone = run_method(shared, shared.method[1], 0, DATA, tmp_path / "alone")
+    alone = run_method(shared, shared.methods[1], 0, DATA, tmp_path / "alone")
     assert (alone.final, alone.accuracy, alone.multiply_adds) == (together.final, together.accuracy, together.multiply_adds)
     assert all(np.array_equal(a, b) for a, b in zip(weights(alone.directory), weights(together.directory), strict=True))
     assert RunDirectory(tmp_path / "alone" / "dense").load_result() is not None
@@ -170,7 +170,7 @@ def test_interrupted_in_any_phase_it_goes_on_where_it_stopped(step: int, tmp_pat
         ([{"name": "a", "density": [0.1]}], "density has 1 entries; it must be one value or one for each of the 2 layers"),
         ([{"name": "a", "rewiring": {"name": "set", "every_steps": 0}}], "every_steps is 0"),
         ([{"name": "a", "rewiring": {"name": "set", "every_steps": 5, "every_epochs": 1}}], "only one of them may be given"),
-        ([{"name": "a", "rewiring": ["set", "deep_r"]}], "several rules of rewiring act on one layer"),
+        ([{"name": "a", "rewiring": ["set", "deep_r"]}], "several rewiring rules act on one layer"),
     ],
 )
 def test_what_an_experiment_file_may_not_say(methods: list[dict[str, Any]], message: str) -> None:
@@ -180,16 +180,16 @@ def test_what_an_experiment_file_may_not_say(methods: list[dict[str, Any]], mess
 
 def test_its_network_cannot_be_built_without_training() -> None:
     with pytest.raises(ConfigError, match="method 'P' prunes; its network is made from a trained one"):
-        build_model(toy([method()]), toy([method()]).method[0], DATA, 0)
+        build_model(toy([method()]), toy([method()]).methods[0], DATA, 0)
 
 
 def test_the_config_of_a_run_reads_back(tmp_path: Path) -> None:
     """Also with the dense method it names, so that a run directory is complete by itself."""
     experiment = toy([FC, method(dense="FC", rounds=1)])
-    run_method(experiment, experiment.method[1], 0, DATA, tmp_path / "run")
+    run_method(experiment, experiment.methods[1], 0, DATA, tmp_path / "run")
     from netsci_nn.experiment.config import load_experiment
 
     read = load_experiment(tmp_path / "run" / "config.toml")
-    assert [m.name for m in read.method] == ["P", "FC"]
-    again = run_method(read, read.method[0], 0, DATA, tmp_path / "run", resume=True)
+    assert [m.name for m in read.methods] == ["P", "FC"]
+    again = run_method(read, read.methods[0], 0, DATA, tmp_path / "run", resume=True)
     assert again.accuracy == RunDirectory(tmp_path / "run").load_result().accuracy

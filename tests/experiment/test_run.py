@@ -30,7 +30,7 @@ def test_run_directory(tmp_path: Path) -> None:
     } | steps | {"topology/final.safetensors"}
     config = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
     assert config["training"]["optimizer"] == {"name": "sgd"}  # defaults included
-    assert parse_experiment(config, "run").method[0].rewiring.name == "set"
+    assert parse_experiment(config, "run").methods[0].rewiring.name == "set"
     environment = json.loads((tmp_path / "run" / "environment.json").read_text())
     assert environment["seed"] == 0
     assert environment["packages"]["torch"] == importlib.metadata.version("torch")
@@ -130,7 +130,7 @@ def test_methods_seed_by_seed_and_input_weights_from_the_training_rows(tmp_path:
     means = DATA.x_train.mean(axis=0, dtype=np.float64)
     assert degrees[11] == 0
     assert np.abs(degrees - 30 * means / means.sum()).max() <= 1
-    model = build_model(experiment, experiment.method[1], DATA, 1)
+    model = build_model(experiment, experiment.methods[1], DATA, 1)
     assert tuple(layer.topology for layer in sparse_layers(model)) == results[3].initial
 
 

@@ -1,13 +1,11 @@
 """The paper's figures: drawn from what is there, small, and with the exact null."""
 
-import importlib.util
 import logging
 import runpy
 import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -25,8 +23,8 @@ from netsci_nn import ConfigError, generators
 from netsci_nn.data import Dataset, load_dataset
 from netsci_nn.experiment import RunResult, run_experiment
 from netsci_nn.experiment.config import parse_experiment
+from scripts.brain_inspired import figures
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "figures.py"
 NAMES = [f"figure-{number}" for number in range(2, 8)]
 SC = {"name": "SC", "generator": "erdos_renyi"}
 METHODS = [
@@ -46,16 +44,6 @@ def small_digits() -> Dataset:
 
 
 DATA = small_digits()
-
-
-@pytest.fixture(scope="module")
-def figures() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("figures", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +72,7 @@ def line(axes: Axes, label: str) -> Line2D:
     return next(line for line in axes.lines if line.get_label() == label)
 
 
-def test_all_figures(figures: ModuleType, runs: Path, tmp_path: Path) -> None:
+def test_all_figures(runs: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "figures"
     written = figures.draw_all(runs, DATA, out)
     assert written == [out / f"{name}.png" for name in NAMES]
@@ -97,9 +85,7 @@ def test_all_figures(figures: ModuleType, runs: Path, tmp_path: Path) -> None:
             assert 350 <= image.height <= 1200
 
 
-def test_what_has_no_runs_is_left_out(
-    figures: ModuleType, runs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_has_no_runs_is_left_out(runs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     part = part_of(runs, tmp_path, "methods/fc", "methods/sc")
     (part / "methods" / "sc" / "seed-1" / "result.json").unlink()  # as a run in progress
     with caplog.at_level(logging.WARNING):
@@ -114,12 +100,12 @@ def test_what_has_no_runs_is_left_out(
     assert [run.seed for run in figures.load_runs(part)["methods"]["SC"]] == [0]
 
 
-def test_densities_alone(figures: ModuleType, runs: Path, tmp_path: Path) -> None:
+def test_densities_alone(runs: Path, tmp_path: Path) -> None:
     written = figures.draw_all(part_of(runs, tmp_path, "densities"), DATA, tmp_path / "figures")
     assert [path.stem for path in written] == ["figure-2"]
 
 
-def test_efficiency_is_as_defined(figures: ModuleType, runs: Path) -> None:
+def test_efficiency_is_as_defined(runs: Path) -> None:
     loaded = figures.load_runs(runs)
     accuracy, efficiency = figures.efficiency_figure(loaded, DATA).axes
     sparse = loaded["densities"]["SC 0.05"]
@@ -130,7 +116,7 @@ def test_efficiency_is_as_defined(figures: ModuleType, runs: Path) -> None:
     assert corrected.get_xydata()[0] == pytest.approx([cost, (mean - 0.1) / 0.9 / cost])
 
 
-def test_null_and_fit_are_exact(figures: ModuleType, runs: Path) -> None:
+def test_null_and_fit_are_exact(runs: Path) -> None:
     loaded = figures.load_runs(runs)
     figure = figures.pruned_degrees_figure(loaded, DATA)
     layer = loaded["methods"]["SC"][0].final[0]
@@ -170,10 +156,15 @@ def test_a_layer_without_edges_can_be_drawn(draw: Any) -> None:
     figure.canvas.draw()
 
 
-def test_spearman(figures: ModuleType) -> None:
-    x, y = np.arange(5.0), np.array([1.0, 0.0, 2.0, 4.0, 3.0])
-    assert figures.spearman(x, y) == pytest.approx(0.8)  # 1 - 6 * 4 / (5 * 24)
-    assert np.isnan(figures.spearman(x, np.ones(5)))
+def test_correlations_of_pixels_and_degrees(runs: Path) -> None:
+    loaded = figures.load_runs(runs)
+    title = figures.input_pixels_figure(loaded, DATA).axes[0].get_title()
+    pixels = DATA.x_train.mean(axis=0, dtype=np.float64)
+    expected = [stats.spearmanr(pixels, run.final[0].out_degrees).statistic for run in loaded["methods"]["Prune_Retrain"]]
+    assert f"\nall: {expected[0]:.2f}, {expected[1]:.2f}\n" in title
+    flat = replace(DATA, x_train=np.ones_like(DATA.x_train))
+    title = figures.input_pixels_figure(loaded, flat).axes[0].get_title()
+    assert title.endswith("all: nan, nan\nwithout constant pixels: nan, nan")
 
 
 def full_size() -> Any:
@@ -197,7 +188,7 @@ def full_size() -> Any:
     }
 
 
-def test_files_are_small_at_full_size(figures: ModuleType, tmp_path: Path) -> None:
+def test_files_are_small_at_full_size(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).random((300, 784), dtype=np.float32)
     labels = np.arange(300) % 10
     data = Dataset("noise", pixels, labels, pixels, labels, 10, (28, 28))
@@ -208,7 +199,7 @@ def test_files_are_small_at_full_size(figures: ModuleType, tmp_path: Path) -> No
         assert 5_000 < path.stat().st_size < 300_000
 
 
-def test_a_wrong_dataset_or_place_is_an_error(figures: ModuleType, runs: Path, tmp_path: Path) -> None:
+def test_a_wrong_dataset_or_place_is_an_error(runs: Path, tmp_path: Path) -> None:
     wrong = replace(DATA, x_train=DATA.x_train[:, :9], x_test=DATA.x_test[:, :9], image_shape=None)
     with pytest.raises(ConfigError, match="has 64 inputs and digits has 9"):
         figures.draw_all(runs, wrong, tmp_path)
@@ -223,7 +214,7 @@ def test_no_runs_end_with_code_2(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["figures.py", str(tmp_path / folder), "--dataset", "digits"])
     with pytest.raises(SystemExit) as ended:
-        runpy.run_path(str(SCRIPT), run_name="__main__")
+        runpy.run_path(figures.__file__, run_name="__main__")
     assert ended.value.code == 2
     assert list(tmp_path.iterdir()) == []
 
@@ -231,5 +222,5 @@ def test_no_runs_end_with_code_2(
 def test_command_line(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     part = part_of(runs, tmp_path, "densities")
     monkeypatch.setattr(sys, "argv", ["figures.py", str(part), "--dataset", "digits"])
-    runpy.run_path(str(SCRIPT), run_name="__main__")
+    runpy.run_path(figures.__file__, run_name="__main__")
     assert [path.name for path in (part / "figures").iterdir()] == ["figure-2.png"]

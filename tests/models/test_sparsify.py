@@ -266,7 +266,7 @@ def one_more(n_in: int, n_out: int, *, n_edges: int, rng: Any) -> BipartiteTopol
         (
             {"allocation": uniform(SHAPES, 0.2)},
             ConfigError,
-            r"density is 0\.2; with an Allocation, which says it for every layer, it must be None",
+            r"density is 0\.2; it must be None beside an Allocation",
         ),
         (
             {"allocation": uniform(SHAPES[:2], 0.2), "density": None},

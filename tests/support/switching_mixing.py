@@ -77,7 +77,7 @@ def mixing(graph: BipartiteGraph, rng: int | np.random.Generator, swaps_per_edge
 def _course(start: BipartiteGraph, steps: int, rng: np.random.Generator) -> tuple[FloatArray, float]:
     """The overlap of one chain over a run of `steps` and one of three times as many, and the share of accepted switches."""
     src, dst, bitmap = start.src.copy(), start.dst.copy(), edge_bitmap(start)
-    keys = start.dst.astype(np.int64) * start.n_in + start.src
+    keys = start.keys
     marks = np.concatenate([np.arange(_MIXING_STEPS + 1), _MIXING_STEPS + 3 * np.arange(1, _MIXING_STEPS + 1)])
     parts = np.diff(steps * marks // _MIXING_STEPS)
     overlap, done = np.empty(parts.size), 0

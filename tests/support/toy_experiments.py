@@ -45,7 +45,7 @@ def toy(
 
 def run(directory: Path, experiment: Experiment | None = None, seed: int = 0, **arguments: Any) -> RunResult:
     experiment = toy() if experiment is None else experiment
-    return run_method(experiment, experiment.method[0], seed, DATA, directory, **arguments)
+    return run_method(experiment, experiment.methods[0], seed, DATA, directory, **arguments)
 
 
 def interrupt_at(step: int) -> Any:

@@ -347,8 +347,8 @@ def _draw_power_law(axes: Axes, degrees: LongArray, line: Any) -> None:
     if isinstance(fit, NoFit):
         return
     values = np.arange(fit.xmin, degrees.max() + 1)
-    below = np.exp(power_law_log_pmf(fit.alpha, fit.xmin)(values[:-1].astype(np.float64))).cumsum()
-    shares = fit.n_tail / degrees.size * (1 - np.concatenate([[0.0], below]))
+    law = FittedLaw({"alpha": fit.alpha}, power_law_log_pmf(fit.alpha, fit.xmin))
+    shares = fit.n_tail / degrees.size * survival(law, values.astype(np.float64))
     names = ("\\alpha", "x_\\mathrm{min}", "n_\\mathrm{tail}")
     label = ", ".join(
         f"${name}$ = {value}" for name, value in zip(names, (f"{fit.alpha:.1f}", fit.xmin, fit.n_tail), strict=True)

@@ -1,7 +1,7 @@
 """Whole-step compiled training: runs of mini-batches of a stack of sparse layers as one call of compiled code.
 
-`steps` is the arithmetic, `edges` changes the edges of a layer between two mini-batches, `trainer` decides whether a model can
-be trained so and moves its state in and out.
+`steps` is the arithmetic, `edges` changes the edges of a layer between two mini-batches, `trainer` decides which models can be
+trained this way and moves their state in and out.
 """
 
 from netsci_nn.training.compiled.trainer import CompiledTraining, reason_against

@@ -30,21 +30,31 @@ def replace_edges(network: Network, layer: int, delta: EdgeDelta, step: int) -> 
     delta.check_fits(int(end - first), ())
     pointers = network.target_pointers[rows] - first
     merged = merge_edges(n_in, n_out, network.src[first:end], network.dst[first:end], pointers, delta)
-    weight = network.weight[first:end] if delta.kept_values is None else delta.kept_values
-    if end == first:  # there is nothing to survive
-        weight, velocity, birth = np.empty((3, len(merged.src)), network.weight.dtype)
-        birth = birth.astype(np.int32)
-    else:
-        weight, velocity = weight[merged.origin], network.velocity[first:end][merged.origin]
-        birth = network.birth[first:end][merged.origin]
-    weight[merged.grown], velocity[merged.grown], birth[merged.grown] = delta.grown_values[merged.order], 0, step
+    weight = network.weight[first:end] if delta.kept_values is None else delta.kept_values.astype(network.weight.dtype)
+    new_values = delta.grown_values[merged.order].astype(network.weight.dtype)
+    old = weight, network.velocity[first:end], network.birth[first:end]
+    moved = _moved(*old, merged.origin, merged.grown, new_values, step)
     if len(merged.src) != end - first:
         network = _resized(network, layer, len(merged.src) - int(end - first))
-    end = network.edge_start[layer + 1]
-    network.src[first:end], network.dst[first:end], network.birth[first:end] = merged.src, merged.dst, birth
-    network.weight[first:end], network.velocity[first:end] = weight, velocity
-    _order_edges(network, layer)
+    _write(network, layer, merged.src, merged.dst, *moved)
     return network
+
+
+@njit(cache=True, nogil=True)
+def _moved(weight, velocity, birth, origin, grown, grown_values, step):  # type: ignore[no-untyped-def]
+    """Return weight, velocity and birth of every edge in its new place; new edges start with velocity 0."""
+    n_edges = len(origin)
+    new_weight, new_velocity = np.empty(n_edges, weight.dtype), np.empty(n_edges, weight.dtype)
+    new_birth = np.empty(n_edges, np.int32)
+    next_grown = 0
+    for place in range(n_edges):
+        if next_grown < len(grown) and grown[next_grown] == place:
+            new_weight[place], new_velocity[place], new_birth[place] = grown_values[next_grown], 0, step
+            next_grown += 1
+        else:
+            old = origin[place]
+            new_weight[place], new_velocity[place], new_birth[place] = weight[old], velocity[old], birth[old]
+    return new_weight, new_velocity, new_birth
 
 
 def _resized(network: Network, layer: int, surplus: int) -> Network:
@@ -64,16 +74,18 @@ def _resized(network: Network, layer: int, surplus: int) -> Network:
 
 
 @njit(cache=True, nogil=True)
-def _order_edges(network, layer):  # type: ignore[no-untyped-def]
-    """Rebuild the pointers by target, and the order by source, of one layer by counting."""
+def _write(network, layer, src, dst, weight, velocity, birth):  # type: ignore[no-untyped-def]
+    """Put a layer's edges, sorted by target, into the network, and rebuild its pointers and order by source by counting."""
     first_source, first_target = network.group_start[layer], network.group_start[layer + 1]
     first, end = network.edge_start[layer], network.edge_start[layer + 1]
     n_in, n_out = first_target - first_source, network.group_start[layer + 2] - first_target
-    place, edge = np.zeros(n_in + 1, np.int64), first
+    network.src[first:end], network.dst[first:end], network.birth[first:end] = src, dst, birth
+    network.weight[first:end], network.velocity[first:end] = weight, velocity
+    place, edge = np.zeros(n_in + 1, np.int64), 0
     for target in range(n_out):
-        network.target_pointers[first_target + target] = edge
-        while edge < end and network.dst[edge] == target:
-            place[network.src[edge] + 1] += 1
+        network.target_pointers[first_target + target] = first + edge
+        while edge < len(dst) and dst[edge] == target:
+            place[src[edge] + 1] += 1
             edge += 1
     network.target_pointers[first_target + n_out] = end
     for source in range(n_in):
@@ -81,7 +93,7 @@ def _order_edges(network, layer):  # type: ignore[no-untyped-def]
     for source in range(n_in):
         place[source] += first
         network.source_pointers[first_source + source] = place[source]
-    for edge in range(first, end):
-        position = place[network.src[edge]]
-        network.by_source[position], network.dst_by_source[position] = edge, network.dst[edge]
-        place[network.src[edge]] += 1
+    for edge in range(len(src)):
+        position = place[src[edge]]
+        network.by_source[position], network.dst_by_source[position] = first + edge, dst[edge]
+        place[src[edge]] += 1

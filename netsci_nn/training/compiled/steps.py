@@ -34,7 +34,7 @@ class Network(NamedTuple):
     by_source: Array  # int64 [n_edges]
     dst_by_source: Array  # int32 [n_edges], target within its group
     birth: Array  # int32 [n_edges], step at which each edge was born
-    bias: Array  # floating [n_rows], 0 for inputs and where there is none
+    bias: Array  # floating [n_rows], 0 for inputs and layers without one
     bias_velocity: Array  # floating [n_rows]
     has_bias: Array  # bool [n_layers]
     slopes: Array  # floating [n_layers], of the activation after each layer for negative arguments: 0 ReLU, 1 none

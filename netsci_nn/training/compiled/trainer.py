@@ -1,4 +1,4 @@
-"""Training by compiled steps: whether a model can be trained so, and its state in flat arrays while it is."""
+"""Training by compiled steps: which models it can train, and their state in flat arrays."""
 
 import logging
 import time
@@ -39,9 +39,9 @@ def reason_against(model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.
     """Return why compiled steps cannot train `model`, or None if they can.
 
     They train `SparseMLP` and `nn.Sequential` stacks of `SparseLinear` layers with ReLU, LeakyReLU or nothing between them, in
-    float32 or float64 on the CPU, by `torch.optim.SGD` without Nesterov momentum, dampening or maximisation. What users hang on
-    a module, a parameter, the optimiser or on torch as a whole (hooks, a `forward` or `step` of an instance) would not be
-    called, so it is a reason too.
+    float32 or float64 on the CPU, by `torch.optim.SGD` without Nesterov momentum, dampening or maximisation. Hooks
+    of a module, a parameter, the optimiser or of torch as a whole, and a `forward` or `step` set on an instance, would not be
+    called, so they are reasons too.
     """
     try:
         layers, _ = _stack(model)
@@ -96,7 +96,7 @@ def _hooked(model: nn.Module, optimizer: torch.optim.Optimizer, parameters: Sequ
 
 @cache
 def _announce(lanes: int, dtype: str) -> None:
-    """Say once per process why the first step takes so long."""
+    """Log once per process why the first step takes long."""
     logger.info("loading compiled training steps for %d rows of %s (the first time they are compiled)", lanes, dtype)
 
 
@@ -167,7 +167,7 @@ class CompiledTraining:
     """The state of a stack in flat arrays, trained by compiled steps and written back to the layers after every epoch.
 
     Args:
-        state: whose model and optimiser `reason_against` has nothing against.
+        state: with a model and an optimiser that `reason_against` accepts.
         x: `[n, n_features]`.
         y: int64 `[n]`, checked labels.
         batch_size: rows of a mini-batch.
@@ -342,7 +342,7 @@ def _zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 
 @contextmanager
 def _flushed_denormals() -> Iterator[None]:
-    """Count denormal numbers as 0 within the block: momentum that dies out slows arithmetic down many times otherwise."""
+    """Count denormal numbers as 0 within the block; decaying momentum would otherwise slow arithmetic down many times."""
     tiny = torch.tensor(1e-310, dtype=torch.float64)
     was_flushed = float(tiny * 1.0) == 0.0
     torch.set_flush_denormal(True)

@@ -350,3 +350,8 @@ def test_sparse_linear_keeps_its_weights() -> None:
     expected = (layer.values if weights is None else weights).detach().numpy()
     assert as_bipartite(layer).weights == pytest.approx(expected)
     assert as_bipartite(layer.topology).weights is None
+
+
+def test_keys_rise_with_the_edges() -> None:
+    assert EXPECTED.keys.tolist() == [0, 1, 2, 5]
+    assert EXPECTED.keys.dtype == np.int64

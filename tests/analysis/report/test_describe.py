@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from analysis import AnalysisError, describe
 from analysis.base.quantity import defined, undefined
 from analysis.graph.values import BipartiteGraph
 from analysis.report.permutation import compare_with_replicates, permutation_p
+from analysis.report.verdicts import section_verdicts
 
 TWO_LAYERS = [random_graph(40, 30, 240, seed=1), random_graph(30, 20, 150, seed=2)]
 
@@ -331,3 +333,18 @@ def test_wiring_length_is_measured_where_the_inputs_are_pixels() -> None:
 def test_image_shapes_that_do_not_fit(shape: Any) -> None:
     with pytest.raises(AnalysisError, match=r"image_shape is .*; a height and a width whose product is 36 are needed"):
         describe(random_graph(36, 12, 80, 1), nulls=0, image_shape=shape, rng=0)
+
+
+def test_values_are_printed_by_functions_that_the_package_binds(report: analysis.TopologyReport) -> None:
+    assert report.to_markdown() == analysis.markdown(report)
+    assert report.to_table().row_count == analysis.table(report).row_count
+    assert report.to_verdict_table().row_count == analysis.verdict_table(report).row_count
+    assert report["layer 0"].title == "layer 0: 40 x 30, 240 edges"
+
+
+def test_verdicts_are_a_field_of_a_section(report: analysis.TopologyReport) -> None:
+    section = report["layer 0"]
+    bare = replace(section, verdicts={})
+    assert bare.verdicts == {}
+    assert section_verdicts(bare) == section.verdicts
+    assert replace(report, sections=(bare,)).to_dict()["verdict_rules"] == {}

@@ -1,17 +1,15 @@
-"""The numbers behind the claims of the brain-inspired paper, from run directories: paired differences, degrees, settling.
+"""Print the numbers behind the paper's claims: paired differences of accuracy, degrees, and when training settles.
 
-    python scripts/claims.py runs/brain-inspired --data-dir DIR
+    python -m scripts.brain_inspired.claims runs/brain-inspired --data-dir DIR
 
-Prints three tables in Markdown; `docs/brain-inspired-paper.md` reads the claims by them.
+Prints three Markdown tables from run directories; `docs/brain-inspired-paper.md` judges the claims by them.
 """
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean, stdev
 
 import numpy as np
-from paper import difference
 from scipy import stats
 
 from analysis.tails.fit import NoFit, fit_power_law
@@ -19,6 +17,7 @@ from netsci_nn.cli.output import reported_errors
 from netsci_nn.data import Dataset, load_dataset
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import RunDirectory, RunResult
+from scripts.brain_inspired.tables import difference_cell, mean_and_spread, print_markdown
 
 PAIRS = (
     ("SC_Input", "SC"),
@@ -43,19 +42,19 @@ PAIRS = (
     ("SC (pruned degrees)", "SC"),
     ("Prune_Init_Retrain", "SC (pruned degrees)"),
 )
-WITHIN = 0.2  # points of the last accuracy: from when on a training counts as settled
+WITHIN = 0.2  # points from the last accuracy within which a training counts as settled
 
 
 def main() -> None:
     """Parse the command line and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, help="what scripts/paper.py wrote")
+    parser.add_argument("runs", type=Path, help="what `make paper` wrote")
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--dataset", default="mnist")
     arguments = parser.parse_args()
     runs = read_runs(arguments.runs / "methods")
     dataset = load_dataset(arguments.dataset, arguments.data_dir)
-    print_table(("difference", "points [95 %]", "seeds"), difference_rows(runs))
+    print_markdown(("difference", "points [95 %]", "seeds"), difference_rows(runs))
     header = (
         "method",
         "unit",
@@ -68,15 +67,15 @@ def main() -> None:
         "tail",
         "rank corr. with mean pixel",
     )
-    print_table(header, degree_rows(runs, dataset))
-    print_table(("method", "settled after epoch", "mean distance from FC, points"), settling_rows(runs))
+    print_markdown(header, degree_rows(runs, dataset))
+    print_markdown(("method", "settled after epoch", "mean distance from FC, points"), settling_rows(runs))
 
 
 def read_runs(directory: Path) -> dict[str, dict[int, RunResult]]:
     """Return the complete runs by method and seed.
 
     Raises:
-        ConfigError: when there is none.
+        ConfigError: if there is none.
     """
     runs: dict[str, dict[int, RunResult]] = {}
     for run in RunDirectory.all_below(directory):
@@ -84,23 +83,23 @@ def read_runs(directory: Path) -> dict[str, dict[int, RunResult]]:
         if result is not None:
             runs.setdefault(result.method, {})[result.seed] = result
     if not runs:
-        raise ConfigError(f"directory {str(directory)!r} holds no complete run; it must be written by scripts/paper.py")
+        raise ConfigError(f"directory {str(directory)!r} holds no complete run; it must be written by `make paper`")
     return runs
 
 
 def difference_rows(runs: dict[str, dict[int, RunResult]]) -> list[list[str]]:
-    """Paired differences of test accuracies in points."""
+    """Return paired differences of test accuracies in points."""
     rows = []
     for first, second in PAIRS:
         seeds = sorted(set(runs.get(first, ())) & set(runs.get(second, ())))
         if seeds:
-            values = [100 * (runs[first][seed].accuracy - runs[second][seed].accuracy) for seed in seeds]
-            rows.append([f"{first} - {second}", difference(values), str(len(seeds))])
+            values, others = ([100 * runs[method][seed].accuracy for seed in seeds] for method in (first, second))
+            rows.append([f"{first} - {second}", difference_cell(values, others), str(len(seeds))])
     return rows
 
 
 def degree_rows(runs: dict[str, dict[int, RunResult]], dataset: Dataset) -> list[list[str]]:
-    """Out-degrees of the final network's first two layers: heterogeneity, fitted tails (medians over seeds), mean pixel."""
+    """Return heterogeneity, fitted tails (medians over seeds) and correlation with the mean pixel of out-degrees, per layer."""
     pixel = dataset.x_train.mean(axis=0, dtype=np.float64)
     rows = []
     for method, by_seed in runs.items():
@@ -114,19 +113,19 @@ def degree_rows(runs: dict[str, dict[int, RunResult]], dataset: Dataset) -> list
                 [
                     method,
                     unit,
-                    spread([row.std() / row.mean() for row in degrees], 2),
+                    mean_and_spread([row.std() / row.mean() for row in degrees], 2),
                     f"{null.std() / null.mean():.2f}",
                     f"{np.mean([row.max() for row in degrees]):.0f}",
                     f"{np.mean([(row == 0).sum() for row in degrees]):.0f}",
                     *tails(degrees),
-                    spread(ranks, 2) if ranks and not any(np.isnan(ranks)) else "",
+                    mean_and_spread(ranks, 2) if ranks and not any(np.isnan(ranks)) else "",
                 ]
             )
     return rows
 
 
 def tails(degrees: Sequence[np.ndarray]) -> list[str]:
-    """Median alpha, xmin and share of the neurons in the tail of the discrete power-law fits."""
+    """Return median alpha, median xmin and the median share of neurons in the tail, of discrete power-law fits."""
     fits = [fit for fit in map(fit_power_law, degrees) if not isinstance(fit, NoFit)]
     if not fits:
         return ["", "", ""]
@@ -135,27 +134,15 @@ def tails(degrees: Sequence[np.ndarray]) -> list[str]:
 
 
 def settling_rows(runs: dict[str, dict[int, RunResult]]) -> list[list[str]]:
-    """From which epoch on the accuracy stays near its last one, and how far the curve is from that of FC."""
+    """Return per method the epoch after which the accuracy stays near its last value, and the mean distance from FC's curve."""
     rows = []
     for method, by_seed in runs.items():
         curves = [100 * np.array(run.accuracy_by_epoch) for run in by_seed.values()]
         settled = [1 + int(np.max(np.flatnonzero(np.abs(curve - curve[-1]) > WITHIN), initial=-1) + 1) for curve in curves]
         reference = [100 * np.array(runs["FC"][seed].accuracy_by_epoch) for seed in by_seed if seed in runs.get("FC", {})]
         gap = [float(np.mean(dense - curve)) for dense, curve in zip(reference, curves, strict=False)]
-        rows.append([method, spread(settled, 1), spread(gap, 2) if gap else ""])
+        rows.append([method, mean_and_spread(settled, 1), mean_and_spread(gap, 2) if gap else ""])
     return rows
-
-
-def spread(values: Sequence[float], digits: int) -> str:
-    """Mean and standard deviation."""
-    mean = f"{fmean(values):.{digits}f}"
-    return f"{mean} ± {stdev(values):.{digits}f}" if len(values) > 1 else mean
-
-
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a Markdown table and an empty line."""
-    print(f"| {' | '.join(header)} |\n|{'---|' * len(header)}")
-    print("\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,23 +1,19 @@
-"""Figures and the page: they show the data, they need nothing from outside, and text cannot break out."""
+"""The page: it shows the data, it needs nothing from outside, and text cannot break out."""
 
 import html
 import re
 from functools import cache
 from html.parser import HTMLParser
-from typing import Any
 
 import numpy as np
 import pytest
 from bipartite_examples import random_graph, weighted
 from matplotlib.figure import Figure
-from scipy import stats
 
 from analysis import AnalysisError, TopologyReport, describe
 from analysis.render.cells import report_notes
 from analysis.render.page import Definitions, Heading, Notice, Paragraph, Picture, Section, Table, page
 from analysis.render.pictures.curves import learning_curves
-from analysis.render.pictures.degrees import NULL_LABEL, degree_distribution
-from analysis.render.pictures.inputs import input_degree_map
 from analysis.render.report_page import report_blocks
 from analysis.report.values import P_VALUE, Q_VALUE
 from analysis.report.verdicts import RULES
@@ -45,58 +41,6 @@ def parsed(text: str) -> Tags:
     tags.feed(text)
     assert not tags.open
     return tags
-
-
-def lines(figure: Figure, panel: int) -> dict[str, Any]:
-    return {str(line.get_label()): line for line in figure.axes[panel].lines}
-
-
-def test_learning_curves_draw_the_mean_and_survive_gaps() -> None:
-    values = np.array([[0.5, 0.7, np.nan], [0.7, 0.9, np.nan]])
-    figure = learning_curves({"SET": values, "dense": np.ones((1, 3))})
-    drawn = lines(figure, 0)
-    assert drawn["SET"].get_ydata()[:2] == pytest.approx([0.6, 0.8])
-    assert np.isnan(drawn["SET"].get_ydata()[2])
-    assert drawn["SET"].get_linestyle() != drawn["dense"].get_linestyle()
-    assert drawn["SET"].get_marker() != drawn["dense"].get_marker()
-
-
-def test_degree_distribution_shows_observed_and_exact_null() -> None:
-    graph = random_graph(60, 40, 480, seed=1)
-    for panel, (degrees, law) in enumerate(
-        [(graph.out_degrees, stats.hypergeom(2400, 40, 480)), (graph.in_degrees, stats.hypergeom(2400, 60, 480))]
-    ):
-        drawn = lines(degree_distribution({"ER": graph}, kind="histogram"), panel)
-        x, y = drawn["ER"].get_data()
-        assert y == pytest.approx([np.mean(degrees == value) for value in x])
-        x, y = drawn[NULL_LABEL].get_data()
-        assert y == pytest.approx(law.pmf(x))
-        x, y = lines(degree_distribution({"ER": graph}), panel)["ER"].get_data()
-        assert y == pytest.approx([np.mean(degrees >= value) for value in x])
-
-
-def test_input_maps_share_one_scale() -> None:
-    figure = input_degree_map({"before": np.arange(6), "after": np.arange(6) * 2}, (2, 3))
-    pictures = [axes.images[0] for axes in figure.axes if axes.images]
-    assert [picture.get_clim() for picture in pictures[:2]] == [(0.0, 10.0)] * 2
-    assert pictures[0].get_array().tolist() == [[0, 1, 2], [3, 4, 5]]
-
-
-@pytest.mark.parametrize(
-    ("draw", "message"),
-    [
-        (lambda: learning_curves({}), "curves is empty"),
-        (lambda: learning_curves({"a": [1.0]}), r"curves\['a'\] has shape \(1,\)"),
-        (lambda: learning_curves({"a": [[np.nan]]}), "numbers of shape"),
-        (lambda: degree_distribution({}), "graphs is empty"),
-        (lambda: degree_distribution({"a": random_graph(3, 3, 4, 0)}, kind="pie"), "kind is 'pie'"),  # type: ignore[arg-type]
-        (lambda: input_degree_map({}, (2, 2)), "degrees is empty"),
-        (lambda: input_degree_map({"a": np.ones(5)}, (2, 2)), "needs a vector of 4"),
-    ],
-)
-def test_bad_pictures(draw: Any, message: str) -> None:
-    with pytest.raises(AnalysisError, match=message):
-        draw()
 
 
 def test_page_is_self_contained_and_well_formed() -> None:

@@ -1,4 +1,11 @@
-"""The comparison of methods: results as tables and as one page. Used by `demo`, `compare` and `scripts/compare.py`."""
+"""The comparison of methods: an experiment's runs, their topologies, and both as tables, as numbers and as one page.
+
+comparison = run_comparison(experiment, dataset, directory)
+write_results(comparison)
+for part in comparison_tables(comparison):
+    rich.print(part)
+write_page(comparison)
+"""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -7,18 +14,22 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 import numpy as np
+from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
 
 import analysis
 from analysis.render import page as html
 from analysis.render.pictures.curves import learning_curves
 from analysis.render.pictures.degrees import degree_distribution
 from analysis.render.pictures.inputs import input_degree_map
-from netsci_nn.cli.output import STDERR, STDOUT, print_table, say, say_interrupted
 from netsci_nn.data import Dataset
+from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import RunResult, describe_environment, run_experiment
 from netsci_nn.experiment.config import Experiment
 from netsci_nn.files import write_text
+from netsci_nn.reports.tables import plain_table
 from netsci_nn.topology import BipartiteTopology
 from netsci_nn.training import METRICS, Metric, ProgressBar, progress_display
 
@@ -48,7 +59,16 @@ TOPOLOGY_NOTE = (
 
 @dataclass
 class Comparison:
-    """An experiment with the results of its runs so far."""
+    """An experiment with the results of its runs.
+
+    Attributes:
+        experiment: what was run.
+        dataset: on which data.
+        directory: where its run directories are.
+        nulls: random graphs of each null model for every network.
+        results: of the runs, as many as there are after an interruption.
+        reports: on the topologies, by method, seed, and "before" or "after" training; those after only if it changed them.
+    """
 
     experiment: Experiment
     dataset: Dataset
@@ -56,6 +76,11 @@ class Comparison:
     nulls: int
     results: list[RunResult] = field(default_factory=list)
     reports: dict[tuple[str, int, str], analysis.TopologyReport] = field(default_factory=dict)
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether Ctrl-C ended the last run, which is incomplete then."""
+        return any(result.interrupted for result in self.results)
 
     @property
     def n_seeds(self) -> int:
@@ -74,14 +99,33 @@ class Comparison:
     @property
     def methods(self) -> list[str]:
         """Methods with at least one run, in the order of the experiment."""
-        return [method.name for method in self.experiment.method if self.of(method.name)]
+        return [method.name for method in self.experiment.methods if self.of(method.name)]
 
 
-def run_comparison(experiment: Experiment, dataset: Dataset, directory: Path, nulls: int) -> Comparison:
-    """Run an experiment, analyse its networks, print both tables and write the page; the steps of `compare` and `demo`."""
+def run_comparison(
+    experiment: Experiment, dataset: Dataset, directory: Path, *, nulls: int = 20, console: Console | None = None
+) -> Comparison:
+    """Run an experiment and analyse the topologies of its networks before and after training.
+
+    Args:
+        experiment: what to run, every method with every seed.
+        dataset: loaded data.
+        directory: where run directories are made: `METHOD/seed-0` and so on.
+        nulls: random graphs of each null model for every network, at least 1.
+        console: where progress is shown, if it is a terminal; None for nowhere.
+
+    Returns:
+        The comparison; after Ctrl-C that of the runs so far.
+
+    Raises:
+        ConfigError, DataError, TopologyError: when an argument is not allowed or the experiment does not fit, before anything
+            is written.
+    """
+    if isinstance(nulls, bool) or not isinstance(nulls, int) or nulls < 1:
+        raise ConfigError(f"nulls is {nulls!r}; it must be an integer >= 1")
     comparison = Comparison(experiment, dataset, directory, nulls)
-    with progress_display(STDERR) as display:
-        total = display.add_task("runs", total=len(experiment.method) * len(experiment.seeds))
+    with progress_display(console or Console(quiet=True)) as display:
+        total = display.add_task("runs", total=len(experiment.methods) * len(experiment.seeds))
         runs = run_experiment(
             experiment, dataset, directory, lambda method, seed: ProgressBar(display, escape(f"{method}, seed {seed}"))
         )
@@ -90,20 +134,24 @@ def run_comparison(experiment: Experiment, dataset: Dataset, directory: Path, nu
             display.advance(total)
         task = display.add_task("topology", total=len(comparison.results))
         for result in comparison.results:
-            _analyse(comparison, result)
+            states = {"before": result.initial} | ({"after": result.final} if result.final != result.initial else {})
+            for when, layers in states.items():
+                if layers:
+                    report = analysis.describe(list(layers), nulls=nulls, measures=MEASURES, rng=result.seed)
+                    comparison.reports[result.method, result.seed, when] = report
             display.advance(task)
-    if any(result.interrupted for result in comparison.results):
-        say_interrupted("the last run is incomplete, the tables hold what there is")
-    write_results(comparison)
-    notes = result_note(comparison), topology_note(comparison)
-    print_table(f"Results: {experiment.name} on {dataset.name}", result_header(comparison), result_rows(comparison))
-    STDOUT.print(notes[0], markup=False, highlight=False)
-    print_table("Topology before and after training", topology_header(), topology_rows(comparison))
-    STDOUT.print(notes[1], markup=False, highlight=False)
-    page = directory / "report.html"
-    write_text(page, comparison_page(comparison))
-    say(f"The page with curves and pictures: {page}")
     return comparison
+
+
+def comparison_tables(comparison: Comparison) -> list[Table | Text]:
+    """The results and the topologies as tables of rich, each followed by how to read it."""
+    title = f"Results: {comparison.experiment.name} on {comparison.dataset.name}"
+    return [
+        plain_table(title, result_header(comparison), result_rows(comparison)),
+        Text(result_note(comparison)),
+        plain_table("Topology before and after training", topology_header(), topology_rows(comparison)),
+        Text(topology_note(comparison)),
+    ]
 
 
 def result_header(comparison: Comparison) -> list[str]:
@@ -150,7 +198,7 @@ def topology_header() -> list[str]:
 
 
 def topology_rows(comparison: Comparison) -> list[list[str]]:
-    """Cells of the topology table: one row a method, two where training has changed the topology."""
+    """Cells of the topology table: one row per method, two if training has changed the topology."""
     rows = []
     for method in comparison.methods:
         runs = [run for run in comparison.of(method) if run.initial]
@@ -168,14 +216,23 @@ def topology_note(comparison: Comparison) -> str:
     return TOPOLOGY_NOTE.format(n=comparison.n_seeds, nulls=comparison.nulls)
 
 
-def write_results(comparison: Comparison) -> None:
-    """Write the numbers of every run to results.json."""
+def write_results(comparison: Comparison) -> Path:
+    """Write the numbers of every run to `results.json` in the comparison's directory; return its path."""
+    path = comparison.directory / "results.json"
     table = {
         "experiment": comparison.experiment.model_dump(mode="json"),
         "environment": describe_environment(),
         "runs": [result.summary() for result in comparison.results],
     }
-    write_text(comparison.directory / "results.json", json.dumps(table, indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(table, indent=2, allow_nan=False) + "\n")
+    return path
+
+
+def write_page(comparison: Comparison) -> Path:
+    """Write `report.html` in the comparison's directory; return its path."""
+    path = comparison.directory / "report.html"
+    write_text(path, comparison_page(comparison))
+    return path
 
 
 def comparison_page(comparison: Comparison) -> str:
@@ -244,17 +301,6 @@ def _topologies(comparison: Comparison) -> dict[str, tuple[BipartiteTopology, ..
         elif run.initial:
             shown[method] = run.initial
     return shown
-
-
-def _analyse(comparison: Comparison, run: RunResult) -> None:
-    states = {"before": run.initial}
-    if run.initial != run.final:
-        states["after"] = run.final
-    for when, layers in states.items():
-        if layers:
-            comparison.reports[run.method, run.seed, when] = analysis.describe(
-                list(layers), nulls=comparison.nulls, measures=MEASURES, rng=run.seed
-            )
 
 
 def _topology_cells(reports: Sequence[analysis.TopologyReport], column: tuple[str, str, str, tuple[str, ...]]) -> list[str]:

@@ -1,17 +1,16 @@
-"""What `netsci-nn analyze` writes: a JSON document and a page, each with all that it takes to make it again."""
+"""The files of an analysis: a JSON document and a page, each with all that it takes to make it again."""
 
+import importlib.metadata
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from netsci_nn.cli.output import version
+from analysis import TopologyReport, as_layered
+from analysis.render import page as pages
+from analysis.render import report_page
 from netsci_nn.intake import Intake, Network
-
-if TYPE_CHECKING:
-    from analysis import TopologyReport
-    from analysis.render.page import Block, Section
 
 Progress = Callable[[int], None]
 
@@ -28,12 +27,12 @@ class Settings(NamedTuple):
     image_shape: tuple[int, int] | None
 
     def shape_for(self, n_in: int) -> tuple[int, int] | None:
-        """The image shape, where a network with so many inputs has that many pixels."""
+        """The image shape, if it has n_in pixels."""
         return self.image_shape if self.image_shape and self.image_shape[0] * self.image_shape[1] == n_in else None
 
     def to_dict(self) -> dict[str, Any]:
         """The settings and the version of the program, ready for JSON."""
-        return {"version": version(), **self._asdict()}
+        return {"version": importlib.metadata.version("netsci-nn"), **self._asdict()}
 
 
 @dataclass
@@ -51,7 +50,7 @@ class Analysis:
     target: Path
     intake: Intake
     settings: Settings
-    reports: list["TopologyReport"] = field(default_factory=list)
+    reports: list[TopologyReport] = field(default_factory=list)
     is_stopped: bool = False
 
     @property
@@ -64,7 +63,7 @@ class Analysis:
         """Names of the networks without a report."""
         return [network.name for network in self.intake.networks[len(self.reports) :]]
 
-    def described(self) -> list[tuple[Network, "TopologyReport"]]:
+    def described(self) -> list[tuple[Network, TopologyReport]]:
         """The networks that have a report."""
         return list(zip(self.intake.networks, self.reports, strict=False))
 
@@ -96,13 +95,10 @@ def page(analysis: Analysis, progress: Progress) -> str:
     Returns:
         A complete HTML document.
     """
-    from analysis.render import page as pages
-    from analysis.render.report_page import report_blocks
-
     sections = _preface(analysis)
     for number, (network, report) in enumerate(analysis.described()):
         title = f": {network.name}" if network.name else ""
-        sections.append(pages.Section(f"Measures{title}", report_blocks(report)))
+        sections.append(pages.Section(f"Measures{title}", report_page.report_blocks(report)))
         progress(number)
         sections.append(pages.Section(f"Pictures{title}", _pictures(analysis, network, report)))
     rows = [[name.replace("_", " "), "-" if value is None else str(value)] for name, value in _settings(analysis).items()]
@@ -110,28 +106,22 @@ def page(analysis: Analysis, progress: Progress) -> str:
     return pages.page(f"Topology of {analysis.target}", sections)
 
 
-def _preface(analysis: Analysis) -> list["Section"]:
-    from analysis.render import page as pages
-
+def _preface(analysis: Analysis) -> list[pages.Section]:
     sentences = list(analysis.intake.notes)
     if analysis.missing:
         sentences.append(f"The program was interrupted before it came to these networks: {'; '.join(analysis.missing)}.")
     return [pages.Section("How it was read", [pages.Paragraph(text) for text in sentences])] if sentences else []
 
 
-def _pictures(analysis: Analysis, network: Network, report: "TopologyReport") -> list["Block"]:
+def _pictures(analysis: Analysis, network: Network, report: TopologyReport) -> list[pages.Block]:
     """The pictures of a network, as far as they are drawn when Ctrl-C comes."""
-    from analysis import as_layered
-    from analysis.render import page as pages
-    from analysis.render.report_page import network_blocks
-
-    drawn: list[Block] = []
+    drawn: list[pages.Block] = []
     if analysis.is_interrupted:
         return [pages.Paragraph(NOT_DRAWN)]
     try:
         graph, settings = as_layered(network.graph), analysis.settings
         shape = settings.shape_for(graph.layer_sizes[0])
-        for block in network_blocks(graph, report, rng=settings.seed, control=network.control, image_shape=shape):
+        for block in report_page.network_blocks(graph, report, rng=settings.seed, control=network.control, image_shape=shape):
             if isinstance(block, pages.Picture):
                 _ = block.source  # is made here, so that the page has nothing left to draw
             drawn.append(block)

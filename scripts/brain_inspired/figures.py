@@ -1,12 +1,13 @@
 """Draw Figures 2 to 7 of the brain-inspired paper from run directories alone.
 
-    python scripts/figures.py runs/brain-inspired --data-dir DIR
+    python -m scripts.brain_inspired.figures runs/brain-inspired --data-dir DIR
 
-RUNS holds the folders `methods` and `densities` that scripts/paper.py fills; what is not complete is left out.
+RUNS holds the folders `methods` and `densities` that `make paper` fills; incomplete runs are left out.
 """
 
 import argparse
 import logging
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -35,7 +36,7 @@ PAPER = ("FC", "SC", "Prune_Retrain", "Prune_Init_Retrain", "SC_Input", "Deep R"
 REWIRED = ("Deep R", "BA_Deep R", "SC_Input+BA_Deep R")
 PRUNED = "Prune_Retrain"
 DPI = 110
-NEAR = 2  # points
+NEAR = 2  # points of accuracy
 
 Runs = Mapping[str, Mapping[str, Sequence[RunResult]]]
 Layers = Mapping[str, Sequence[BipartiteTopology]]
@@ -43,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 
 class NoRuns(Exception):
-    """A figure has no run to draw from."""
+    """There is no run from which a figure can be drawn."""
 
 
 def main() -> None:
@@ -64,15 +65,15 @@ def draw_all(runs: Path, dataset: Dataset, out: Path) -> list[Path]:
     """Draw every figure for which `runs` has the runs.
 
     Args:
-        runs: folder with `methods` and `densities`, as scripts/paper.py fills them.
+        runs: folder with `methods` and `densities`, as `make paper` fills them.
         dataset: what the runs were trained on.
-        out: where the PNG files go; made where it is missing.
+        out: folder for the PNG files; made if it does not exist.
 
     Returns:
         The files written. A figure without runs is left out, with a logged sentence.
 
     Raises:
-        ConfigError: when there is no complete run, the dataset is not that of the runs, or `out` is a file.
+        ConfigError: if there is no complete run, the dataset is not that of the runs, or `out` is a file.
     """
     loaded = load_runs(runs)
     check_dataset(loaded, dataset)
@@ -132,14 +133,14 @@ def save_png(figure: Figure, path: Path) -> None:
 
 
 def chosen(runs: Runs, names: Sequence[str], folder: str = "methods") -> dict[str, Sequence[RunResult]]:
-    """Return the methods that are there, in the order of `names`, or raise NoRuns."""
+    """Return the methods that have runs, in the order of `names`; raise NoRuns if there is none."""
     if not any(name in runs[folder] for name in names):
         raise NoRuns(f"{folder!r} holds no complete run of {', '.join(names) or 'any method'}")
     return {name: runs[folder][name] for name in names if name in runs[folder]}
 
 
 def final_layers(runs: Runs, names: Sequence[str]) -> list[Layers]:
-    """Return for every layer of the trained networks its topologies, by method and seed."""
+    """Return for every layer of the trained networks the topologies by method and seed."""
     methods = chosen(runs, names)
     n_layers = min(len(result.final) for results in methods.values() for result in results)
     if n_layers == 0:
@@ -194,7 +195,7 @@ def input_degrees_figure(runs: Runs, dataset: Dataset) -> Figure:
 
 
 def _degrees_figure(layers: Sequence[Layers], title: str) -> Figure:
-    """Histograms above, tails on logarithmic axes below; a column a layer."""
+    """Draw histograms above, tails on logarithmic axes below; one column per layer."""
     figure = Figure(figsize=(max(7.6, 3.8 * len(layers)), 6.6), layout="constrained")
     panels = figure.subplots(2, len(layers), squeeze=False)
     for index, methods in enumerate(layers):
@@ -227,7 +228,7 @@ def _with_seeds(title: str, layers: Sequence[Layers], above: str = "") -> str:
 
 
 def layer_name(index: int, methods: Layers) -> str:
-    """Return what the sources of a layer are called."""
+    """Return the name of the sources of a layer."""
     return f"{'input layer' if index == 0 else f'hidden layer {index}'} ({next(iter(methods.values()))[0].n_in} units)"
 
 
@@ -250,7 +251,7 @@ def input_pixels_figure(runs: Runs, dataset: Dataset) -> Figure:
 
 
 def _scatter(axes: Axes, pixels: npt.NDArray[Any], degrees: npt.NDArray[Any], varies: npt.NDArray[np.bool_], seed: int) -> None:
-    """Draw the first seed dark, the others light; pixels that never vary apart."""
+    """Draw the first seed dark and the others light, with crosses for pixels that never vary."""
     for others in degrees[1:]:
         axes.plot(pixels, others, ".", color="0.75", markersize=3, zorder=0)
     axes.plot(pixels[varies], degrees[0][varies], "o", color=STYLES[0][0], markersize=3, label=f"seed {seed}")
@@ -258,21 +259,19 @@ def _scatter(axes: Axes, pixels: npt.NDArray[Any], degrees: npt.NDArray[Any], va
     if len(degrees) > 1:
         axes.plot([], [], ".", color="0.75", label="other seeds")
     parts = [("all", np.ones_like(varies)), ("without constant pixels", varies)]
-    lines = [f"{name}: {', '.join(f'{spearman(pixels[part], row[part]):.2f}' for row in degrees)}" for name, part in parts]
-    axes.set_title("\n".join(["Spearman correlation, a number a seed", *lines]), fontsize="small")
+    lines = ["Spearman correlation, one number per seed"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.ConstantInputWarning)  # the title says nan
+        for name, part in parts:
+            correlations = [stats.spearmanr(pixels[part], row[part]).statistic for row in degrees]
+            lines.append(f"{name}: {', '.join(f'{correlation:.2f}' for correlation in correlations)}")
+    axes.set_title("\n".join(lines), fontsize="small")
     axes.set(xlabel="mean pixel of the training images", ylabel=f"out-degree after {PRUNED}")
     _finish(axes)
 
 
-def spearman(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> float:
-    """Rank correlation; nan where one side is constant."""
-    if x.size < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return float("nan")
-    return float(stats.spearmanr(x, y).statistic)
-
-
 def learning_figure(runs: Runs, dataset: Dataset) -> Figure:
-    """Figure 7: test accuracy against epoch; the paper's methods above, all others below, the last epochs once more."""
+    """Figure 7: test accuracy by epoch; the paper's methods above, the others below, the last epochs enlarged on the right."""
     methods = chosen(runs, [*PAPER, *(name for name in runs["methods"] if name not in PAPER)])
     rows = [part for part in ([n for n in methods if n in PAPER], [n for n in methods if n not in PAPER]) if part]
     figure = Figure(figsize=(11.0, 3.7 * len(rows) + 0.3), layout="constrained")
@@ -322,7 +321,7 @@ def _draw_references(axes: Axes, methods: Mapping[str, Sequence[RunResult]], fir
 
 
 def _zoomed(curves: Mapping[str, npt.NDArray[Any]], first: int) -> tuple[float, float]:
-    """Range of the last epochs of all methods that end near the best."""
+    """Return the range of the last epochs of the methods that end within `NEAR` points of the best."""
     best = max(values[:, -1].mean() for values in curves.values())
     shown = np.concatenate([values[:, first:].ravel() for values in curves.values() if values[:, -1].mean() >= best - NEAR])
     margin = 0.05 * (np.ptp(shown) or 1.0)

@@ -1,10 +1,10 @@
-"""What training does to the wiring: verdicts over epochs, counted over seeds, for the runs of `make paper`.
+"""Judge the wiring of the runs of `make paper` over training epochs, and count the verdicts over seeds.
 
-    python scripts/verdicts.py runs/brain-inspired
+    python -m scripts.brain_inspired.verdicts runs/brain-inspired
 
 Two claims are tested: that training with SET evolves a random layer into a scale-free one (Mocanu et al. 2018), and that
-input weighting with preferential rewiring comes closest to a power law (the brain-inspired paper). Prints Markdown tables;
-`docs/trained-networks.md` reads them.
+input weighting with preferential rewiring comes closest to a power law (the brain-inspired paper). Prints Markdown tables,
+which `docs/trained-networks.md` discusses.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from netsci_nn.cli.output import reported_errors
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import RunDirectory
 from netsci_nn.topology import BipartiteTopology
+from scripts.brain_inspired.tables import print_markdown
 
 METHODS = ("SET", "Deep R", "BA_Deep R", "SC_Input", "SC_Input+BA_Deep R", "Prune_Retrain")
 EPOCHS = (0, 5, 20)
@@ -48,7 +49,7 @@ class Task(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """The verdicts on it, by property, and some of the numbers behind them."""
+    """The verdicts on a task's layer by property, and some of the numbers behind them."""
 
     task: Task
     verdicts: dict[str, str]
@@ -58,7 +59,7 @@ class Finding(NamedTuple):
 def main() -> None:
     """Parse the command line, judge every layer, print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, help="what scripts/paper.py wrote")
+    parser.add_argument("runs", type=Path, help="what `make paper` wrote")
     parser.add_argument("--nulls", type=int, default=99, help="random graphs of each null model for every layer")
     parser.add_argument("--layers", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--workers", type=int, default=2, help="processes")
@@ -69,14 +70,15 @@ def main() -> None:
         findings = list(pool.map(judge, tasks))
     for layer in arguments.layers:
         print(f"### Layer {layer}\n")
-        print_table(verdict_rows(finding for finding in findings if finding.task.layer == layer))
+        header, *rows = verdict_rows(finding for finding in findings if finding.task.layer == layer)
+        print_markdown(header, rows)
 
 
 def find_tasks(directory: Path, layers: Sequence[int], nulls: int) -> list[Task]:
-    """Return the layers to judge: of every method and seed, those recorded last at or before each epoch, if they differ.
+    """Return the layers to judge: of every complete run of `METHODS`, the chosen layers at `EPOCHS`, if they differ.
 
     Raises:
-        ConfigError: when there is no complete run of any of the methods.
+        ConfigError: if there is no complete run of any of the methods.
     """
     tasks = []
     for method in METHODS:
@@ -94,7 +96,7 @@ def find_tasks(directory: Path, layers: Sequence[int], nulls: int) -> list[Task]
 
 
 def snapshots(run: RunDirectory) -> dict[int, tuple[BipartiteTopology, ...]]:
-    """Return the topologies of a run at `EPOCHS`, each as last recorded; those that repeat the one before are left out."""
+    """Return the topologies of a run as last recorded at `EPOCHS`, without those that have occurred before."""
     found: dict[int, tuple[BipartiteTopology, ...]] = {}
     recorded = run.recorded_topologies()
     for epoch in EPOCHS:
@@ -105,7 +107,7 @@ def snapshots(run: RunDirectory) -> dict[int, tuple[BipartiteTopology, ...]]:
 
 
 def judge(task: Task) -> Finding:
-    """Measure a layer beside its null models and judge it; the null models are the control."""
+    """Measure a layer beside its null models, which are also the control, and judge it."""
     report = analysis.describe(
         task.topology,
         nulls=task.nulls,
@@ -119,7 +121,7 @@ def judge(task: Task) -> Finding:
 
 
 def verdict_rows(findings: Iterable[Finding]) -> list[list[str]]:
-    """A row for every method and epoch, verdicts counted over seeds."""
+    """Return the header and one row per method and epoch, with verdicts counted over seeds."""
     groups: dict[tuple[str, int], list[Finding]] = {}
     for finding in findings:
         groups.setdefault((finding.task.method, finding.task.epoch), []).append(finding)
@@ -131,13 +133,6 @@ def verdict_rows(findings: Iterable[Finding]) -> list[list[str]]:
         rows.append([method, str(epoch), *cells, *(f"{np.median(values):.2f}" if values else "-" for values in numbers)])
     header: list[Any] = ["method", "epoch", *next(iter(groups.values()))[0].verdicts]
     return [[*header, "CV", "alpha", "bootstrap p", "clustering"], *rows]
-
-
-def print_table(rows: Sequence[Sequence[str]]) -> None:
-    """Print a Markdown table whose first row is the header, and an empty line."""
-    header, *body = rows
-    print(f"| {' | '.join(header)} |\n|{'---|' * len(header)}")
-    print("\n".join(f"| {' | '.join(row)} |" for row in body) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,20 +1,16 @@
-"""Reproduce the brain-inspired LeNet-300-100 paper: its eight methods, readings and controls, Table 1 and Figures 2 to 7.
+"""Run the methods of the brain-inspired paper, its readings and controls; write Table 1 and Figures 2 to 7.
 
-    python scripts/paper.py --data-dir DIR            # everything; run again after an interruption, it goes on
-    python scripts/paper.py --seeds 1 --epochs 2      # a smoke run
+    python -m scripts.brain_inspired.paper --data-dir DIR            # everything; run it again to resume
+    python -m scripts.brain_inspired.paper --seeds 1 --epochs 2      # a smoke run
 
-Run directories, the table (`table.md`, `results.json`) and the figures come to lie under --out.
+Run directories, the table (`table.md`, `results.json`) and the figures are written to --out.
 """
 
 import argparse
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
-
-import numpy as np
-from figures import draw_all
-from scipy import stats
+from statistics import fmean
 
 from netsci_nn.cli.output import STDERR, STDOUT, print_table, reported_errors
 from netsci_nn.data import Dataset, load_dataset
@@ -23,10 +19,12 @@ from netsci_nn.experiment import RunResult, describe_environment, run_experiment
 from netsci_nn.experiment.config import Experiment, load_experiment
 from netsci_nn.files import write_text
 from netsci_nn.training import progress_display
+from scripts.brain_inspired.figures import draw_all
+from scripts.brain_inspired.tables import difference_cell, markdown_table, mean_and_spread
 
 FILES = {
-    "methods": Path(__file__).parent / "experiments" / "brain-inspired.toml",
-    "densities": Path(__file__).parent / "experiments" / "brain-inspired-densities.toml",
+    "methods": Path(__file__).parents[1] / "experiments" / "brain-inspired.toml",
+    "densities": Path(__file__).parents[1] / "experiments" / "brain-inspired-densities.toml",
 }
 REFERENCE = "SC"
 # Test accuracies in %, Table 1 of the paper; single runs.
@@ -54,10 +52,10 @@ def main() -> None:
     """Parse the command line, run what is missing, print the table, draw the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--out", type=Path, help="by default runs/brain-inspired, with what was changed in its name")
+    parser.add_argument("--out", type=Path, help="by default runs/brain-inspired, followed by what these options change")
     parser.add_argument("--seeds", type=int, help="how many seeds, by default those of the experiment files")
     parser.add_argument("--epochs", type=int)
-    parser.add_argument("--dataset", default="mnist", help="another one takes the place of MNIST; layers 2 and 3 stay")
+    parser.add_argument("--dataset", default="mnist", help="instead of MNIST; the hidden layers keep their sizes")
     parser.add_argument("--workers", type=int, default=2, help="processes")
     arguments = parser.parse_args()
     out = arguments.out or _out(arguments)
@@ -66,12 +64,12 @@ def main() -> None:
     results: dict[str, list[RunResult]] = {name: [] for name in FILES}
     with progress_display(STDERR) as display:
         for name, experiment in experiments.items():
-            task = display.add_task(name, total=len(experiment.method) * len(experiment.seeds))
+            task = display.add_task(name, total=len(experiment.methods) * len(experiment.seeds))
             for result in run_experiment(experiment, dataset, out / name, workers=arguments.workers, resume=True):
                 results[name].append(result)
                 display.advance(task)
                 if result.interrupted:
-                    STDERR.print(f"interrupted; the same command goes on: {out}", style="yellow")
+                    STDERR.print(f"interrupted; the same command resumes: {out}", style="yellow")
                     return
     write_table(experiments, results, dataset, out)
     for path in draw_all(out, dataset, out / "figures"):
@@ -106,33 +104,32 @@ def write_table(experiments: dict[str, Experiment], results: dict[str, list[RunR
         rows = list(table_rows(experiment, results[name], dataset.n_classes))
         title = f"{name}: {experiment.dataset}, {experiment.training.epochs} epochs"
         print_table(title, HEADER, rows)
-        parts += [f"### {title}", "", _markdown(HEADER, rows), ""]
+        parts += [f"### {title}", "", markdown_table(HEADER, rows), ""]
     note = NOTE.format(n=len(experiments["methods"].seeds))
     STDOUT.print(note, highlight=False)
     write_text(out / "table.md", "\n".join([*parts, note, ""]))
     table = {
         "environment": describe_environment(),
-        **{name: [run.summary() for run in sorted(runs, key=_place)] for name, runs in results.items()},
+        **{
+            name: [run.summary() for run in sorted(runs, key=lambda run: (run.method, run.seed))]
+            for name, runs in results.items()
+        },
     }
     write_text(out / "results.json", json.dumps(table, indent=2, allow_nan=False) + "\n")
 
 
-def _place(run: RunResult) -> tuple[str, int]:
-    return run.method, run.seed
-
-
 def table_rows(experiment: Experiment, results: Sequence[RunResult], n_classes: int) -> Iterator[list[str]]:
-    """Cells of the table, a row a method."""
-    by_method = {method.name: [run for run in results if run.method == method.name] for method in experiment.method}
+    """Cells of the table, one row per method."""
+    by_method = {method.name: [run for run in results if run.method == method.name] for method in experiment.methods}
     reference = {run.seed: 100 * run.accuracy for run in by_method.get(REFERENCE, [])}
     for name, runs in by_method.items():
         accuracy, cost = [100 * run.accuracy for run in runs], fmean(run.cost for run in runs)
         corrected = (fmean(accuracy) / 100 - 1 / n_classes) / (1 - 1 / n_classes)
-        differences = [100 * run.accuracy - reference[run.seed] for run in runs if run.seed in reference]
+        paired = [(100 * run.accuracy, reference[run.seed]) for run in runs if run.seed in reference]
         yield [
             name,
-            f"{fmean(accuracy):.2f} ± {stdev(accuracy):.2f}" if len(accuracy) > 1 else f"{fmean(accuracy):.2f}",
-            "" if name == REFERENCE or not differences else difference(differences),
+            mean_and_spread(accuracy, 2),
+            "" if name == REFERENCE or not paired else difference_cell(*zip(*paired, strict=True)),
             f"{PAPER[name]:.2f}" if name in PAPER else "",
             f"{fmean(run.n_edges for run in runs):,.0f}",
             f"{cost:.4f}",
@@ -141,20 +138,6 @@ def table_rows(experiment: Experiment, results: Sequence[RunResult], n_classes: 
             f"{fmean(run.seconds for run in runs):.0f}",
             f"{fmean(run.multiply_adds for run in runs) / 1e9:,.0f}",
         ]
-
-
-def difference(values: Sequence[float]) -> str:
-    """Return mean and 95 % t-interval of paired differences; one difference has no interval."""
-    mean = fmean(values)
-    if len(values) < 2:
-        return f"{mean:+.2f}"
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / len(values) ** 0.5
-    return f"{mean:+.2f} [{mean - half:+.2f}, {mean + half:+.2f}]"
-
-
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 if __name__ == "__main__":

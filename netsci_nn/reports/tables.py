@@ -1,0 +1,17 @@
+"""Plain tables for a terminal."""
+
+from collections.abc import Iterable, Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+
+def plain_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Return a table whose first column is aligned left and the others right."""
+    table = Table(title=Text(title, style="table.title"), title_justify="left", header_style="bold")
+    for position, name in enumerate(header):
+        justify = "left" if position == 0 else "right"
+        table.add_column(Text(name), justify=justify, no_wrap=position == 0, overflow="fold")  # type: ignore[arg-type]
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table

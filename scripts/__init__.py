@@ -1,0 +1,1 @@
+"""Programs around netsci_nn, run from the project's folder; they are not installed."""
