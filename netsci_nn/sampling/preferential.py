@@ -14,6 +14,7 @@ from netsci_nn.checks import as_generator, check_choice, check_count, check_real
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.sampling.cell_set import add, find, new_cell_set
 from netsci_nn.topology import Int32Array, Int64Array
+from netsci_nn.topology.edge_order import split_cells
 
 SIDES = ("source", "target", "both")
 UPDATING = ("sequential", "frozen")
@@ -133,13 +134,16 @@ def _grow_pairs(
 ) -> tuple[Int64Array, Int64Array]:
     """Draw both ends of an edge from an urn of edge ends; what that does not place gets the smallest variate / weight."""
     first, n_edges = len(occupied), len(occupied) + count
-    src, dst = np.empty(n_edges, np.int64), np.empty(n_edges, np.int64)
-    dst[:first], src[:first] = np.divmod(occupied, n_in)
+    src, dst = (
+        np.empty(n_edges, np.int32),
+        np.empty(n_edges, np.int32),
+    )  # half of int64, so that more of the urn is in the cache
+    src[:first], dst[:first] = split_cells(occupied, n_in)
     placed = _fill_by_rejection(src, dst, first, n_in, n_out, attraction, rng)
     if placed < n_edges:
         # Nearly all the weight lies on taken cells: rank the free ones by exponential variate / weight instead.
         free = np.ones(n_in * n_out, dtype=np.bool_)
-        free[dst[:placed] * n_in + src[:placed]] = False
+        free[dst[:placed].astype(np.int64) * n_in + src[:placed]] = False
         cells = np.flatnonzero(free)
         out_degrees, in_degrees = np.bincount(src[:placed], minlength=n_in), np.bincount(dst[:placed], minlength=n_out)
         largest = attraction + max(out_degrees.max(), in_degrees.max(), 1)  # so that no product overflows
@@ -147,7 +151,7 @@ def _grow_pairs(
         variate, is_positive = rng.exponential(size=len(cells)), weight > 0
         keys = np.where(is_positive, variate / np.where(is_positive, weight, 1.0), 1e300 * (1.0 + variate))
         dst[placed:], src[placed:] = np.divmod(cells[np.argsort(keys)[: n_edges - placed]], n_in)
-    return src[first:], dst[first:]
+    return src[first:].astype(np.int64), dst[first:].astype(np.int64)
 
 
 @njit(cache=True)
@@ -155,7 +159,7 @@ def _fill_by_rejection(src, dst, placed, n_in, n_out, attraction, rng):  # type:
     """Draw both ends, reject joined pairs, give up when slow; return how many edges there are then."""
     taken = new_cell_set(len(src))
     for edge in range(placed):
-        add(taken, dst[edge] * n_in + src[edge])
+        add(taken, np.int64(dst[edge]) * n_in + src[edge])
     tries = 32 * (len(src) - placed) + 64
     while placed < len(src) and tries > 0:
         tries -= 1
