@@ -49,7 +49,7 @@ class Allocation:
     n_edges: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        sizes, n_edges = _as_list("sizes", self.sizes), _as_list("n_edges", self.n_edges)
+        sizes, n_edges = _entries("sizes", self.sizes), _entries("n_edges", self.n_edges)
         if len(sizes) != len(n_edges):
             raise ConfigError(f"sizes has {len(sizes)} entries and n_edges has {len(n_edges)}; both need one for each layer")
         checked = tuple(check_count(f"sizes[{i}]", size, 1, MAX_NEURONS**2) for i, size in enumerate(sizes))
@@ -84,7 +84,7 @@ def layer_shapes(layer_sizes: Sequence[int]) -> list[tuple[int, int]]:
         >>> layer_shapes([784, 300, 100, 10])
         [(784, 300), (300, 100), (100, 10)]
     """
-    sizes = [neuron_count(f"layer_sizes[{i}]", size) for i, size in enumerate(_as_list("layer_sizes", layer_sizes))]
+    sizes = [neuron_count(f"layer_sizes[{i}]", size) for i, size in enumerate(_entries("layer_sizes", layer_sizes))]
     if len(sizes) < 2:
         raise ConfigError(f"layer_sizes is {layer_sizes!r}; it must have at least an input and an output size")
     return list(pairwise(sizes))
@@ -129,7 +129,7 @@ def explicit(shapes: Sequence[Shape], densities: Sequence[float]) -> Allocation:
         (23520, 3000, 250)
     """
     sizes = _sizes(_check_shapes(shapes))
-    values = _as_list("densities", densities)
+    values = _entries("densities", densities)
     if len(values) != len(sizes):
         raise ConfigError(f"densities is {values!r}; it must have one for each of the {len(sizes)} layers")
     return Allocation(sizes, tuple(_share(f"densities[{i}]", values[i], size) for i, size in enumerate(sizes)))
@@ -243,7 +243,7 @@ def global_scores(scores: Sequence[npt.ArrayLike], density: float, minimum: int 
         >>> global_scores([[[9, 1], [2, 8]], [[7, 3, 4]], [0.5, 0.25]], density=4 / 9).n_edges
         (2, 1, 1)
     """
-    layers = [_check_scores(f"scores[{i}]", score, normalise) for i, score in enumerate(_as_list("scores", scores))]
+    layers = [_check_scores(f"scores[{i}]", score, normalise) for i, score in enumerate(_entries("scores", scores))]
     sizes = tuple(len(layer) for layer in layers)
     budget = _share("density", density, sum(sizes))
     floor = check_count("minimum", minimum, 0, MAX_NEURONS**2)
@@ -309,7 +309,7 @@ def _sizes(layers: list[Shape]) -> tuple[int, ...]:
     return tuple(shape[0] * shape[1] for shape in layers)
 
 
-def _as_list(name: str, value: Any) -> list[Any]:
+def _entries(name: str, value: Any) -> list[Any]:
     try:
         entries = list(value)
     except TypeError:
@@ -321,7 +321,7 @@ def _as_list(name: str, value: Any) -> list[Any]:
 
 def _check_shapes(shapes: Sequence[Shape]) -> list[Shape]:
     layers = []
-    for position, shape in enumerate(_as_list("shapes", shapes)):
+    for position, shape in enumerate(_entries("shapes", shapes)):
         if not isinstance(shape, (Sequence, np.ndarray)) or len(shape) not in (2, 4):
             raise ConfigError(
                 f"shapes[{position}] is {shape!r}; it must be (n_in, n_out) or (n_in, n_out, kernel_height, kernel_width)"

@@ -31,6 +31,10 @@ def distinct_cells(n_cells: int, count: int, rng: np.random.Generator, occupied:
 
     Raises:
         TopologyError: when `count` exceeds the number of free cells.
+
+    Example:
+        >>> distinct_cells(6, 4, np.random.default_rng(0), occupied=np.array([1, 4])).tolist()
+        [0, 2, 3, 5]
     """
     occupied = np.empty(0, dtype=np.int64) if occupied is None else occupied
     n_free = n_cells - len(occupied)

@@ -73,6 +73,12 @@ def grow_preferentially(
     Source: Barabasi & Albert 1999, "Emergence of scaling in random networks", Pi(k_i) = k_i / sum_j k_j; the initial
     attractiveness a after Dorogovtsev, Mendes & Samukhin 2000, "Structure of growing networks with preferential linking".
     Deviations: no node growth, two sides with a degree each, no repeated edge, and so no saturated node in the sum.
+
+    Example:
+        >>> occupied = np.array([0, 1, 3])  # edges (0, 0), (1, 0), (0, 1) of 3 sources and 2 targets
+        >>> src, dst = grow_preferentially(3, 2, occupied, count=3, rng=np.random.default_rng(0))
+        >>> sorted(zip(src.tolist(), dst.tolist()))
+        [(1, 1), (2, 0), (2, 1)]
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     check_growth(attractiveness, updating, side)
@@ -102,6 +108,10 @@ def check_growth(attractiveness: float, updating: str, side: str) -> None:
 def _check_cells(n_cells: int, occupied: Int64Array, count: int, *, is_any_order: bool) -> int:
     if not isinstance(occupied, np.ndarray) or occupied.ndim != 1 or occupied.dtype != np.int64:
         raise TopologyError(f"occupied is {occupied!r}; it must be a 1-D array of int64 keys")
+    if is_any_order and len(occupied) and not (occupied.min() >= 0 and occupied.max() < n_cells):
+        raise TopologyError(
+            f"occupied holds keys from {occupied.min()} to {occupied.max()}; they must be from 0 to {n_cells - 1}"
+        )
     if not is_any_order and not _is_increasing(occupied, n_cells):
         raise TopologyError(f"occupied holds keys that are not sorted, not distinct or not from 0 to {n_cells - 1}")
     return check_count("count", count, 0, n_cells - len(occupied), "the number of free cells")

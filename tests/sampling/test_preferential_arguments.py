@@ -55,6 +55,11 @@ def test_occupied_that_is_no_array_of_keys(occupied: Any) -> None:
         call(occupied=occupied)
 
 
+def test_keys_in_any_order_are_still_keys_of_the_layer() -> None:
+    with pytest.raises(TopologyError, match="occupied holds keys from 0 to 20; they must be from 0 to 19"):
+        call(occupied=np.array([20, 0], dtype=np.int64), draw="both_ends", side="both")
+
+
 def test_sizes_out_of_range() -> None:
     with pytest.raises(TopologyError, match="n_in is 0"):
         call(n_in=0)
