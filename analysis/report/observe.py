@@ -31,12 +31,12 @@ def observe(
         for measure in measures:
             if nulls == 0 and measure.name == SMALL_WORLD:
                 lattice = {name: undefined("it is not built without replicates") for name in _LATTICE}
-                found |= _named(section, {**lattice, **without_replicates()})
+                found |= _in_section(section, {**lattice, **without_replicates()})
                 continue
             if (section, measure.name) not in unmeasured(network):
                 found |= measure_section(network, section, measure, rng)
             if measure.name == SMALL_WORLD:
-                found |= _named(section, without_replicates())
+                found |= _in_section(section, without_replicates())
 
 
 def observe_control(
@@ -47,7 +47,7 @@ def observe_control(
     if nulls and _has_indices(measures):
         pairs = small_world_pairs(start, found, rng)
         for section, replicates in reference_pairs(start, REFERENCE, min(nulls, CONTROL_REPLICATES), rng).items():
-            found |= _named(section, index_quantities(pairs[section], _lattice(found, section), replicates))
+            found |= _in_section(section, index_quantities(pairs[section], _lattice(found, section), replicates))
 
 
 def with_indices(
@@ -66,8 +66,8 @@ def with_indices(
         return found, values
     for section, pair in small_world_pairs(network, observed, rng).items():
         lattice, replicates = _lattice(observed, section), drawn.pairs[section]
-        found |= _named(section, index_quantities(pair, lattice, replicates))
-        each = [_named(section, index_quantities(replicate, lattice, replicates)) for replicate in replicates]
+        found |= _in_section(section, index_quantities(pair, lattice, replicates))
+        each = [_in_section(section, index_quantities(replicate, lattice, replicates)) for replicate in replicates]
         values[REFERENCE] |= {key: [quantities[key] for quantities in each] for key in each[0]}
     return found, values
 
@@ -76,7 +76,7 @@ def _has_indices(measures: Sequence[Measure]) -> bool:
     return any(measure.name == SMALL_WORLD for measure in measures)
 
 
-def _named(section: str, quantities: Quantities) -> dict[Key, Quantity]:
+def _in_section(section: str, quantities: Quantities) -> dict[Key, Quantity]:
     return {(section, SMALL_WORLD, name): quantity for name, quantity in quantities.items()}
 
 

@@ -24,7 +24,7 @@ app.command("doctor")(interruptible(doctor.doctor))
 
 
 def main() -> None:
-    """Run the command line; an error that the user can mend is one sentence and exit code 2."""
+    """Run the command line; an error that the user can correct is one sentence and exit code 2."""
     logging.basicConfig(format="%(message)s")
     logging.getLogger("netsci_nn").setLevel(logging.INFO)
     with reported_errors():

@@ -1,14 +1,13 @@
 """`netsci-nn ablate`: does a run's wiring matter, or only its degrees, or only its size?"""
 
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from netsci_nn.cli.options import check_data_dir
-from netsci_nn.cli.output import INTERRUPTED, STDERR, STDOUT, print_table, say, say_interrupted
+from netsci_nn.cli.output import INTERRUPTED, STDERR, STDOUT, print_line, print_table, report_interrupted
 from netsci_nn.data import load_dataset
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import RunDirectory, RunResult, load_experiment
@@ -21,6 +20,7 @@ from netsci_nn.experiment.ablation import (
     summarise,
 )
 from netsci_nn.experiment.paired import PairedDifference
+from netsci_nn.reports.tables import mean_and_spread
 from netsci_nn.training import METRICS, ProgressBar, progress_display
 
 NOTE = (
@@ -41,7 +41,7 @@ def ablate(
 ) -> None:
     """Retrain from the run's final wiring, from shuffles with its degrees and from random wiring of its size.
 
-    The same command again goes on where it was interrupted.
+    After an interruption the same command resumes.
     """
     directory = run / "ablation" if out is None else out
     if not run.is_dir():
@@ -60,13 +60,13 @@ def ablate(
             results.append(result)
             display.advance(total)
     if any(result.interrupted for result in results):
-        say_interrupted("the same command again goes on from here")
+        report_interrupted("the same command resumes from here")
         raise typer.Exit(INTERRUPTED)
     ablation = summarise(results)
     assert ablation is not None
     path = save_ablation(ablation, plan, run)
     _print(ablation, plan)
-    say(f"written to {path}")
+    print_line(f"written to {path}")
 
 
 def _check_epochs(plan: Plan) -> None:
@@ -79,15 +79,15 @@ def _check_epochs(plan: Plan) -> None:
         known = load_experiment(begun.config).training.epochs
         if known != epochs:
             raise ConfigError(
-                f"out {str(plan.directory)!r} belongs to another experiment, with {known} epochs a retraining where there "
-                f"are {epochs} now; give --epochs {known} to go on with it, or another folder by --out"
+                f"out {str(plan.directory)!r} belongs to another experiment, with {known} epochs per retraining, not "
+                f"{epochs}; give --epochs {known} to resume it, or another folder by --out"
             )
 
 
 def _print(ablation: Ablation, plan: Plan) -> None:
     n_seeds = len(ablation.seeds)
     metric = METRICS[ablation.metric]
-    rows = [[name, _mean_and_spread(values, metric.scale)] for name, values in ablation.scores.items()]
+    rows = [[name, mean_and_spread([metric.scale * value for value in values])] for name, values in ablation.scores.items()]
     print_table(
         f"Does the wiring matter? {plan.experiment.name} on {plan.experiment.dataset}", ["wiring", metric.heading], rows
     )
@@ -96,13 +96,8 @@ def _print(ablation: Ablation, plan: Plan) -> None:
         "Paired differences", header, [_difference_row(difference, metric.scale) for difference in ablation.differences]
     )
     for difference in ablation.differences:
-        say(difference.sentence)
+        print_line(difference.sentence)
     STDOUT.print(NOTE.format(epochs=plan.experiment.training.epochs, n=n_seeds), markup=False, highlight=False)
-
-
-def _mean_and_spread(values: tuple[float, ...], scale: int) -> str:
-    spread = f" ± {scale * stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{scale * fmean(values):.2f}{spread}"
 
 
 def _difference_row(difference: PairedDifference, scale: int) -> list[str]:

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from netsci_nn.cli.destinations import check_writable, written_or_told
+from netsci_nn.cli.destinations import check_writable, report_unwritten
 from netsci_nn.cli.options import check_nulls, parse_image_shape
-from netsci_nn.cli.output import INTERRUPTED, STDERR, STDOUT, say, say_interrupted
+from netsci_nn.cli.output import INTERRUPTED, STDERR, STDOUT, print_line, report_interrupted
 from netsci_nn.data import image_shape_of
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import RunDirectory, load_experiment
@@ -58,9 +58,9 @@ def analyze(
     shape = _checked_shape(shape, intake.networks) if shape is not None else _shape_of_run(target)
     analysis = Analysis(target, intake, Settings(seed, nulls, threshold, shape))
     for note in intake.notes:
-        say(note)
+        print_line(note)
     try:
-        with written_or_told(json, html):
+        with report_unwritten(json, html):
             _describe(analysis)
     except (SystemExit, OSError):  # the tables cannot be printed any more; what they were to show is there
         _write(analysis, json, html)
@@ -68,7 +68,7 @@ def analyze(
     _write(analysis, json, html)
     if analysis.is_interrupted:
         files = [str(path) for path in (json, html) if path is not None]
-        say_interrupted(f"the report so far is {'in ' + ' and '.join(files) if files else 'above'}")
+        report_interrupted(f"the report so far is {'in ' + ' and '.join(files) if files else 'above'}")
         raise typer.Exit(INTERRUPTED)
 
 
@@ -113,10 +113,10 @@ def _write(analysis: "Analysis", json: Path | None, html: Path | None) -> None:
     """Write what there is, the page last, whose pictures take their time."""
     from netsci_nn.reports.analysis_files import document, page
 
-    with written_or_told(json, html):
+    with report_unwritten(json, html):
         if json is not None:
             write_text(json, document(analysis))
-    with written_or_told(html):
+    with report_unwritten(html):
         if html is not None:
             with progress_display(STDERR) as display:
                 n_networks = len(analysis.reports)
@@ -126,7 +126,7 @@ def _write(analysis: "Analysis", json: Path | None, html: Path | None) -> None:
 
 
 def _checked_shape(shape: tuple[int, int], networks: list[Network]) -> tuple[int, int]:
-    """The shape that was asked for, where it fits a network."""
+    """The shape that was asked for, if it fits a network."""
     from analysis import as_layered
 
     sizes = [as_layered(network.graph).layer_sizes[0] for network in networks]

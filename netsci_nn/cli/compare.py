@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from netsci_nn.cli.options import check_data_dir, check_nulls
-from netsci_nn.cli.output import INTERRUPTED, STDERR, STDOUT, say, say_interrupted
+from netsci_nn.cli.output import INTERRUPTED, STDERR, STDOUT, print_line, report_interrupted
 from netsci_nn.data import load_dataset
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment.config import load_experiment, slug
@@ -32,10 +32,10 @@ def compare(
     directory = out or new_directory(Path("runs") / slug(loaded.name))
     comparison = run_comparison(loaded, dataset, directory, nulls=nulls, console=STDERR)
     if comparison.is_interrupted:
-        say_interrupted("the last run is incomplete, the tables hold what there is")
+        report_interrupted("the last run is incomplete, the tables hold what there is")
     write_results(comparison)
     for part in comparison_tables(comparison):
         STDOUT.print(part)
-    say(f"The page with curves and pictures: {write_page(comparison)}")
+    print_line(f"The page with curves and pictures: {write_page(comparison)}")
     if comparison.is_interrupted:
         raise typer.Exit(INTERRUPTED)

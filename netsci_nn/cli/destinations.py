@@ -1,4 +1,4 @@
-"""Where results go: what may be overwritten is checked before the work, and what was not written is said."""
+"""Output files: check before the work that they can be written, and report after Ctrl-C which were not."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from netsci_nn.cli.output import INTERRUPTED, say_interrupted
+from netsci_nn.cli.output import INTERRUPTED, report_interrupted
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import RunDirectory
 from netsci_nn.files import try_writing
@@ -32,13 +32,13 @@ def check_writable(*paths: Path | None, reads: Path | None = None) -> None:
 
 
 @contextmanager
-def written_or_told(*paths: Path | None) -> Iterator[None]:
-    """Where Ctrl-C ends the block, say which of the paths, that it was to write, were not written."""
+def report_unwritten(*paths: Path | None) -> Iterator[None]:
+    """If Ctrl-C ends the block, report that these paths were not written."""
     try:
         yield
     except KeyboardInterrupt:
         names = [str(path) for path in paths if path is not None]
-        say_interrupted(f"{' and '.join(names)} {'was' if len(names) == 1 else 'were'} not written" if names else "")
+        report_interrupted(f"{' and '.join(names)} {'was' if len(names) == 1 else 'were'} not written" if names else "")
         raise typer.Exit(INTERRUPTED) from None
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from netsci_nn.cli.output import import_analysis, print_table, say
+from netsci_nn.cli.output import import_analysis, print_line, print_table
 from netsci_nn.experiment import describe_environment
 from netsci_nn.kernels import BACKENDS, crossover, measure_crossover
 from netsci_nn.kernels.auto import cache_file
@@ -17,7 +17,7 @@ def doctor(
     import torch
 
     if measure:
-        say("measuring compiled against dense layers ...")
+        print_line("measuring compiled against dense layers ...")
         measure_crossover()
 
     environment = describe_environment()
@@ -27,6 +27,6 @@ def doctor(
     print_table("Backends", ["backend", "state"], [[name, reason or "available"] for name, reason in reasons.items()])
     rows = [[name.replace("_", " "), f"{density:g}"] for name, density in crossover().items()]
     print_table("backend='auto' on the CPU is dense above this density", ["batch", "density"], rows)
-    say(f"kept in: {cache_file()}")
-    say(f"torch threads: {torch.get_num_threads()}; CUDA: {torch.cuda.is_available()}")
-    say(f"package analysis: {import_analysis().__file__}")
+    print_line(f"kept in: {cache_file()}")
+    print_line(f"torch threads: {torch.get_num_threads()}; CUDA: {torch.cuda.is_available()}")
+    print_line(f"package analysis: {import_analysis().__file__}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from netsci_nn.cli.destinations import check_writable, written_or_told
+from netsci_nn.cli.destinations import check_writable, report_unwritten
 from netsci_nn.cli.options import check_nulls
 from netsci_nn.cli.output import STDERR, STDOUT
 from netsci_nn.experiment.run_directory import Recorded, RunDirectory
@@ -28,12 +28,12 @@ def evolve(
     """Follow turnover, survival, exploration, ages and chosen measures over the recorded topologies of a run."""
     check_nulls(nulls, 1)
     check_writable(json, html, reads=run)
-    with written_or_told(json, html):
+    with report_unwritten(json, html):
         recorded = RunDirectory(run).recorded_topologies()
         followed = _follow(run, recorded, measure)
         if json is not None:
             write_text(json, json_format.dumps(followed.to_dict(), indent=2, allow_nan=False) + "\n")
-    with written_or_told(html):
+    with report_unwritten(html):
         try:
             _print(followed)
         except (SystemExit, OSError):  # the tables cannot be printed any more

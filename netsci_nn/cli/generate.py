@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from netsci_nn.cli.destinations import check_writable
-from netsci_nn.cli.output import import_analysis, say
+from netsci_nn.cli.output import import_analysis, print_line
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.files import atomic_write
 from netsci_nn.generators import GENERATORS, call, check_parameters
@@ -44,7 +44,7 @@ def generate(
         raise type(error)(_in_options(str(error))) from error
     topology.save(out)
     settings = ", ".join([model, *(param or []), f"seed={seed}"])
-    say(f"{topology} ({settings})\nwritten to {out}")
+    print_line(f"{topology} ({settings})\nwritten to {out}")
     if plot is not None:
         import_analysis()
         from analysis.render.pictures.degrees import topology_card
@@ -52,7 +52,7 @@ def generate(
         figure = topology_card(topology, title=settings)
         with atomic_write(plot) as temporary:
             figure.savefig(temporary, dpi=100)
-        say(f"drawn in {plot}")
+        print_line(f"drawn in {plot}")
 
 
 def _in_options(message: str) -> str:
@@ -89,7 +89,7 @@ def _value(text: str) -> Any:
         return text
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of an empty file, which is told below
+            warnings.simplefilter("ignore")  # about an empty file, which is reported below
             numbers = np.load(text, allow_pickle=False) if text.endswith(".npy") else np.loadtxt(text, ndmin=1)
     except (ValueError, OSError, EOFError) as error:
         raise ConfigError(f"file {text!r} does not hold numbers: {str(error).partition(';')[0]}") from error

@@ -1,4 +1,4 @@
-"""Options that several commands share: what is allowed, in one sentence."""
+"""Checks of options that several commands share."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ def check_nulls(nulls: int, least: int) -> None:
 
 
 def check_data_dir(folder: Path | None) -> None:
-    """Raise a DataError where a folder of data is given that does not exist."""
+    """Raise a DataError if a folder of data is given that does not exist."""
     if folder is not None and not folder.is_dir():
         raise DataError(f"data_dir {str(folder)!r} is not a folder; it must be the folder of the dataset's files")
 

@@ -17,9 +17,9 @@ import netsci_nn
 from netsci_nn.errors import CheckpointError, ConfigError, DataError, TopologyError
 from netsci_nn.reports.tables import plain_table
 
-PLAIN_WIDTH = 136  # columns, where the output is not a terminal
+PLAIN_WIDTH = 136  # columns, if the output is not a terminal
 INTERRUPTED = 130  # the exit code of a program that Ctrl-C has ended
-FAILED = 2  # the exit code where the user can mend what went wrong
+FAILED = 2  # the exit code of an error that the user can correct
 CUT_OFF = 1  # the exit code where nobody reads the output any more
 
 # A program without standard output has None there.
@@ -51,7 +51,7 @@ def version() -> str:
 
 @contextmanager
 def reported_errors() -> Iterator[None]:
-    """End the program with one sentence and exit code 2 where the block raises an error that the user can mend.
+    """End the program with one sentence and exit code 2 if the block raises an error that the user can correct.
 
     Where nobody reads the standard output any more, the program ends without a word.
     """
@@ -72,32 +72,32 @@ def reported_errors() -> Iterator[None]:
     except MemoryError as error:
         _fail(f"there is not enough memory ({error})")
     except KeyboardInterrupt:
-        say_interrupted()
+        report_interrupted()
         sys.exit(INTERRUPTED)
 
 
 def interruptible(command: Callable[P, T]) -> Callable[P, T]:
-    """Return `command` so that Ctrl-C, of which the library for command lines says nothing, is told of."""
+    """Return `command` with a line about Ctrl-C at its end; typer itself exits silently."""
 
     @functools.wraps(command)
-    def told(*arguments: P.args, **options: P.kwargs) -> T:
+    def reporting(*arguments: P.args, **options: P.kwargs) -> T:
         try:
             return command(*arguments, **options)
         except KeyboardInterrupt:
-            say_interrupted()
+            report_interrupted()
             raise typer.Exit(INTERRUPTED) from None
 
-    return told
+    return reporting
 
 
-def say_interrupted(consequence: str = "") -> None:
-    """Say on the standard error stream that Ctrl-C has ended the program, and what follows."""
+def report_interrupted(consequence: str = "") -> None:
+    """Print on standard error that Ctrl-C ended the program, and what follows from it."""
     text = f"netsci-nn: interrupted; {consequence}" if consequence else "netsci-nn: interrupted"
     STDERR.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
-def say(text: str) -> None:
-    """Print a line as it is: brackets in it are no markup, and only the terminal breaks it."""
+def print_line(text: str) -> None:
+    """Print a line as it is: brackets are no markup, and long lines are not wrapped."""
     STDOUT.print(text, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 
 from netsci_nn.cli.options import check_data_dir
-from netsci_nn.cli.output import INTERRUPTED, STDERR, say, say_interrupted
+from netsci_nn.cli.output import INTERRUPTED, STDERR, print_line, report_interrupted
 from netsci_nn.data import load_dataset
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import RunDirectory, run_method
@@ -22,12 +22,12 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Seed; by default the experiment's first.", min=0)] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of the dataset's files.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run directory; by default ./runs/NAME/METHOD/seed-SEED.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of a run directory.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume from the last checkpoint of a run directory.")] = False,
     set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, replaces a key of the file; repeatable.")] = None,
 ) -> None:
     """Train one network and write its run directory.
 
-    Ctrl-C ends training after the running mini-batch, with exit code 130; --resume goes on from the last complete epoch.
+    Ctrl-C ends training after the running mini-batch, with exit code 130; --resume continues from the last complete epoch.
     """
     check_data_dir(data_dir)
     path = RunDirectory(experiment).config if resume else experiment
@@ -42,13 +42,13 @@ def train(
         result = run_method(loaded, chosen, number, dataset, directory, [bar], resume=resume)
     ending = f"interrupted after {len(result.score_by_epoch)} epochs, " if result.interrupted else ""
     metric = METRICS[result.metric]
-    say(
+    print_line(
         f"{chosen.name}, seed {number}: {ending}test {metric.title} {metric.text(result.score)}, {result.n_edges} edges, "
         f"cost {result.cost:.4f}, {result.seconds:.2f} s\nrun directory: {directory}"
     )
     if result.interrupted:
         is_kept = RunDirectory(directory).checkpoint.is_file()
-        say_interrupted(f"netsci-nn train {directory} --resume goes on from here" if is_kept else "no epoch was complete")
+        report_interrupted(f"netsci-nn train {directory} --resume continues from here" if is_kept else "no epoch was complete")
         raise typer.Exit(INTERRUPTED)
 
 

@@ -61,7 +61,7 @@ def layers_of(tensors: Tensors, threshold: float | None) -> tuple[list[Layer], l
         content = listed(described(name, tensor) for name, tensor in tensors.items()) or "nothing"
         raise CheckpointError(f"the state dict has no matrix [n_out, n_in] of floating numbers; it holds {content}")
     rule = "edges are the weights " + ("other than 0" if threshold is None else f"with |w| > {threshold:g}")
-    notes = [rule, *_complete(found, tensors), *_of_kinds(tensors)]
+    notes = [rule, *_complete(found, tensors), *_notes_on_kinds(tensors)]
     return _with_sizes(found, tensors, notes), notes
 
 
@@ -80,7 +80,7 @@ def _complete(found: list[Found], tensors: Tensors) -> list[str]:
     raise ConfigError(f"{start}; state with --threshold T which weights are edges, |w| > T (0 takes all as complete)")
 
 
-def _of_kinds(tensors: Tensors) -> list[str]:
+def _notes_on_kinds(tensors: Tensors) -> list[str]:
     """What is read by a rule of its own, and what is not read at all, though a reader might miss it: no biases or counters."""
     kinds: dict[str, list[str]] = {CONVOLUTIONS: [], KERNELS: [], EMBEDDINGS: [], OTHERS: []}
     for name, tensor in tensors.items():

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 
 import numpy as np
 from rich.console import Console
@@ -29,7 +29,7 @@ from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import RunResult, describe_environment, run_experiment
 from netsci_nn.experiment.config import Experiment
 from netsci_nn.files import write_text
-from netsci_nn.reports.tables import plain_table
+from netsci_nn.reports.tables import mean_and_spread, plain_table
 from netsci_nn.topology import BipartiteTopology
 from netsci_nn.training import METRICS, Metric, ProgressBar, progress_display
 
@@ -173,8 +173,8 @@ def result_rows(comparison: Comparison) -> list[list[str]]:
         rows.append(
             [
                 method,
-                _mean_and_spread(scores),
-                _mean_and_spread(before) if runs[0].n_edges_in_training != runs[0].n_edges else "",
+                mean_and_spread(scores),
+                mean_and_spread(before) if runs[0].n_edges_in_training != runs[0].n_edges else "",
                 f"{fmean(run.n_edges for run in runs):,.0f}",
                 f"{cost:.4f}",
                 *([f"{fmean(scores) / 100 / cost:.3f}"] if metric.is_share else []),
@@ -313,7 +313,3 @@ def _topology_cells(reports: Sequence[analysis.TopologyReport], column: tuple[st
 def _mean(values: Iterable[float | None]) -> str:
     known = [value for value in values if value is not None]
     return f"{fmean(known):.3f}" if known else "-"
-
-
-def _mean_and_spread(values: Sequence[float]) -> str:
-    return f"{fmean(values):.2f} ± {stdev(values):.2f}" if len(values) > 1 else f"{fmean(values):.2f}"

@@ -1,6 +1,7 @@
-"""Plain tables for a terminal."""
+"""Plain tables for a terminal, and cells that tables of results share."""
 
 from collections.abc import Iterable, Sequence
+from statistics import fmean, stdev
 
 from rich.table import Table
 from rich.text import Text
@@ -15,3 +16,9 @@ def plain_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]
     for row in rows:
         table.add_row(*map(Text, row))
     return table
+
+
+def mean_and_spread(values: Sequence[float], digits: int = 2) -> str:
+    """Return "mean ± standard deviation" (divisor n - 1) with `digits` decimals; a single value has no spread."""
+    mean = f"{fmean(values):.{digits}f}"
+    return f"{mean} ± {stdev(values):.{digits}f}" if len(values) > 1 else mean

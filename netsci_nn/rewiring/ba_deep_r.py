@@ -13,7 +13,7 @@ from netsci_nn.rewiring.delta import EdgeDelta
 from netsci_nn.rewiring.rule import REWIRERS, seen_by
 from netsci_nn.rewiring.signs import draw_signs
 from netsci_nn.rewiring.view import EdgeView, Memory
-from netsci_nn.rewiring.weight_change import CRITERIA, most_changed, nothing
+from netsci_nn.rewiring.weight_change import CRITERIA, most_changed, no_change
 from netsci_nn.sampling import Rng, as_generator, check_growth, grow_preferentially
 
 SIGN_CROSSING = "sign_crossing"
@@ -81,7 +81,7 @@ class PreferentialDeepR:
         by_sign = self.deletion == SIGN_CROSSING
         view, random = seen_by("ba_deep_r", edges, *self.needs, single_weights=by_sign), as_generator(rng)
         if view.is_last:
-            return nothing(view)
+            return no_change(view)
         if by_sign:
             kept, dropped = advance(view, self.dynamics, random)
         else:

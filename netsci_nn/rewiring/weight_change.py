@@ -46,7 +46,7 @@ class WeightChange:
         """Return the change in O(n_edges log n_edges); `rng` is an int seed or numpy Generator."""
         view = seen_by(self.criterion, edges, *self.needs)
         if view.is_last:
-            return nothing(view)
+            return no_change(view)
         dropped = most_changed(view, self.criterion, self.fraction)
         remaining = np.delete(view.keys(), dropped)
         grown = distinct_cells(view.n_in * view.n_out, len(dropped), as_generator(rng), occupied=remaining)
@@ -77,7 +77,7 @@ def most_changed(edges: EdgeView, criterion: str, fraction: float) -> Int64Array
     return np.sort(np.argsort(-change, kind="stable")[: round(fraction * len(change))])
 
 
-def nothing(edges: EdgeView) -> EdgeDelta:
+def no_change(edges: EdgeView) -> EdgeDelta:
     """Return the change that changes nothing."""
     empty = np.empty(0, dtype=np.int64)
     return EdgeDelta(empty, empty, empty, edges.zeros(0))

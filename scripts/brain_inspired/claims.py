@@ -17,7 +17,8 @@ from netsci_nn.cli.output import reported_errors
 from netsci_nn.data import Dataset, load_dataset
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import RunDirectory, RunResult
-from scripts.brain_inspired.tables import difference_cell, mean_and_spread, print_markdown
+from netsci_nn.reports.tables import mean_and_spread
+from scripts.brain_inspired.tables import difference_cell, print_markdown
 
 PAIRS = (
     ("SC_Input", "SC"),

@@ -18,9 +18,10 @@ from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import RunResult, describe_environment, run_experiment
 from netsci_nn.experiment.config import Experiment, load_experiment
 from netsci_nn.files import write_text
+from netsci_nn.reports.tables import mean_and_spread
 from netsci_nn.training import progress_display
 from scripts.brain_inspired.figures import draw_all
-from scripts.brain_inspired.tables import difference_cell, markdown_table, mean_and_spread
+from scripts.brain_inspired.tables import difference_cell, markdown_table
 
 FILES = {
     "methods": Path(__file__).parents[1] / "experiments" / "brain-inspired.toml",

@@ -1,7 +1,6 @@
 """Cells and Markdown tables of the programs in this package."""
 
 from collections.abc import Iterable, Sequence
-from statistics import fmean, stdev
 
 from analysis.render.markdown import markdown_table
 from netsci_nn.experiment.paired import paired_difference
@@ -10,12 +9,6 @@ from netsci_nn.experiment.paired import paired_difference
 def print_markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a Markdown table and an empty line."""
     print(markdown_table(header, rows) + "\n")
-
-
-def mean_and_spread(values: Sequence[float], digits: int) -> str:
-    """Return mean ± standard deviation; a single value has no spread."""
-    mean = f"{fmean(values):.{digits}f}"
-    return f"{mean} ± {stdev(values):.{digits}f}" if len(values) > 1 else mean
 
 
 def difference_cell(values: Sequence[float], others: Sequence[float]) -> str:

@@ -35,8 +35,8 @@ def test_epochs_have_to_be_those_of_the_folder(run: Cli, trained: str, tmp_path:
     outcome = run("ablate", trained, "--seeds", 1, "--epochs", 2)
     assert (outcome.code, outcome.err) == (0, "")
     sentence = (
-        "out 'here/ablation' belongs to another experiment, with 2 epochs a retraining where there are {epochs} now; "
-        "give --epochs 2 to go on with it, or another folder by --out"
+        "out 'here/ablation' belongs to another experiment, with 2 epochs per retraining, not {epochs}; "
+        "give --epochs 2 to resume it, or another folder by --out"
     )
     refused(run, sentence.format(epochs=1), trained, "--seeds", 1)
     refused(run, sentence.format(epochs=3), trained, "--seeds", 1, "--epochs", 3)

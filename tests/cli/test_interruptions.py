@@ -170,7 +170,10 @@ def test_training(run: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with monkeypatch.context() as patch:
         patch.setattr(ProgressBar, "__call__", ring)
         outcome = run("train", "tiny.toml", "--out", "here")
-        assert (outcome.code, outcome.err) == (130, "netsci-nn: interrupted; netsci-nn train here --resume goes on from here\n")
+        assert (outcome.code, outcome.err) == (
+            130,
+            "netsci-nn: interrupted; netsci-nn train here --resume continues from here\n",
+        )
         assert "interrupted after 2 epochs" in outcome.out
         outcome = run("compare", "tiny.toml", "--nulls", 1, "--out", "all")
         assert outcome.code == 130

@@ -14,11 +14,6 @@ README = ROOT / "README.md"
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = set(typer.main.get_command(app).commands)
 
-# The pages describe these rooms, some of which are still being moved.
-ROOMS = ("netsci_nn/topology", "netsci_nn/sampling", "netsci_nn/reports", "netsci_nn/experiment/run_directory.py")
-ROOMS += ("analysis/render", "scripts/brain_inspired")
-if_moved = pytest.mark.skipif(not all((ROOT / room).exists() for room in ROOMS), reason="a room is not there yet")
-
 
 def prose_of(page: Path) -> str:
     """The text of a page without its code blocks."""
@@ -69,7 +64,6 @@ def test_commands_and_make_targets_that_are_shown_exist(page: Path) -> None:
     assert asked <= targets, asked - targets
 
 
-@if_moved
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_of_the_code_that_are_named_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
@@ -78,7 +72,6 @@ def test_files_of_the_code_that_are_named_exist(page: Path) -> None:
     assert not missing
 
 
-@if_moved
 def test_files_that_the_architecture_walks_through_exist() -> None:
     """Paths under netsci_nn/ are given without it in the way of a weight."""
     text = prose_of(ROOT / "docs" / "architecture.md")

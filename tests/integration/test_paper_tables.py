@@ -11,8 +11,8 @@ from netsci_nn import ConfigError
 from netsci_nn.data import load_dataset
 from netsci_nn.experiment import RunResult, run_experiment
 from netsci_nn.experiment.config import Experiment, parse_experiment
+from netsci_nn.reports.tables import mean_and_spread
 from scripts.brain_inspired import claims, paper, verdicts
-from scripts.brain_inspired.tables import mean_and_spread
 
 DIGITS = load_dataset("digits")
 METHODS = [
