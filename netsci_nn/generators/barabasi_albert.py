@@ -7,8 +7,8 @@ from numba import njit
 from netsci_nn.checks import check_choice, check_real, neuron_count
 from netsci_nn.errors import TopologyError
 from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
-from netsci_nn.sampling import Rng, as_generator, fill_quotas, grow_preferentially, shuffled_parts
-from netsci_nn.sampling.preferential import pick_by_clocks
+from netsci_nn.sampling import Rng, as_generator, fill_quotas, shuffled_parts
+from netsci_nn.sampling.preferential import pick_by_clocks, place_pairs
 from netsci_nn.topology import BipartiteTopology, Int64Array
 
 SIDES = ("both", "source", "target")
@@ -91,10 +91,7 @@ def barabasi_albert(
         share = np.minimum(shuffled_parts(count, n_in + n_out, generator), quota[order])
         placed = _grow(n_in, n_out, order, share, attraction, quota, src, dst, generator)
     if placed < count and sides == "both":
-        keys = dst[:placed].astype(np.int64) * n_in + src[:placed]
-        src[placed:], dst[placed:] = grow_preferentially(
-            n_in, n_out, keys, count - placed, attractiveness=attraction, side="both", draw="both_ends", rng=generator
-        )
+        place_pairs(src, dst, placed, n_in, n_out, attraction, generator)
     elif placed < count and sides == "source":
         fill_quotas(src, dst, placed, n_in, quota[n_in:], attraction, generator)
     elif placed < count:

@@ -132,14 +132,23 @@ def _is_increasing(keys, n_cells):  # type: ignore[no-untyped-def]
 def _grow_pairs(
     n_in: int, n_out: int, occupied: Int64Array, count: int, attraction: float, rng: np.random.Generator
 ) -> tuple[Int64Array, Int64Array]:
-    """Draw both ends of an edge from an urn of edge ends; what that does not place gets the smallest variate / weight."""
+    """Return the ends of `count` new edges, drawn both at once."""
     first, n_edges = len(occupied), len(occupied) + count
-    src, dst = (
-        np.empty(n_edges, np.int32),
-        np.empty(n_edges, np.int32),
-    )  # half of int64, so that more of the urn is in the cache
+    # int32 is half of int64, so that more of the urn is in the cache.
+    src, dst = np.empty(n_edges, np.int32), np.empty(n_edges, np.int32)
     src[:first], dst[:first] = split_cells(occupied, n_in)
-    placed = _fill_by_rejection(src, dst, first, n_in, n_out, attraction, rng)
+    place_pairs(src, dst, first, n_in, n_out, attraction, rng)
+    return src[first:].astype(np.int64), dst[first:].astype(np.int64)
+
+
+def place_pairs(
+    src: Int32Array, dst: Int32Array, first: int, n_in: int, n_out: int, attraction: float, rng: np.random.Generator
+) -> None:
+    """Fill the places from `first` on with new edges: both ends of each are drawn at once from an urn of edge ends.
+
+    What the urn does not place within a bounded number of draws gets the smallest exponential variate / weight.
+    """
+    placed, n_edges = _fill_by_rejection(src, dst, first, n_in, n_out, attraction, rng), len(src)
     if placed < n_edges:
         # Nearly all the weight lies on taken cells: rank the free ones by exponential variate / weight instead.
         free = np.ones(n_in * n_out, dtype=np.bool_)
@@ -151,7 +160,6 @@ def _grow_pairs(
         variate, is_positive = rng.exponential(size=len(cells)), weight > 0
         keys = np.where(is_positive, variate / np.where(is_positive, weight, 1.0), 1e300 * (1.0 + variate))
         dst[placed:], src[placed:] = np.divmod(cells[np.argsort(keys)[: n_edges - placed]], n_in)
-    return src[first:].astype(np.int64), dst[first:].astype(np.int64)
 
 
 @njit(cache=True)
