@@ -24,7 +24,7 @@ def check_writable(*paths: Path | None, reads: Path | None = None) -> None:
     wanted = [path for path in paths if path is not None]
     for path in wanted:
         try_writing(path)
-        if reads is not None and _is_part(path, reads):
+        if reads is not None and (RunDirectory(reads).is_part(path) if reads.is_dir() else _is_same(path, reads)):
             raise ConfigError(f"path {str(path)!r} is read by this command; its results must go to another file")
     for first, second in combinations(wanted, 2):
         if _is_same(first, second):
@@ -40,11 +40,6 @@ def report_unwritten(*paths: Path | None) -> Iterator[None]:
         names = [str(path) for path in paths if path is not None]
         report_interrupted(f"{' and '.join(names)} {'was' if len(names) == 1 else 'were'} not written" if names else "")
         raise typer.Exit(INTERRUPTED) from None
-
-
-def _is_part(path: Path, reads: Path) -> bool:
-    """Whether `path` is the file that is read, or one of those that make up the run directory."""
-    return RunDirectory(reads).is_part(path) if reads.is_dir() else _is_same(path, reads)
 
 
 def _is_same(first: Path, second: Path) -> bool:

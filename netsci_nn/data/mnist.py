@@ -32,17 +32,14 @@ def load_mnist(data_dir: Path | None = None) -> Dataset:
         DataError: when a file is missing, damaged or has another shape, or the download fails.
     """
     folder = data_dir if data_dir is not None else os.environ.get("NETSCI_NN_DATA")
-    x_train, y_train, x_test, y_test = _from_openml() if not folder else _from_folder(Path(folder))
+    parts = [read_idx(_find(Path(folder), name), shape) for name, shape in FILES.items()] if folder else _from_openml()
+    x_train, y_train, x_test, y_test = parts
     labels = y_train.astype(np.int64), y_test.astype(np.int64)
     return Dataset("mnist", _scaled(x_train), labels[0], _scaled(x_test), labels[1], 10, IMAGE_SHAPE)
 
 
 def _scaled(images: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
     return images.reshape(len(images), -1).astype(np.float32) / np.float32(255)
-
-
-def _from_folder(folder: Path) -> list[npt.NDArray[np.generic]]:
-    return [read_idx(_find(folder, name), shape) for name, shape in FILES.items()]
 
 
 def _find(folder: Path, name: str) -> Path:

@@ -50,7 +50,10 @@ class SparseMLP(nn.Module):
         super().__init__()
         shapes = layer_shapes(layer_sizes)
         densities = density_per_layer(density, len(shapes))
-        models = [_resolve(choice) for choice in one_per_layer("generator", generator, len(shapes))]
+        models = [
+            GENERATORS[choice] if isinstance(choice, str) else choice
+            for choice in one_per_layer("generator", generator, len(shapes))
+        ]
         random = as_generator(rng)
         self.layers = nn.ModuleList()
         with seeded_torch(random):
@@ -90,7 +93,3 @@ def seeded_torch(rng: np.random.Generator) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(rng.integers(2**63)))
         yield
-
-
-def _resolve(choice: GeneratorChoice) -> Generator:
-    return GENERATORS[choice] if isinstance(choice, str) else choice
