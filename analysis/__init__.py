@@ -25,6 +25,7 @@ from analysis.report.seeds import SeedComparison, compare
 from analysis.report.values import TopologyReport, Verdict
 from analysis.tails.bootstrap import goodness_of_fit
 from analysis.tails.evidence import broido_clauset, tail_evidence
+from analysis.tails.fit import fit_power_law
 
 # Values do not print themselves; their users may still ask them to.
 TopologyReport.to_markdown = markdown

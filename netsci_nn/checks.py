@@ -57,7 +57,14 @@ def as_whole_number(value: Any) -> int | None:
         return None
 
 
-def check_count(name: str, value: Any, lowest: int, highest: int | None = None, meaning: str = "") -> int:
+def check_count(
+    name: str,
+    value: Any,
+    lowest: int,
+    highest: int | None = None,
+    meaning: str = "",
+    error: type[ValueError] = TopologyError,
+) -> int:
     """Return `value` as an int after checking that it is a whole number from `lowest` to `highest`.
 
     Args:
@@ -66,12 +73,13 @@ def check_count(name: str, value: Any, lowest: int, highest: int | None = None, 
         lowest: the smallest number allowed.
         highest: the largest; None for no limit.
         meaning: what `highest` is, for the message, for example "n_in * n_out".
+        error: what is raised.
     """
     count = as_whole_number(value)
     if count is None or count < lowest or (highest is not None and count > highest):
         limit = f"{meaning} = {highest}" if meaning else highest
         allowed = f">= {lowest}" if highest is None else f"from {lowest} to {limit}"
-        raise TopologyError(f"{name} is {value!r}; it must be an integer {allowed}")
+        raise error(f"{name} is {value!r}; it must be an integer {allowed}")
     return count
 
 

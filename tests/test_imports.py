@@ -1,10 +1,16 @@
 """What importing a package loads, in fresh interpreters; who may import whom is checked by `make lint`."""
 
+import importlib
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+import analysis
+import netsci_nn
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "netsci_nn"
@@ -61,3 +67,11 @@ def test_import_of_the_library_is_light() -> None:
 def test_training_needs_no_analysis_and_no_pictures() -> None:
     loaded = loaded_by("import netsci_nn.experiment, netsci_nn.training, netsci_nn.data")
     assert not loaded & {"analysis", "sklearn", "powerlaw", "typer", "jinja2"}
+
+
+@pytest.mark.parametrize("package", [netsci_nn, analysis])
+def test_every_public_name_exists(package: ModuleType) -> None:
+    names = [package.__name__, *(m.name for m in pkgutil.walk_packages(package.__path__, f"{package.__name__}.") if m.ispkg)]
+    for name in names:
+        module = importlib.import_module(name)
+        assert [public for public in getattr(module, "__all__", []) if not hasattr(module, public)] == [], name

@@ -20,7 +20,7 @@ from netsci_nn.experiment.ablation import (
     summarise,
 )
 from netsci_nn.experiment.paired import PairedDifference
-from netsci_nn.reports.tables import mean_and_spread
+from netsci_nn.reports.tables import over_seeds
 from netsci_nn.training import METRICS, ProgressBar, progress_display
 
 NOTE = (
@@ -87,7 +87,7 @@ def _check_epochs(plan: Plan) -> None:
 def _print(ablation: Ablation, plan: Plan) -> None:
     n_seeds = len(ablation.seeds)
     metric = METRICS[ablation.metric]
-    rows = [[name, mean_and_spread([metric.scale * value for value in values])] for name, values in ablation.scores.items()]
+    rows = [[name, over_seeds([metric.scale * value for value in values])] for name, values in ablation.scores.items()]
     print_table(
         f"Does the wiring matter? {plan.experiment.name} on {plan.experiment.dataset}", ["wiring", metric.heading], rows
     )

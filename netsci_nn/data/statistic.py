@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from netsci_nn.errors import DataError
 from netsci_nn.registry import Registry
+from netsci_nn.topology import Float64Array
 
-Float64Array = npt.NDArray[np.float64]
 Statistic = Callable[[npt.NDArray[np.floating], npt.NDArray[np.integer]], Float64Array]
 
 STATISTICS: Registry[Statistic] = Registry("statistic")

@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
+from netsci_nn.checks import check_count
 from netsci_nn.data import Dataset
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment.config import STORED, Experiment, load_experiment, parse_experiment
@@ -89,8 +90,7 @@ def plan_ablation(run: Path, directory: Path, *, seeds: int = 5, epochs: int | N
         ConfigError: if an argument is not allowed, `run` is no run of a sparse network, or `directory` holds other things.
         CheckpointError: if a file is damaged.
     """
-    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
-        raise ConfigError(f"seeds is {seeds!r}; it must be an integer >= 1")
+    check_count("seeds", seeds, 1, error=ConfigError)
     ablated = RunDirectory(run)
     if not ablated.is_begun:
         raise ConfigError(f"directory {str(run)!r} has no config.toml; it must be a run directory")
@@ -123,8 +123,7 @@ def run_ablation(
     Raises:
         ConfigError, DataError: if something does not fit, or `plan.directory` was begun with other settings.
     """
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise ConfigError(f"workers is {workers!r}; it must be an integer >= 1")
+    check_count("workers", workers, 1, error=ConfigError)
     try:
         (plan.directory / WIRING).mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import tomli_w
-from safetensors import SafetensorError, safe_open
 
 from netsci_nn.errors import CheckpointError, ConfigError
 from netsci_nn.experiment.config import Experiment, MethodConfig, load_experiment, parse_experiment, slug
@@ -20,6 +19,7 @@ from netsci_nn.experiment.environment import describe_environment
 from netsci_nn.experiment.result import RunResult
 from netsci_nn.files import write_text
 from netsci_nn.topology import BipartiteTopology, WeightedTopology, load_network
+from netsci_nn.training import read_edges
 
 
 class Recorded(NamedTuple):
@@ -268,19 +268,14 @@ class RunDirectory:
         """
         final = [layer.topology for layer in self.final_layers()]
         try:
-            with safe_open(self.checkpoint, framework="numpy") as file:
-                names = [name for name in file.keys() if name.endswith(".birth")]  # noqa: SIM118  (not a mapping)
-                names.sort(key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
-                prefixes = [name.removesuffix("birth") for name in names]
-                ends = [tuple(file.get_tensor(prefix + part) for part in ("src", "dst")) for prefix in prefixes]
-                births = tuple(file.get_tensor(name).astype(np.int64) for name in names)
-                step = int(json.loads((file.metadata() or {})["progress"])["step"])
-        except (SafetensorError, OSError, ValueError, TypeError, KeyError):
+            step, edges = read_edges(self.checkpoint)
+        except CheckpointError:
             return None
-        is_same = len(ends) == len(final) and all(
-            np.array_equal(src, topology.src) and np.array_equal(dst, topology.dst)
-            for (src, dst), topology in zip(ends, final, strict=True)
+        is_same = len(edges) == len(final) and all(
+            np.array_equal(saved.src, topology.src) and np.array_equal(saved.dst, topology.dst)
+            for saved, topology in zip(edges, final, strict=True)
         )
+        births = tuple(saved.birth.astype(np.int64) for saved in edges)
         return Births(step, births) if is_same else None
 
     def _check_recorded(self) -> None:

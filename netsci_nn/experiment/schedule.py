@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 
+from netsci_nn.checks import check_count
 from netsci_nn.data import Dataset
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment.config import Experiment, MethodConfig
@@ -72,8 +73,7 @@ def run_experiment(
         >>> [(result.method, result.seed, result.n_edges) for result in results]
         [('ER', 0, 128), ('FC', 0, 640)]
     """
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise ConfigError(f"workers is {workers!r}; it must be an integer >= 1")
+    check_count("workers", workers, 1, error=ConfigError)
     for method in experiment.methods:
         check_method(experiment, method, dataset)
     tasks = _tasks(experiment, directory)

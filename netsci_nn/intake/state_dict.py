@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from netsci_nn.errors import CheckpointError
+from netsci_nn.training import model_tensors
 
 Combination = Callable[[torch.Tensor, torch.Tensor], torch.Tensor | None]
 
@@ -44,8 +45,7 @@ def read_state_dict(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
             when it is read, and is refused before it does.
     """
     tensors, notes = _read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_pickled(path)
-    if "torch_rng" in tensors and any(name.startswith("model.") for name in tensors):  # a checkpoint of this program
-        tensors = {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
+    tensors = model_tensors(tensors) or tensors  # of a checkpoint of this program, the model's alone
     try:
         tensors = {name: _sound(name, tensor) for name, tensor in tensors.items()}
         for pair in PAIRS:

@@ -24,12 +24,13 @@ from analysis.render import page as html
 from analysis.render.pictures.curves import learning_curves
 from analysis.render.pictures.degrees import degree_distribution
 from analysis.render.pictures.inputs import input_degree_map
+from netsci_nn.checks import check_count
 from netsci_nn.data import Dataset
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import RunResult, describe_environment, run_experiment
 from netsci_nn.experiment.config import Experiment
 from netsci_nn.files import write_text
-from netsci_nn.reports.tables import mean_and_spread, plain_table
+from netsci_nn.reports.tables import over_seeds, plain_table
 from netsci_nn.topology import BipartiteTopology
 from netsci_nn.training import METRICS, Metric, ProgressBar, progress_display
 
@@ -47,7 +48,7 @@ TOPOLOGY_COLUMNS = (
     ("path length", "network", "average_path_length", ("erdos_renyi", "fixed_degrees")),
     ("input alpha", "layer 0", "source_power_law_alpha", ("erdos_renyi",)),
 )
-NULL_TITLES = {"erdos_renyi": "random", "fixed_degrees": "same degrees"}
+NULL_COLUMNS = {"erdos_renyi": "random", "fixed_degrees": "same degrees"}
 TOPOLOGY_NOTE = (
     "Means over {n} seeds. 'random' is the mean of {nulls} random graphs of equal size, 'same degrees' of {nulls} random "
     "graphs with equal degrees, drawn for every network. Clustering is Robins and Alexander's (4-cycles), over the whole "
@@ -121,8 +122,7 @@ def run_comparison(
         ConfigError, DataError, TopologyError: when an argument is not allowed or the experiment does not fit, before anything
             is written.
     """
-    if isinstance(nulls, bool) or not isinstance(nulls, int) or nulls < 1:
-        raise ConfigError(f"nulls is {nulls!r}; it must be an integer >= 1")
+    check_count("nulls", nulls, 1, error=ConfigError)
     comparison = Comparison(experiment, dataset, directory, nulls)
     with progress_display(console or Console(quiet=True)) as display:
         total = display.add_task("runs", total=len(experiment.methods) * len(experiment.seeds))
@@ -173,8 +173,8 @@ def result_rows(comparison: Comparison) -> list[list[str]]:
         rows.append(
             [
                 method,
-                mean_and_spread(scores),
-                mean_and_spread(before) if runs[0].n_edges_in_training != runs[0].n_edges else "",
+                over_seeds(scores),
+                over_seeds(before) if runs[0].n_edges_in_training != runs[0].n_edges else "",
                 f"{fmean(run.n_edges for run in runs):,.0f}",
                 f"{cost:.4f}",
                 *([f"{fmean(scores) / 100 / cost:.3f}"] if metric.is_share else []),
@@ -193,7 +193,7 @@ def result_note(comparison: Comparison) -> str:
 
 def topology_header() -> list[str]:
     """Column titles of the topology table."""
-    columns = [[title, *(NULL_TITLES[null] for null in nulls)] for title, _, _, nulls in TOPOLOGY_COLUMNS]
+    columns = [[title, *(NULL_COLUMNS[null] for null in nulls)] for title, _, _, nulls in TOPOLOGY_COLUMNS]
     return ["method", *(title for column in columns for title in column)]
 
 

@@ -18,7 +18,7 @@ def plain_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]
     return table
 
 
-def mean_and_spread(values: Sequence[float], digits: int = 2) -> str:
+def over_seeds(values: Sequence[float], digits: int = 2) -> str:
     """Return "mean ± standard deviation" (divisor n - 1) with `digits` decimals; a single value has no spread."""
     mean = f"{fmean(values):.{digits}f}"
     return f"{mean} ± {stdev(values):.{digits}f}" if len(values) > 1 else mean

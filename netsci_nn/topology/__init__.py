@@ -4,6 +4,7 @@ The value knows edges and nothing else. What needs igraph, networkx, scipy or th
 `formats`, which the end of this file makes methods of the value.
 """
 
+from netsci_nn.topology import methods
 from netsci_nn.topology.arrays import ArrayLike, BoolArray, Float64Array, FloatArray, Int32Array, Int64Array, IntArray, as_array
 from netsci_nn.topology.convert import (
     WeightedTopology,
@@ -28,7 +29,6 @@ from netsci_nn.topology.formats import (
     save_network,
     save_topology,
 )
-from netsci_nn.topology.methods import Methods
 from netsci_nn.topology.value import BipartiteTopology
 
 __all__ = [
@@ -62,6 +62,4 @@ __all__ = [
     "to_torch_mask",
 ]
 
-for _name, _method in vars(Methods).items():
-    if not _name.startswith("__"):
-        setattr(BipartiteTopology, _name, _method)
+methods.bind()

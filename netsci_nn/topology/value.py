@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from netsci_nn.checks import neuron_count
 from netsci_nn.errors import TopologyError
-from netsci_nn.topology.arrays import ArrayLike, Int32Array, Int64Array, IntArray, as_array
+from netsci_nn.topology.arrays import ArrayLike, BoolArray, Int32Array, Int64Array, IntArray, as_array
 from netsci_nn.topology.edge_order import is_sorted, raise_order, sorted_by_counting, split_cells
 
 if TYPE_CHECKING:
-    from netsci_nn.topology.methods import Methods
-else:
-    Methods = object  # `netsci_nn.topology` adds the methods that need another library, so that this file needs none
+    import igraph
+    import networkx
+    import scipy.sparse
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class BipartiteTopology(Methods):
+class BipartiteTopology:
     """The edges between `n_in` source neurons and `n_out` target neurons, as an immutable value.
 
     Edges are unique and sorted by `(dst, src)`: the CSR structure of the weight matrix in PyTorch's orientation
     `[n_out, n_in]`. Edge k carries weight k of a layer and is edge id k in igraph. Two topologies are equal if their sizes
-    and edges are. Conversions and files are methods too: `to_igraph`, `from_scipy`, `to_mask`, `save`, ... (see `Methods`).
+    and edges are. Conversions and files are methods too: `to_igraph`, `from_scipy`, `to_mask`, `save`, ... The package
+    binds them, since they need other libraries and the disk, and this value does not.
 
     Args:
         n_in: number of source neurons, 1 to 2^31 - 1.
@@ -51,6 +53,17 @@ class BipartiteTopology(Methods):
     n_out: int
     src: IntArray
     dst: IntArray
+
+    to_igraph: ClassVar[Callable[..., igraph.Graph]]
+    to_networkx: ClassVar[Callable[..., networkx.Graph]]
+    to_scipy: ClassVar[Callable[..., scipy.sparse.csr_array]]
+    to_mask: ClassVar[Callable[..., BoolArray]]
+    save: ClassVar[Callable[..., None]]
+    from_igraph: ClassVar[Callable[[igraph.Graph], BipartiteTopology]]
+    from_networkx: ClassVar[Callable[[networkx.Graph], BipartiteTopology]]
+    from_scipy: ClassVar[Callable[[Any], BipartiteTopology]]
+    from_mask: ClassVar[Callable[[ArrayLike], BipartiteTopology]]
+    load: ClassVar[Callable[..., BipartiteTopology]]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n_in", neuron_count("n_in", self.n_in))

@@ -1,6 +1,6 @@
 """Training: the loop, its step functions and callbacks; optimisers, losses, metrics and checkpoints."""
 
-from netsci_nn.training.checkpoint import load_checkpoint, save_checkpoint
+from netsci_nn.training.checkpoint import load_checkpoint, model_tensors, read_edges, save_checkpoint
 from netsci_nn.training.evaluate import evaluate
 from netsci_nn.training.learning_rate import SCHEDULES, LearningRateSchedule
 from netsci_nn.training.loop import Step, supervised, train
@@ -34,7 +34,9 @@ __all__ = [
     "evaluate",
     "load_checkpoint",
     "make_optimizer",
+    "model_tensors",
     "progress_display",
+    "read_edges",
     "save_checkpoint",
     "supervised",
     "train",

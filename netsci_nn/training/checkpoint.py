@@ -2,11 +2,14 @@
 
 import copy
 import json
+import re
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -90,6 +93,35 @@ def load_checkpoint(
     return Progress(progress["epoch"], progress["step"], carried)
 
 
+class SavedEdges(NamedTuple):
+    """The edges of one sparse layer in a checkpoint."""
+
+    src: npt.NDArray[np.integer]
+    dst: npt.NDArray[np.integer]
+    birth: npt.NDArray[np.integer]
+
+
+def read_edges(path: str | PathLike[str]) -> tuple[int, list[SavedEdges]]:
+    """Return the mini-batches completed, and the edges of every sparse layer in the order of the numbers in its name.
+
+    Raises:
+        CheckpointError: if the file is missing, damaged or no checkpoint of this program.
+    """
+    tensors, progress = _read(Path(path))
+    prefixes = [name.removesuffix("birth") for name in tensors if name.startswith("model.") and name.endswith("birth")]
+    prefixes.sort(key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
+    parts = ("src", "dst", "birth")
+    if any(prefix + part not in tensors for prefix in prefixes for part in parts):
+        raise CheckpointError(f"file {str(path)!r} is damaged: a sparse layer has no src or dst")
+    return progress["step"], [SavedEdges(*(tensors[prefix + part].numpy() for part in parts)) for prefix in prefixes]
+
+
+def model_tensors(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor] | None:
+    """Return the state dict of the model in the tensors of a file; None if they are not those of a checkpoint."""
+    model = _model_state(tensors)
+    return model if model and "torch_rng" in tensors else None
+
+
 def _restore(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -164,7 +196,7 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     return tensors, progress
 
 
-def _model_state(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _model_state(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from netsci_nn.checks import check_count
 from netsci_nn.data.dataset import check_labels
 from netsci_nn.errors import ConfigError, DataError
 from netsci_nn.models import sparse_layers
@@ -106,13 +107,11 @@ def train(
         >>> train(model, optimizer, x, y, epochs=3, batch_size=10, rng=0).step
         18
     """
-    if not isinstance(epochs, int) or epochs < 0:
-        raise ConfigError(f"epochs is {epochs!r}; it must be an integer >= 0")
+    epochs = check_count("epochs", epochs, 0, error=ConfigError)
     if step is not None and loss is not nn.functional.cross_entropy:
         raise ConfigError("loss and step are both given; a step function computes its own loss")
     if isinstance(x, torch.Tensor):
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise ConfigError(f"batch_size is {batch_size!r}; it must be an integer >= 1")
+        batch_size = check_count("batch_size", batch_size, 1, error=ConfigError)
         _check_rows(x, y)
         if step is None:
             y = _checked_targets(model, x, y, loss)

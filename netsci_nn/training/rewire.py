@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from netsci_nn.checks import check_count
 from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer
 from netsci_nn.models import sparse_layers
@@ -50,8 +51,8 @@ class Rewire:
         every_steps: int | None = None,
     ) -> None:
         for name, value in (("every_epochs", every_epochs), ("every_steps", every_steps)):
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-                raise ConfigError(f"{name} is {value!r}; it must be an integer >= 1")
+            if value is not None:
+                check_count(name, value, 1, error=ConfigError)
         if every_epochs is not None and every_steps is not None:
             raise ConfigError(f"every_epochs is {every_epochs} and every_steps is {every_steps}; only one of them may be given")
         self.rewirer = rewirer

@@ -17,7 +17,7 @@ from netsci_nn.cli.output import reported_errors
 from netsci_nn.data import Dataset, load_dataset
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import RunDirectory, RunResult
-from netsci_nn.reports.tables import mean_and_spread
+from netsci_nn.reports.tables import over_seeds
 from scripts.brain_inspired.tables import difference_cell, print_markdown
 
 PAIRS = (
@@ -114,12 +114,12 @@ def degree_rows(runs: dict[str, dict[int, RunResult]], dataset: Dataset) -> list
                 [
                     method,
                     unit,
-                    mean_and_spread([row.std() / row.mean() for row in degrees], 2),
+                    over_seeds([row.std() / row.mean() for row in degrees], 2),
                     f"{null.std() / null.mean():.2f}",
                     f"{np.mean([row.max() for row in degrees]):.0f}",
                     f"{np.mean([(row == 0).sum() for row in degrees]):.0f}",
                     *tails(degrees),
-                    mean_and_spread(ranks, 2) if ranks and not any(np.isnan(ranks)) else "",
+                    over_seeds(ranks, 2) if ranks and not any(np.isnan(ranks)) else "",
                 ]
             )
     return rows
@@ -142,7 +142,7 @@ def settling_rows(runs: dict[str, dict[int, RunResult]]) -> list[list[str]]:
         settled = [1 + int(np.max(np.flatnonzero(np.abs(curve - curve[-1]) > WITHIN), initial=-1) + 1) for curve in curves]
         reference = [100 * np.array(runs["FC"][seed].accuracy_by_epoch) for seed in by_seed if seed in runs.get("FC", {})]
         gap = [float(np.mean(dense - curve)) for dense, curve in zip(reference, curves, strict=False)]
-        rows.append([method, mean_and_spread(settled, 1), mean_and_spread(gap, 2) if gap else ""])
+        rows.append([method, over_seeds(settled, 1), over_seeds(gap, 2) if gap else ""])
     return rows
 
 

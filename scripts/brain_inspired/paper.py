@@ -18,7 +18,7 @@ from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import RunResult, describe_environment, run_experiment
 from netsci_nn.experiment.config import Experiment, load_experiment
 from netsci_nn.files import write_text
-from netsci_nn.reports.tables import mean_and_spread
+from netsci_nn.reports.tables import over_seeds
 from netsci_nn.training import progress_display
 from scripts.brain_inspired.figures import draw_all
 from scripts.brain_inspired.tables import difference_cell, markdown_table
@@ -129,7 +129,7 @@ def table_rows(experiment: Experiment, results: Sequence[RunResult], n_classes: 
         paired = [(100 * run.accuracy, reference[run.seed]) for run in runs if run.seed in reference]
         yield [
             name,
-            mean_and_spread(accuracy, 2),
+            over_seeds(accuracy, 2),
             "" if name == REFERENCE or not paired else difference_cell(*zip(*paired, strict=True)),
             f"{PAPER[name]:.2f}" if name in PAPER else "",
             f"{fmean(run.n_edges for run in runs):,.0f}",

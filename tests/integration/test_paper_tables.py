@@ -11,7 +11,7 @@ from netsci_nn import ConfigError
 from netsci_nn.data import load_dataset
 from netsci_nn.experiment import RunResult, run_experiment
 from netsci_nn.experiment.config import Experiment, parse_experiment
-from netsci_nn.reports.tables import mean_and_spread
+from netsci_nn.reports.tables import over_seeds
 from scripts.brain_inspired import claims, paper, verdicts
 
 DIGITS = load_dataset("digits")
@@ -71,7 +71,7 @@ def test_differences_and_degrees(results: list[RunResult]) -> None:
     assert differences["SET - SC"] == [f"{gains.mean():+.2f} [{low:+.2f}, {high:+.2f}]", "3"]
     degrees = {(row[0], row[1]): row for row in claims.degree_rows(runs, DIGITS)}
     first = [runs["SC_Input"][seed].final[0].out_degrees for seed in range(3)]
-    assert degrees["SC_Input", "input"][2] == mean_and_spread([row.std() / row.mean() for row in first], 2)
+    assert degrees["SC_Input", "input"][2] == over_seeds([row.std() / row.mean() for row in first], 2)
     null = stats.hypergeom(64 * 40, 384, 40)
     assert degrees["SC_Input", "input"][3] == f"{null.std() / null.mean():.2f}"
     assert float(degrees["SC_Input", "input"][9].split()[0]) > 0.9

@@ -346,9 +346,7 @@ def test_an_inactive_edge_has_weight_zero() -> None:
 
 def test_sparse_linear_keeps_its_weights() -> None:
     layer = SparseLinear(BipartiteTopology(3, 2, np.array([0, 1, 2, 2]), np.array([0, 0, 0, 1])))
-    weights = getattr(layer, "weight", None)
-    expected = (layer.values if weights is None else weights).detach().numpy()
-    assert as_bipartite(layer).weights == pytest.approx(expected)
+    assert as_bipartite(layer).weights == pytest.approx(layer.weight.detach().numpy())
     assert as_bipartite(layer.topology).weights is None
 
 
