@@ -58,10 +58,10 @@ def test_weights_to_go_on_from(kind: str) -> None:
     for number, layer in enumerate(sparse_layers(model)):
         largest = np.sort(trained[2 * number].weight.detach().numpy().ravel())
         mask = layer.topology
-        kept = trained[2 * number].weight.detach()[mask.dst, mask.src].abs().min()
+        kept = trained[2 * number].weight.detach()[mask.dst.copy(), mask.src.copy()].abs().min()
         assert kept >= np.sort(np.abs(largest))[-mask.n_edges] - 1e-12
         if linear is not None:
-            assert torch.equal(layer.weight.detach(), linear[2 * number].weight.detach()[mask.dst, mask.src])
+            assert torch.equal(layer.weight.detach(), linear[2 * number].weight.detach()[mask.dst.copy(), mask.src.copy()])
             assert torch.equal(layer.bias.detach(), linear[2 * number].bias.detach())
         else:
             assert not np.isin(layer.weight.detach().numpy(), trained[2 * number].weight.detach().numpy()).any()
