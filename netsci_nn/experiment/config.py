@@ -177,13 +177,15 @@ class TrainingConfig(_Section):
     schedule: Annotated[ScheduleConfig, BeforeValidator(_name_to_table)] | None = None
     loss: Annotated[LossConfig, BeforeValidator(_name_to_table)] = LossConfig(name="cross_entropy")
     metrics: Annotated[list[str], Field(min_length=1)] = ["accuracy"]
-    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?|mps|auto)$")] = "cpu"
+    device: str = "cpu"
     threads: Annotated[int, Field(strict=True, ge=1)] | None = None
 
     @model_validator(mode="after")
     def _known(self) -> "TrainingConfig":
         for metric in self.metrics:
             _require(METRICS, metric)
+        if not re.fullmatch(r"cpu|cuda(:\d+)?|mps|auto", self.device):
+            raise ValueError(f"device is {self.device!r}; it must be cpu, cuda, cuda:NUMBER, mps or auto")
         if len(set(self.metrics)) < len(self.metrics):
             raise ValueError(f"metrics are {self.metrics}; every metric may be named once")
         if self.schedule is not None and self.learning_rate_decay != 1:

@@ -96,7 +96,7 @@ def check_method(experiment: Experiment, method: MethodConfig, dataset: Dataset)
     build_loss(experiment)
     schedule = build_schedule(experiment)
     if schedule is not None:
-        schedule.make(optimizer, experiment.training.epochs)
+        schedule.check(optimizer, experiment.training.epochs)
 
 
 def run_method(

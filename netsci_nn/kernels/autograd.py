@@ -29,23 +29,29 @@ def sparse_product(values: torch.Tensor, x: torch.Tensor, index: EdgeIndex, back
     return _Product.apply(values, x, index, backend, False)
 
 
-def of_edition(values: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
-    """Return `values` for operations that know no edges; a gradient from before a rewiring is refused on its way back."""
-    return _OfEdition.apply(values, index)
+def of_edition(values: torch.Tensor, index: EdgeIndex, mask: torch.Tensor | None = None) -> torch.Tensor:
+    """Return `values` for operations that know no edges; a gradient from before a rewiring is refused on its way back.
+
+    Args:
+        values: `[n_edges, *kernel]`.
+        index: the edges.
+        mask: bool, broadcast to `values`: entries with False become 0, and their gradient passes all the same.
+    """
+    return _OfEdition.apply(values, index, mask)
 
 
 class _OfEdition(Function):
-    """The identity, whose gradient belongs to the edges of an index."""
+    """The identity, or a mask through which gradients pass; the gradient belongs to the edges of an index."""
 
     @staticmethod
-    def forward(ctx: Any, values: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
+    def forward(ctx: Any, values: torch.Tensor, index: EdgeIndex, mask: torch.Tensor | None) -> torch.Tensor:
         ctx.index = index
-        return values.view_as(values)
+        return values.view_as(values) if mask is None else torch.where(mask, values, 0.0)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
         ctx.index.check_current()
-        return gradients[0], None
+        return gradients[0], None, None
 
 
 class _Product(Function):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -147,13 +148,12 @@ class SparseLayer(nn.Module):
 
         A gradient that comes back after the layer was rewired is refused.
         """
-        weight = of_edition(self.weight, self._edge_index())
         if self._active is None:
-            return weight
+            return of_edition(self.weight, self._edge_index())
         if self._mask is None or self._mask.device != self.weight.device:
             self._mask = torch.tensor(self._active, device=self.weight.device)
         mask = self._mask.reshape(-1, *[1] * (self.weight.dim() - 1))
-        return torch.where(mask, weight, weight - weight.detach())
+        return of_edition(self.weight, self._edge_index(), mask)
 
     def _edge_index(self) -> EdgeIndex:
         """Return the edges in both orientations for the kernels, cached until the topology or the device changes.
@@ -281,6 +281,25 @@ class SparseLayer(nn.Module):
         error_msgs: list[str],
     ) -> None:
         """Take over the edges of the state dict, whatever their number, and load the weights; other sizes are refused."""
+        rest = (local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
+        hooks, self._load_state_dict_pre_hooks = self._load_state_dict_pre_hooks, OrderedDict()
+        try:
+            for hook in hooks.values():  # before the structure is read: they may rename its entries
+                hook(state_dict, prefix, *rest)
+            self._load_own_state(state_dict, prefix, *rest)
+        finally:
+            self._load_state_dict_pre_hooks = hooks
+
+    def _load_own_state(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
         own = {name: tensor for name, tensor in state_dict.items() if name.startswith(prefix)}
         if prefix + "values" in own and prefix + "weight" not in own:  # as 0.1.0 called it
             own[prefix + "weight"] = own.pop(prefix + "values")
@@ -311,8 +330,13 @@ class SparseLayer(nn.Module):
         src, dst, birth = structure["src"], structure["dst"], structure["birth"]
         assert src is not None
         assert dst is not None
-        topology = BipartiteTopology(self.n_in, self.n_out, src.cpu().numpy(), dst.cpu().numpy())
+        try:
+            topology = BipartiteTopology(self.n_in, self.n_out, src.cpu().numpy(), dst.cpu().numpy())
+        except TopologyError as error:
+            raise TopologyError(f"{name}: {error}") from None
         births = torch.zeros(topology.n_edges, dtype=torch.int32) if birth is None else birth
+        if births.is_floating_point() or births.is_complex():
+            return f"{prefix}birth has dtype {births.dtype}; it must be integers"
         kernel = self.weight.shape[1:]
         for part, tensor, shape in (("weight", weight, (topology.n_edges, *kernel)), ("birth", births, (topology.n_edges,))):
             if tensor.shape != shape:

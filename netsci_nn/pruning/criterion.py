@@ -42,5 +42,11 @@ def linear_layers(model: nn.Module) -> dict[str, LinearLayer]:
 
 
 def strengths_of(layer: LinearLayer) -> torch.Tensor:
-    """Return |w| of a layer: `[n_out, n_in]` of a dense one; `[n_edges]` of a sparse one, of its kernels the norms."""
-    return layer.strength() if isinstance(layer, SparseLayer) else layer.weight.detach().abs()
+    """Return |w| of a layer: `[n_out, n_in]` of a dense one; `[n_edges]` of a sparse one, of its kernels the norms.
+
+    The strength of an inactive edge is 0, as it computes.
+    """
+    if not isinstance(layer, SparseLayer):
+        return layer.weight.detach().abs()
+    active = layer.active
+    return layer.strength() if active is None else layer.strength() * active

@@ -19,6 +19,9 @@ INITIAL_STATE: dict[tuple[str, str], Callable[[dict[str, Any]], float]] = {
     ("Adagrad", "sum"): lambda group: float(group["initial_accumulator_value"]),
 }
 
+# Of two-dimensional weights, state that all edges share, although its first dimension is that of one edge.
+SHARED_STATE = {("Adafactor", "col_var")}
+
 
 def apply_delta(
     layer: SparseLayer, delta: EdgeDelta, optimizer: torch.optim.Optimizer | None = None, *, step: int | None = None
@@ -61,7 +64,7 @@ def apply_delta(
         if delta.kept_values is not None:
             with torch.no_grad():
                 weight.copy_(kept)
-        if delta.sets_active:
+        if delta.kept_active is not None:
             layer.active = delta.kept_active
         return
     old = layer._topology
@@ -88,7 +91,8 @@ def apply_delta(
     if gradient is not None:
         weight.grad = replaced(gradient, remap(gradient, 0.0))
     for name, tensor in state.items():
-        if isinstance(tensor, torch.Tensor) and tensor.dim() > 0 and tensor.shape[0] == n_edges:
+        is_shared = (type(optimizer).__name__, name) in SHARED_STATE and weight.dim() == 2
+        if isinstance(tensor, torch.Tensor) and tensor.dim() > 0 and tensor.shape[0] == n_edges and not is_shared:
             initial = INITIAL_STATE.get((type(optimizer).__name__, name), lambda _: 0.0)
             state[name] = replaced(tensor, remap(tensor, initial(group or {})))
 

@@ -24,7 +24,7 @@ class EdgeDelta:
         grown_active: bool `[n_grown]`, the forward mask of the new edges; None makes them active.
 
     Raises:
-        TopologyError: if the shapes do not fit, positions repeat, or a value is not finite.
+        TopologyError: if the shapes do not fit, positions repeat, or the weight of a new edge is not finite.
     """
 
     dropped: Int64Array

@@ -48,6 +48,20 @@ class EdgeView:
     previous: npt.NDArray[np.floating] | None = None
     memory: Memory | None = None
 
+    def __post_init__(self) -> None:
+        if self.previous is not None and self.previous.shape != self.weight.shape:
+            raise ConfigError(
+                f"previous has shape {self.previous.shape}; it must be that of the weights, {self.weight.shape}: "
+                "nothing else may change the edges of a layer between two actions of a rule that needs it"
+            )
+        # A rule proposes and changes nothing: it gets copies of the edges, and weights that it cannot write to.
+        object.__setattr__(self, "src", self.src.copy())
+        object.__setattr__(self, "dst", self.dst.copy())
+        object.__setattr__(self, "active", None if self.active is None else self.active.copy())
+        weight = self.weight.view()
+        weight.setflags(write=False)
+        object.__setattr__(self, "weight", weight)
+
     @property
     def n_edges(self) -> int:
         """Number of edges."""
@@ -80,7 +94,7 @@ def edge_view(layer: SparseLayer, **context: Any) -> EdgeView:
         context: the fields of `EdgeView` that only training knows (`step`, `learning_rate`, `previous`, ...).
 
     Raises:
-        ConfigError: if `layer` is no sparse layer, or `previous` is not of the shape of its weights.
+        ConfigError: if `layer` is no sparse layer, its weights are not one per edge, or `previous` is not of their shape.
 
     Example:
         >>> import torch
@@ -95,7 +109,6 @@ def edge_view(layer: SparseLayer, **context: Any) -> EdgeView:
     weight = layer.weight.detach()
     topology = layer._topology
     array = (weight.float() if weight.element_size() == 2 else weight).cpu().numpy()
-    view = EdgeView(topology.n_in, topology.n_out, topology.src, topology.dst, array, layer._active, **context)
-    if view.previous is not None and view.previous.shape != array.shape:
-        raise ConfigError(f"previous has shape {view.previous.shape}; it must be that of the weights, {array.shape}")
-    return view
+    if len(array) != topology.n_edges:
+        raise ConfigError(f"weight has shape {array.shape}; the layer has {topology.n_edges} edges")
+    return EdgeView(topology.n_in, topology.n_out, topology.src, topology.dst, array, layer._active, **context)

@@ -47,10 +47,9 @@ def save_checkpoint(path: str | PathLike[str], state: TrainingState) -> None:
         "optimizer_scalars": scalars,
     }
     contiguous = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    text = json.dumps(progress, default=lambda value: value.tolist())  # arrays of numpy and tensors
     with atomic_write(path) as temporary:
-        save_file(
-            contiguous, temporary, metadata={"format": FORMAT, "progress": json.dumps(progress, default=np.ndarray.tolist)}
-        )
+        save_file(contiguous, temporary, metadata={"format": FORMAT, "progress": text})
 
 
 def load_checkpoint(
@@ -166,14 +165,22 @@ def _check_model(path: str | PathLike[str], tensors: dict[str, torch.Tensor], mo
 
 
 def _check_optimizer(optimizer: torch.optim.Optimizer) -> None:
-    """Raise a ValueError unless every parameter's state is complete and of the parameter's shape."""
-    names = {frozenset(state) for state in optimizer.state.values()}
-    if len(names) > 1:
-        raise ValueError("the optimiser's state is not the same for all parameters")
+    """Raise a ValueError unless every parameter's state is complete and fits the parameter.
+
+    A state tensor has the parameter's shape, or 1 in dimensions over which the optimiser (Adafactor) keeps a mean.
+    """
+    for dim in {parameter.dim() for parameter in optimizer.state}:
+        names = {frozenset(state) for parameter, state in optimizer.state.items() if parameter.dim() == dim}
+        if len(names) > 1:
+            raise ValueError("the optimiser's state is not the same for all parameters")
     for parameter, state in optimizer.state.items():
         for name, value in state.items():
-            if isinstance(value, torch.Tensor) and value.dim() > 0 and value.shape != parameter.shape:
-                raise ValueError(f"{name!r} has shape {tuple(value.shape)}; its parameter has {tuple(parameter.shape)}")
+            if isinstance(value, torch.Tensor) and value.dim() > 0:
+                fits = value.dim() == parameter.dim() and all(
+                    size in (1, whole) for size, whole in zip(value.shape, parameter.shape, strict=True)
+                )
+                if not fits:
+                    raise ValueError(f"{name!r} has shape {tuple(value.shape)}; its parameter has {tuple(parameter.shape)}")
 
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

@@ -56,19 +56,23 @@ def evaluate(
     with torch.no_grad():
         for rows, targets in batches:
             rows, targets = rows.to(device), targets.to(device)
+            if targets.dtype in (torch.int8, torch.int16, torch.int32, torch.uint8):
+                targets = targets.long()
             outputs = model(rows)
             for name in metrics:
                 totals[name] += float(METRICS[name].per_row(outputs, targets).sum())
             totals["loss"] += _summed(loss, outputs, targets)
             n_rows += len(rows)
     model.train(was_training)
+    if n_rows == 0:
+        raise DataError("x gave no batch; batches that are evaluated more than once must be a list or a DataLoader")
     return {name: total / n_rows for name, total in totals.items()}
 
 
 def _summed(loss: Loss, outputs: torch.Tensor, targets: torch.Tensor) -> float:
     """Return the sum over rows of a loss that is a mean over them."""
     if loss is nn.functional.cross_entropy and outputs.dim() == 2:
-        return float(nn.functional.cross_entropy(outputs, targets.long(), reduction="sum"))
+        return float(nn.functional.cross_entropy(outputs, targets, reduction="sum"))
     return float(loss(*flat_tokens(outputs, targets))) * len(outputs)
 
 

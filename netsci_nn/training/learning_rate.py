@@ -88,20 +88,33 @@ class LearningRateSchedule:
         """Return the scheduler, or raise a ConfigError if it does not take its parameters."""
         try:
             scheduler = self.factory(optimizer, epochs, **self.parameters)
-        except (TypeError, ValueError) as error:
+        except Exception as error:  # torch checks little, and by errors of many kinds
             raise ConfigError(f"learning-rate schedule {self.name!r} does not take {self.parameters}: {error}") from error
+        if isinstance(scheduler, lr_scheduler.ReduceLROnPlateau):
+            raise ConfigError("ReduceLROnPlateau needs a metric at every step; call it in a callback of your own")
         if "_schedulers" in vars(scheduler):
             raise ConfigError(f"learning-rate schedule {self.name!r} is made of several, whose state a checkpoint cannot keep")
         return scheduler
 
+    def check(self, optimizer: torch.optim.Optimizer, epochs: int) -> None:
+        """Raise a ConfigError if the schedule cannot be made or take a step; the rates of `optimizer` change."""
+        scheduler = self.make(optimizer, epochs)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                scheduler.step()
+        except Exception as error:
+            raise ConfigError(f"learning-rate schedule {self.name!r} cannot work with {self.parameters}: {error}") from error
+
     def __call__(self, event: Event, state: TrainingState) -> None:
         """Make the scheduler at the start, in the state that a checkpoint holds; advance it after an epoch."""
         if event is Event.START:
-            carried = state.carried.get("schedule")
+            carried = state.carried.get(self._key(state))
             rates = [group["lr"] for group in state.optimizer.param_groups]
             self.scheduler = self.make(state.optimizer, state.epochs)
             if carried is not None:
-                self.scheduler.load_state_dict(json.loads(carried.tobytes()))
+                # Not load_state_dict: some schedulers want the functions back that they were made with.
+                vars(self.scheduler).update(json.loads(carried.tobytes()))
             if carried is not None or state.epoch > 0:  # the checkpoint holds the rate of the epoch to come
                 for group, rate in zip(state.optimizer.param_groups, rates, strict=True):
                     group["lr"] = rate
@@ -112,7 +125,12 @@ class LearningRateSchedule:
                 warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step\\(\\)` before")
                 self.scheduler.step()
             moving = {name: value for name, value in self.scheduler.state_dict().items() if _is_numeric(value)}
-            state.carried["schedule"] = np.frombuffer(json.dumps(moving).encode(), dtype=np.uint8).copy()
+            state.carried[self._key(state)] = np.frombuffer(json.dumps(moving).encode(), dtype=np.uint8).copy()
+
+    def _key(self, state: TrainingState) -> str:
+        """Return under what a checkpoint keeps the state; another schedule has another."""
+        schedules = [callback for callback in state.callbacks if isinstance(callback, LearningRateSchedule)]
+        return f"schedule.{schedules.index(self) if self in schedules else 0}"
 
 
 def _is_numeric(value: object) -> bool:

@@ -23,6 +23,8 @@ from netsci_nn.training.state import Callback, Event, ModuleLayer, Progress, Tra
 
 logger = logging.getLogger(__name__)
 
+IGNORED = -100  # the label that torch's cross-entropy ignores
+
 # A step function: (model, batch) -> the loss, a mean over the rows of the batch, or a mapping with the loss as "loss" beside
 # other means over rows. The loop differentiates the loss; if it does not require gradients, the step function has filled the
 # gradients itself.
@@ -107,6 +109,8 @@ def train(
         >>> train(model, optimizer, x, y, epochs=3, batch_size=10, rng=0).step
         18
     """
+    if isinstance(optimizer, torch.optim.LBFGS):
+        raise ConfigError("optimizer is LBFGS, which evaluates the loss several times per step; train it in a loop of your own")
     epochs = check_count("epochs", epochs, 0, error=ConfigError)
     if step is not None and loss is not nn.functional.cross_entropy:
         raise ConfigError("loss and step are both given; a step function computes its own loss")
@@ -123,7 +127,9 @@ def train(
     state.layers = tuple(ModuleLayer(layer, optimizer) for layer in sparse_layers(model))
     if isinstance(completed, Progress):
         state.carried.update(completed.carried)
-    engine = _choose_engine(state, x, y, batch_size, loss, step, compiled)
+    batches = _Rows(state, x, y, batch_size) if isinstance(x, torch.Tensor) and batch_size is not None else x
+    fallback = EagerTraining(state, batches, step or supervised(loss), fills_gradients=step is not None)
+    engine = _choose_engine(state, x, y, batch_size, loss, step, compiled, fallback)
     seconds_between_steps = 0.0
 
     def notify(event: Event) -> None:
@@ -138,6 +144,7 @@ def train(
     with _interruptible(state):
         notify(Event.START)
         while state.epoch < epochs and not state.interrupted:
+            engine = _still_fitting(engine, state, fallback, compiled)
             begin, seconds_between_steps = time.perf_counter(), 0.0
             means = engine.run_epoch(notify)
             if not state.interrupted:
@@ -160,6 +167,7 @@ def _choose_engine(
     loss: Loss,
     step: Step | None,
     compiled: bool | None,
+    fallback: "EagerTraining",
 ) -> Engine:
     """Return compiled steps if they can train this, else torch's."""
     intervals = [interval for interval in (getattr(c, "step_interval", None) for c in state.callbacks) if interval]
@@ -182,11 +190,26 @@ def _choose_engine(
             training = CompiledTraining(state, x, y, batch_size, intervals)
             training.compile()
             return training
+    _report(reason, compiled)
+    return fallback
+
+
+def _still_fitting(engine: Engine, state: TrainingState, fallback: "EagerTraining", compiled: bool | None) -> Engine:
+    """Return the engine for the next epoch: callbacks may have hung something on the model that compiled steps would ignore."""
+    if not isinstance(engine, CompiledTraining):
+        return engine
+    reason = reason_against(state.model, state.optimizer, torch.from_numpy(engine.x), engine.batch_size)
+    if reason is None:
+        return engine
+    _report(reason, compiled)
+    return fallback
+
+
+def _report(reason: str, compiled: bool | None) -> None:
+    """Log why torch's engine trains, or raise a ConfigError if compiled steps were asked for."""
     if compiled:
         raise ConfigError(f"compiled is True, but compiled steps cannot train this: {reason}")
     logger.log(logging.DEBUG if compiled is False else logging.INFO, "training step by step: %s", reason)
-    batches = _Rows(state, x, y, batch_size) if isinstance(x, torch.Tensor) and batch_size is not None else x
-    return EagerTraining(state, batches, step or supervised(loss))
 
 
 def _needs_torch(callback: Callback) -> bool:
@@ -210,8 +233,8 @@ class _Rows:
 class EagerTraining:
     """Training by torch's autograd: every batch goes through the step function."""
 
-    def __init__(self, state: TrainingState, batches: Iterable[Any], step: Step) -> None:
-        self.state, self.batches, self.step = state, batches, step
+    def __init__(self, state: TrainingState, batches: Iterable[Any], step: Step, *, fills_gradients: bool) -> None:
+        self.state, self.batches, self.step, self.fills_gradients = state, batches, step, fills_gradients
 
     def run_epoch(self, notify: Callable[[Event], None]) -> dict[str, float]:
         """See `Engine`."""
@@ -220,10 +243,11 @@ class EagerTraining:
         state.model.train()
         for batch in self.batches:
             state.optimizer.zero_grad()
-            result = self.step(state.model, batch)
-            values = result if isinstance(result, Mapping) else {"loss": result}
+            values = _checked_result(self.step(state.model, batch))
             if values["loss"].requires_grad:
                 values["loss"].backward()
+            elif not self.fills_gradients:
+                raise ConfigError("the loss does not depend on a trained parameter: all are frozen, or gradients are disabled")
             notify(Event.GRADIENT)
             state.optimizer.step()
             rows = _row_count(batch)
@@ -236,6 +260,19 @@ class EagerTraining:
             if state.interrupted:
                 break
         return {name: float(total) / max(n_rows, 1) for name, total in totals.items()}
+
+
+def _checked_result(result: Any) -> Mapping[str, Any]:
+    """Return what a step function gave as a mapping with the loss as a tensor of one number."""
+    values = result if isinstance(result, Mapping) else {"loss": result}
+    loss = values.get("loss")
+    if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
+        got = f"a mapping with {', '.join(map(repr, values))}" if isinstance(result, Mapping) else f"a {type(result).__name__}"
+        raise ConfigError(
+            f"the step function returned {got}; it must return the loss as a tensor of one number, "
+            "or a mapping that holds it as 'loss'"
+        )
+    return values
 
 
 def _row_count(batch: Any) -> int:
@@ -271,23 +308,32 @@ def _check_rows(x: torch.Tensor, y: torch.Tensor | None) -> None:
 
 
 def _checked_targets(model: nn.Module, x: torch.Tensor, y: torch.Tensor | None, loss: Loss) -> torch.Tensor:
-    """Return targets that fit the model's outputs; labels are integers from 0 to n_classes - 1, one per row or token."""
+    """Return targets that fit the loss; for cross-entropy, labels from 0 to n_classes - 1, one per row or token.
+
+    Of tokens the label -100, which cross-entropy ignores, is allowed too. What other losses take is their business.
+    """
     if y is None:
         raise DataError("y is None; supervised learning needs a target for every row (or a step function that needs none)")
+    if loss is not nn.functional.cross_entropy:
+        return y
     was_training = model.training
     model.eval()
     device = next((parameter.device for parameter in model.parameters()), None)
     with torch.no_grad():
         outputs = model(x[:1].to(device))
     model.train(was_training)
-    if y.dtype.is_floating_point and (loss is not nn.functional.cross_entropy or y.shape[1:] == outputs.shape[1:]):
+    if not isinstance(outputs, torch.Tensor):
+        kind = type(outputs).__name__
+        raise DataError(f"the model returns a {kind}; cross-entropy needs a tensor of logits (or pass a step function)")
+    if y.dtype.is_floating_point and y.shape[1:] == outputs.shape[1:]:  # probabilities
         return y
     if y.shape[1:] != outputs.shape[1:-1]:
         raise DataError(
             f"x has shape {tuple(x.shape)} and y {tuple(y.shape)}; they must be [n, n_features] and [n], n >= 1, "
-            "or have one label for each of the model's outputs"
+            "or have one label for each of the model's outputs [n, ..., n_classes]"
         )
-    check_labels("y", y.flatten().cpu().numpy(), outputs.shape[-1])
+    labels = y.flatten().cpu()
+    check_labels("y", (labels[labels != IGNORED] if y.dim() > 1 else labels).numpy(), outputs.shape[-1])
     return y.long()
 
 
@@ -299,7 +345,7 @@ def _check_batches(batches: Iterable[Any], y: torch.Tensor | None, epochs: int, 
         raise ConfigError(
             f"{given} is given beside batches; a {type(batches).__name__} of batches holds rows and targets itself"
         )
-    if epochs > 1 and iter(batches) is batches:
+    if epochs > 1 and isinstance(batches, Iterator):  # not by iter(), which draws random numbers of a DataLoader
         raise ConfigError(
             f"x is a {type(batches).__name__} that can be iterated once, and epochs is {epochs}; "
             "it must give its batches again for every epoch, as a list or a DataLoader does"

@@ -47,11 +47,18 @@ def _mean_over_row(values: torch.Tensor) -> torch.Tensor:
     return values.flatten(1).mean(dim=1) if values.dim() > 1 else values
 
 
+def _labels(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Return labels; of probabilities the likeliest class."""
+    return targets.argmax(dim=-1) if targets.dtype.is_floating_point and targets.shape == outputs.shape else targets
+
+
 def _is_right(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    targets = _labels(outputs, targets)
     return _mean_over_row((outputs.argmax(dim=-1) == targets).to(torch.float64))
 
 
 def _is_among_five(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    targets = _labels(outputs, targets)
     best = outputs.topk(min(5, outputs.shape[-1]), dim=-1).indices
     return _mean_over_row((best == targets.unsqueeze(-1)).any(dim=-1).to(torch.float64))
 

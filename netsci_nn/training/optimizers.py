@@ -43,11 +43,13 @@ def make_optimizer(
     """
     factory = OPTIMIZERS[name]
     known = inspect.signature(factory).parameters
+    if "lr" in options:
+        raise ConfigError(f"lr is {options['lr']!r}; the learning rate is given as learning_rate")
     for option, value in options.items():
         if option not in known and value:
             allowed = ", ".join(sorted(set(known) - {"params", "lr"}))
             raise ConfigError(f"{option} is {value!r}; optimizer {name!r} does not have it, but: {allowed}")
     try:
         return factory(parameters, lr=learning_rate, **{o: value for o, value in options.items() if o in known})
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         raise ConfigError(f"optimizer {name!r}: {error}") from error

@@ -71,8 +71,8 @@ class Rewire:
 
     @property
     def needs_every_step(self) -> bool:
-        """Whether the callback must see the module itself between mini-batches: for a mask that only the module knows."""
-        return self.every_steps is not None and getattr(self.rewirer, "sets_active", False)
+        """Whether compiled steps cannot serve: they do not know the forward mask that some rules set."""
+        return bool(getattr(self.rewirer, "sets_active", False))
 
     def __call__(self, event: Event, state: TrainingState) -> None:
         """Act when it is time; add `rewiring_seconds` and `rewired_edges` since the last epoch to the record."""
@@ -104,6 +104,7 @@ class Rewire:
         self.memory.clear()
         self.rewired, self.seconds = 0, 0.0
         layers = sparse_layers(state.model)
+        self._check_rivals(state)
         for layer in self.chosen_layers(state.model):
             number = layers.index(layer)
             kept = self._carried(state, number)
@@ -113,6 +114,17 @@ class Rewire:
                 if hasattr(self.rewirer, "remember"):
                     kept |= self.rewirer.remember(edge_view(layer), state.rng)
             self.memory[number] = kept
+
+    def _check_rivals(self, state: TrainingState) -> None:
+        """Raise a ConfigError if another rule changes a layer whose former weights this rule needs, edge by edge."""
+        rivals = [other for other in state.callbacks if isinstance(other, Rewire) and other is not self]
+        own = self._numbers(state.model) if "previous" in getattr(self.rewirer, "needs", ()) else set()
+        shared = sorted(own & {number for other in rivals for number in other._numbers(state.model)})
+        if shared:
+            raise ConfigError(
+                f"two rewiring rules act on layer {shared[0]}, and one of them needs the former weight of every edge; "
+                "give each rule layers of its own"
+            )
 
     def _prefix(self, state: TrainingState, number: int) -> str:
         """Return the prefix of a layer's memory in a checkpoint; every callback has prefixes of its own."""

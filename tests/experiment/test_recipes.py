@@ -67,7 +67,7 @@ def test_a_recipe_that_cannot_be_is_refused_before_anything_runs(
         ({"metrics": ["accuracy", "accuracy"]}, "every metric may be named once"),
         ({"schedule": "cosin"}, r"unknown learning-rate schedule 'cosin' \(did you mean 'cosine'\?\)"),
         ({"schedule": "cosine"}, r"learning_rate_decay is 0\.9 beside a schedule"),
-        ({"device": "gpu"}, "training.device is 'gpu'"),
+        ({"device": "gpu"}, "device is 'gpu'; it must be cpu, cuda, cuda:NUMBER, mps or auto"),
     ],
 )
 def test_names_that_do_not_exist_are_refused_by_the_file(training: dict[str, Any], message: str) -> None:

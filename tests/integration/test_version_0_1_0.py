@@ -14,7 +14,7 @@ from toy_experiments import DATA, interrupt_at, run, toy
 
 from netsci_nn import ConfigError, SparseMLP
 from netsci_nn.experiment import RunDirectory
-from netsci_nn.rewiring import DeepR
+from netsci_nn.rewiring import SoftDeepR
 from netsci_nn.training import Progress, Rewire, train
 
 FORMER = Path(__file__).parents[1] / "fixtures" / "version-0.1.0"
@@ -72,10 +72,10 @@ def test_what_a_rule_remembers_is_found_under_its_former_name(tmp_path: Path) ->
 
 def test_a_memory_that_could_be_two_rules_is_refused() -> None:
     model = SparseMLP([12, 10, 3], density=0.3, rng=0)
-    carried = {"rewiring.0.previous": np.zeros(model.layers[0].n_edges, np.float32)}
+    carried = {"rewiring.0.theta": np.zeros(120, np.float32)}
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     x, y = torch.from_numpy(DATA.x_train), torch.from_numpy(DATA.y_train)
-    callbacks = [Rewire(DeepR(), [0]), Rewire(DeepR(), [0])]
+    callbacks = [Rewire(SoftDeepR(), [0]), Rewire(SoftDeepR(), [0])]
     with pytest.raises(ConfigError, match="does not say to which of 2 rewiring rules"):
         train(model, optimizer, x, y, epochs=2, batch_size=10, rng=0, completed=Progress(1, 6, carried), callbacks=callbacks)
 

@@ -12,8 +12,9 @@ from kernel_layer import KernelLayer
 from sparse_cases import random_delta, random_topology
 from torch import nn
 
-from netsci_nn import ConfigError, SparseLinear, TopologyError, generators, network_graph
+from netsci_nn import BipartiteTopology, ConfigError, SparseLinear, TopologyError, generators, network_graph
 from netsci_nn.layers import SparseLayer
+from netsci_nn.pruning import prune, restrict
 from netsci_nn.rewiring import REWIRERS, EdgeDelta, apply_delta, edge_view
 from netsci_nn.training import load_checkpoint, save_checkpoint
 from netsci_nn.training.state import TrainingState
@@ -260,3 +261,65 @@ def test_structure_moves_with_the_dtype_and_survives_copies(layer: SparseLayer) 
 def test_a_network_graph_takes_the_norms_of_kernels() -> None:
     model = nn.Sequential(KernelLayer(random_topology(np.random.default_rng(0), 5, 4, 9)))
     np.testing.assert_allclose(network_graph(model).es["weight"], model[0].strength().numpy())
+
+
+def test_an_inactive_edge_computes_as_zero_whatever_its_weight() -> None:
+    layer = SparseLinear(TOPOLOGY)
+    layer.active = torch.arange(20) > 0
+    with torch.no_grad():
+        layer.weight[0] = float("nan")
+    assert torch.isfinite(layer(torch.randn(3, 8))).all()
+    assert torch.isfinite(layer.to_dense().weight).all()
+
+
+def test_a_delta_that_moves_nothing_keeps_the_mask(layer: SparseLayer) -> None:
+    layer.active = torch.arange(20) % 2 == 0
+    nothing, weights = np.empty(0, dtype=np.int64), np.zeros((0, *layer.weight.shape[1:]))
+    apply_delta(layer, EdgeDelta(nothing, nothing, nothing, weights, grown_active=np.empty(0, dtype=bool)))
+    assert layer.active.tolist() == [k % 2 == 0 for k in range(20)]
+
+
+def test_pruning_keeps_active_edges() -> None:
+    layer = SparseLinear(TOPOLOGY)
+    with torch.no_grad():
+        layer.weight.copy_(torch.linspace(0.1, 1, 20))
+    layer.active = torch.arange(20) < 10
+    model = nn.Sequential(layer)
+    pruned = restrict(model, prune(model, density=0.1))[0]
+    assert pruned.n_edges == 5
+    assert pruned.active.all()
+
+
+def test_hooks_that_rename_entries_act_before_the_edges_are_read() -> None:
+    other = SparseLinear(generators.erdos_renyi(8, 6, n_edges=20, rng=7))
+    state = {name.replace("weight", "w_old"): tensor for name, tensor in other.state_dict().items()}
+    layer = SparseLinear(TOPOLOGY)
+
+    def rename(module: nn.Module, state_dict: dict[str, torch.Tensor], prefix: str, *_: object) -> None:
+        if prefix + "w_old" in state_dict:
+            state_dict[prefix + "weight"] = state_dict.pop(prefix + "w_old")
+
+    layer.register_load_state_dict_pre_hook(rename)
+    layer.load_state_dict(state)
+    assert layer.topology == other.topology
+    assert torch.equal(layer.weight, other.weight)
+
+
+def test_damaged_entries_name_their_layer() -> None:
+    model = nn.Sequential(SparseLinear(TOPOLOGY))
+    state = model.state_dict()
+    with pytest.raises(TopologyError, match=r"^0: src\[0\] is 99"):
+        model.load_state_dict({**state, "0.src": torch.full((20,), 99)})
+    with pytest.raises(RuntimeError, match=r"0\.birth has dtype torch.float32; it must be integers"):
+        model.load_state_dict({**state, "0.birth": torch.zeros(20)})
+
+
+def test_adafactors_mean_over_edges_is_no_state_of_an_edge() -> None:
+    layer = KernelLayer(BipartiteTopology.from_edges([(0, 0)], 8, 6), (3,))
+    optimizer = torch.optim.Adafactor(layer.parameters())
+    layer.weight.grad = torch.randn_like(layer.weight)
+    optimizer.step()
+    apply_delta(layer, EdgeDelta([], [1, 2], [0, 0], np.zeros((2, 3))), optimizer)
+    layer.weight.grad = torch.randn_like(layer.weight)
+    optimizer.step()
+    assert layer.weight.shape == (3, 3)

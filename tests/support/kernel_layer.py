@@ -10,7 +10,7 @@ from netsci_nn.layers import SparseLayer
 class KernelLayer(SparseLayer):
     """A convolution on a channel graph, by the dense operator: x `[batch, n_in, h, w]` to `[batch, n_out, h, w]`."""
 
-    def __init__(self, topology: BipartiteTopology, kernel: tuple[int, int] = (3, 3)) -> None:
+    def __init__(self, topology: BipartiteTopology, kernel: tuple[int, ...] = (3, 3)) -> None:
         super().__init__(topology, kernel)
         self.reset_parameters()
 

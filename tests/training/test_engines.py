@@ -14,7 +14,7 @@ from torch.nn.modules.module import register_module_forward_hook
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from netsci_nn import ConfigError, SparseMLP
-from netsci_nn.rewiring import EdgeDelta, EdgeView, SparseEvolution
+from netsci_nn.rewiring import EdgeDelta, EdgeView, SparseEvolution, apply_delta, edge_view
 from netsci_nn.training import (
     Checkpoint,
     Event,
@@ -332,3 +332,123 @@ def test_a_schedule_that_does_not_fit_is_refused() -> None:
         run(model, sgd(model), callbacks=[LearningRateSchedule("step", gamma=0.1)])
     with pytest.raises(ConfigError, match="unknown learning-rate schedule 'exponental'"):
         LearningRateSchedule("exponental")
+
+
+class Vandal(Spy):
+    """A rule that tries to change what it is shown."""
+
+    needs = ()
+
+    def propose(self, edges: EdgeView, *, rng: np.random.Generator) -> EdgeDelta:
+        edges.src[:] = 2**30
+        torch.from_numpy(edges.dst)[:] = -(2**28)
+        with pytest.raises(ValueError, match="read-only"):
+            edges.weight[0] = 1
+        return super().propose(edges, rng=rng)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_rule_cannot_write_to_what_it_sees(compiled: bool) -> None:
+    models = [network(), network()]
+    run(models[0], sgd(models[0]), callbacks=[Rewire(Vandal(), every_steps=2)], compiled=compiled)
+    run(models[1], sgd(models[1]), compiled=compiled)
+    for first, second in zip(models[0].layers, models[1].layers, strict=True):
+        assert first.topology == second.topology
+        assert torch.equal(first.weight, second.weight)
+
+
+def test_a_mask_set_after_epochs_is_obeyed() -> None:
+    models = []
+    for compiled in (None, False):
+        model = network()
+        run(model, sgd(model), epochs=3, callbacks=[Rewire(Masking())], compiled=compiled)
+        models.append(model)
+    assert models[0].layers[0].active is not None
+    assert all(torch.equal(a, b) for a, b in zip(models[0].parameters(), models[1].parameters(), strict=True))
+
+
+def test_what_a_callback_hangs_on_the_model_ends_compiled_training(caplog: pytest.LogCaptureFixture) -> None:
+    counter = Counter()
+
+    def hang(event: Event, state: TrainingState) -> None:
+        if event is Event.EPOCH and state.epoch == 1:
+            state.model.layers[0].register_forward_hook(counter)
+
+    hang.needs_every_step = False  # type: ignore[attr-defined]
+    model = network()
+    with caplog.at_level(logging.INFO, "netsci_nn"):
+        run(model, sgd(model), callbacks=[hang])
+    assert counter.calls == 6  # the mini-batches of the second epoch
+    assert "training step by step: module 'layers.0' has hooks" in caplog.text
+    model, counter.calls = network(), 0
+    with pytest.raises(ConfigError, match=r"module 'layers\.0' has hooks"):
+        run(model, sgd(model), callbacks=[hang], compiled=True)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_rule_that_needs_former_weights_shares_no_layer(first: int) -> None:
+    rules = [Rewire(SparseEvolution(0.3), [0], every_steps=2), Rewire(Spy(), [0, 1], every_steps=3)]
+    model = network()
+    with pytest.raises(ConfigError, match="two rewiring rules act on layer 0, and one of them needs the former weight"):
+        run(model, sgd(model), callbacks=[rules[first], rules[1 - first]])
+
+
+def test_a_callback_at_steps_may_set_the_learning_rate_but_not_change_modules() -> None:
+    def decay(event: Event, state: TrainingState) -> None:
+        if event is Event.STEP and state.step % 3 == 0:
+            state.optimizer.param_groups[0]["lr"] *= 0.5
+
+    decay.step_interval = 3  # type: ignore[attr-defined]
+    models = [network().double() for _ in range(2)]
+    for model, compiled in zip(models, (True, False), strict=True):
+        train(model, sgd(model), X.double(), Y, epochs=2, batch_size=10, rng=0, callbacks=[decay], compiled=compiled)
+    for a, b in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+    def change(event: Event, state: TrainingState) -> None:
+        if event is Event.STEP and state.step == 3:
+            layer = state.model.layers[0]
+            apply_delta(layer, SparseEvolution(0.3).propose(edge_view(layer), rng=0))
+
+    change.step_interval = 3  # type: ignore[attr-defined]
+    model = network()
+    with pytest.raises(ConfigError, match="a callback changed the edges of a layer between compiled steps"):
+        run(model, sgd(model), callbacks=[change])
+
+
+def test_two_schedules_resume_apart() -> None:
+    def schedules() -> list[LearningRateSchedule]:
+        return [LearningRateSchedule("exponential", gamma=0.9), LearningRateSchedule("step", step_size=2, gamma=0.5)]
+
+    model = network()
+    optimizer = sgd(model)
+    state = run(model, optimizer, epochs=2, callbacks=schedules())
+    assert {name for name in state.carried if name.startswith("schedule")} == {"schedule.0", "schedule.1"}
+    run(model, optimizer, epochs=4, callbacks=schedules(), completed=Progress(2, 12, state.carried))
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * 0.9**4 * 0.5**2)
+
+
+def test_a_schedule_made_with_a_function_resumes() -> None:
+    def schedule() -> LearningRateSchedule:
+        return LearningRateSchedule(lambda o, epochs: torch.optim.lr_scheduler.LambdaLR(o, lambda epoch: 1 / (1 + epoch)))
+
+    model = network()
+    optimizer = sgd(model)
+    state = run(model, optimizer, epochs=2, callbacks=[schedule()])
+    run(model, optimizer, epochs=4, callbacks=[schedule()], completed=Progress(2, 12, state.carried))
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1 / 5)
+
+
+def test_gradients_that_are_disabled_are_not_passed_over() -> None:
+    model = network()
+    with torch.no_grad(), pytest.raises(ConfigError, match="the loss does not depend on a trained parameter"):
+        run(model, sgd(model))
+    counter = Counter()
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        counter()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        run(model, sgd(model))
+    assert counter.calls > 0

@@ -1,5 +1,6 @@
 """Training that is not classification of rows: step functions, batches of any kind, other losses and metrics."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,13 @@ from netsci_nn.training import (
     LOSSES,
     METRICS,
     OPTIMIZERS,
+    Checkpoint,
     Evaluate,
     Event,
     Rewire,
     TrainingState,
     evaluate,
+    load_checkpoint,
     make_optimizer,
     train,
 )
@@ -189,3 +192,84 @@ def test_an_option_that_an_optimiser_does_not_have_is_not_dropped_silently() -> 
         make_optimizer("sgd", parameters, 0.1, momentum=-1)
     with pytest.raises(ConfigError, match=r"unknown optimizer 'adamm' \(did you mean 'adam'\?\)"):
         make_optimizer("adamm", parameters, 0.1)
+
+
+def test_resuming_with_a_shuffled_loader_is_to_the_same_bits(tmp_path: Path) -> None:
+    def run(epochs: int, completed: bool, stop: int | None = None) -> nn.Module:
+        model, rng = network(), np.random.default_rng(0)
+        optimizer, path = adam(model), tmp_path / "last.safetensors"
+        loader = DataLoader(TensorDataset(X, Y), batch_size=7, shuffle=True)
+        torch.manual_seed(3)
+        progress = load_checkpoint(path, model, optimizer, rng) if completed else (0, 0)
+
+        def interrupt(event: Event, state: TrainingState) -> None:
+            state.interrupted = event is Event.EPOCH and state.epoch == stop
+
+        callbacks = [Rewire(SparseEvolution(0.3)), Checkpoint(path), interrupt]
+        train(model, optimizer, loader, epochs=epochs, rng=rng, completed=progress, callbacks=callbacks)
+        return model
+
+    whole = run(4, completed=False)
+    run(4, completed=False, stop=2)
+    resumed = run(4, completed=True)
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
+
+
+def test_soft_targets_train_and_are_evaluated() -> None:
+    soft = nn.functional.one_hot(Y, 3) * 0.8 + 0.2 / 3
+    model = network()
+    before = evaluate(model, X, soft)
+    train(model, adam(model), X, soft, epochs=40, batch_size=10, rng=0)
+    after = evaluate(model, X, soft)
+    assert after["loss"] < before["loss"]
+    assert after["accuracy"] == evaluate(model, X, Y)["accuracy"]
+    assert evaluate(model, X, Y.int())["loss"] == evaluate(model, X, Y)["loss"]
+
+
+def test_counts_and_padded_tokens() -> None:
+    counts = torch.poisson(X[:, :2].sum(1, keepdim=True)).long()
+    model = network(1)
+    train(model, adam(model), X, counts, epochs=2, batch_size=10, rng=0, loss=nn.functional.poisson_nll_loss)
+    tokens = torch.randint(3, (40, 5), generator=torch.Generator().manual_seed(1))
+    tokens[:, 3:] = -100
+    train(network(), adam(network()), torch.rand(40, 5, 12), tokens, epochs=1, batch_size=10, rng=0)
+    with pytest.raises(DataError, match="labels"):
+        train(network(), adam(network()), X, torch.full((40,), -100), epochs=1, batch_size=10, rng=0)
+
+
+def test_shapes_that_would_broadcast_are_refused() -> None:
+    with pytest.raises(DataError, match=r"targets have shape \[6\] and outputs \[6, 1\]; they must be equal"):
+        METRICS["mean_squared_error"].per_row(torch.rand(6, 1), torch.rand(6))
+
+
+@pytest.mark.parametrize(
+    "result", [0.5, None, {"error": torch.ones(())}, torch.ones(3)], ids=["float", "none", "dict", "vector"]
+)
+def test_what_a_step_function_must_return(result: Any) -> None:
+    model = network()
+    with pytest.raises(ConfigError, match="it must return the loss as a tensor of one number"):
+        train(model, adam(model), X, epochs=1, batch_size=10, rng=0, step=lambda model, batch: result)
+
+
+def test_lbfgs_and_batches_that_are_gone_are_refused() -> None:
+    model = network()
+    with pytest.raises(ConfigError, match="optimizer is LBFGS, which evaluates the loss several times per step"):
+        train(model, torch.optim.LBFGS(model.parameters()), X, Y, epochs=1, batch_size=10, rng=0)
+    batches = iter([(X, Y)])
+    evaluate(model, batches)
+    with pytest.raises(DataError, match="x gave no batch"):
+        evaluate(model, batches)
+
+
+def test_adafactor_and_rates_that_are_tensors_are_in_checkpoints(tmp_path: Path) -> None:
+    for kind, rate in ((torch.optim.Adafactor, 0.01), (torch.optim.Adam, torch.tensor(0.01))):
+        model = nn.Sequential(network(8), nn.Linear(8, 3))
+        optimizer = kind(model.parameters(), lr=rate)
+        path = tmp_path / f"{kind.__name__}.safetensors"
+        train(
+            model, optimizer, X, Y, epochs=1, batch_size=10, rng=0, callbacks=[Rewire(SparseEvolution(0.3)), Checkpoint(path)]
+        )
+        again = nn.Sequential(network(8), nn.Linear(8, 3))
+        other = kind(again.parameters(), lr=rate)
+        assert load_checkpoint(path, again, other, np.random.default_rng(0)) == (1, 4)
+        assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))

@@ -91,6 +91,11 @@ def _hooked(model: nn.Module, optimizer: torch.optim.Optimizer, parameters: Sequ
         return "there are global module hooks"
     if torch_optimizers._global_optimizer_pre_hooks or torch_optimizers._global_optimizer_post_hooks:
         return "there are global optimizer hooks"
+    if not torch.is_grad_enabled():
+        return "gradients are disabled"
+    top_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
+    if top_hooks is not None and top_hooks(True) is not None:
+        return "there are hooks of saved tensors"
     return "anomaly detection is on" if torch.is_anomaly_enabled() else None
 
 
@@ -111,7 +116,9 @@ def _stack(model: nn.Module) -> tuple[list[SparseLinear], list[float]]:
     layers: list[SparseLinear] = []
     slopes: list[float] = []
     for module in modules:
-        if type(module) is SparseLinear and module.backend in ("auto", "compiled"):
+        if type(module) is SparseLinear and module.backend not in ("auto", "compiled"):
+            raise ValueError(f"a layer has the backend {module.backend!r}")
+        if type(module) is SparseLinear:
             if module.active is not None:
                 raise ValueError("a layer has a forward mask")
             layers.append(module)
@@ -209,6 +216,7 @@ class CompiledTraining:
         state.model.train()
         rows = state.rng.permutation(len(self.x))
         self.network, self.settings = self._pack(), self._settings()
+        versions = [layer.topology_version for layer in self.layers]
         scratch = [self._scratch(self.network) for _ in range(self.n_shares)]
         total, position, n_steps, reported = 0.0, 0, 1, time.perf_counter()
         eager, state.layers = state.layers, tuple(CompiledLayer(self, number) for number in range(len(self.layers)))
@@ -229,6 +237,8 @@ class CompiledTraining:
                     if is_time or any(state.step % interval == 0 for interval in self.intervals):
                         n_edges = len(self.network.weight)
                         notify(Event.STEP)
+                        self._check_untouched(versions)
+                        self.settings = self._settings()  # a callback may set the learning rate
                         reported = time.perf_counter()
                         if len(self.network.weight) != n_edges:
                             scratch = [self._scratch(self.network) for _ in range(self.n_shares)]
@@ -236,6 +246,14 @@ class CompiledTraining:
             state.layers = eager
         self._unpack(self.network)
         return {"loss": total / len(rows)}
+
+    def _check_untouched(self, versions: list[int]) -> None:
+        """Raise a ConfigError if a callback has changed the edges of a module while its state is in flat arrays."""
+        if [layer.topology_version for layer in self.layers] != versions:
+            raise ConfigError(
+                "a callback changed the edges of a layer between compiled steps; it must act on state.layers, "
+                "or leave out step_interval and needs_every_step = False"
+            )
 
     def _train(self, rows: Array, scratch: Sequence[Scratch]) -> float:
         network, sgd = self.network, self.settings
