@@ -36,7 +36,7 @@ def ablate(
     seeds: Annotated[int, typer.Option(help="Retrainings of each wiring.")] = 5,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of the dataset's files.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the retrainings; by default RUN/ablation.")] = None,
-    workers: Annotated[int, typer.Option(help="Processes that the retrainings are shared between.")] = 1,
+    workers: Annotated[int, typer.Option(help="Number of parallel processes.")] = 1,
     epochs: Annotated[int | None, typer.Option(help="Epochs of each retraining; by default the run's.")] = None,
 ) -> None:
     """Retrain from the run's final wiring, from shuffles with its degrees and from random wiring of its size.

@@ -1,4 +1,4 @@
-"""State dicts of any torch model: their tensors, checked, wherever in a file they are; nothing in a file can run code."""
+"""Read and check the tensors of a state dict; runs no code from the file."""
 
 import re
 import warnings

@@ -1,4 +1,4 @@
-"""Any file of a graph or a network, or a run directory, becomes networks to describe."""
+"""Read any file of a graph, or a run directory, as networks."""
 
 import zipfile
 from collections.abc import Mapping
