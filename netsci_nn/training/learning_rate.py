@@ -74,6 +74,15 @@ class LearningRateSchedule:
 
     Raises:
         ConfigError: for an unknown name; when training starts, for parameters that the schedule does not take.
+
+    Example:
+        >>> from torch import nn
+        >>> from netsci_nn.training import train
+        >>> model, x, y = nn.Linear(4, 2), torch.rand(20, 4), torch.arange(20) % 2
+        >>> optimizer, schedule = torch.optim.SGD(model.parameters(), lr=0.5), LearningRateSchedule("step", step_size=2)
+        >>> _ = train(model, optimizer, x, y, epochs=2, batch_size=5, rng=0, callbacks=[schedule])
+        >>> round(optimizer.param_groups[0]["lr"], 6)
+        0.05
     """
 
     needs_every_step = False
@@ -91,7 +100,7 @@ class LearningRateSchedule:
         except (TypeError, ValueError) as error:
             raise ConfigError(f"learning-rate schedule {self.name!r} does not take {self.parameters}: {error}") from error
         if "_schedulers" in vars(scheduler):
-            raise ConfigError(f"learning-rate schedule {self.name!r} is made of several, whose state a checkpoint cannot keep")
+            raise ConfigError(f"learning-rate schedule {self.name!r} chains several schedules; a checkpoint cannot save them")
         return scheduler
 
     def __call__(self, event: Event, state: TrainingState) -> None:
