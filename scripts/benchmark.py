@@ -203,7 +203,7 @@ def rewire_many() -> Row:
 
 
 def remember_many() -> Row:
-    """Bytes an edge that a layer of 10^7 edges with SGD momentum keeps, both orientations included."""
+    """Bytes per edge that a layer of 10^7 edges with SGD momentum keeps, both orientations included."""
     topology = ns.generators.erdos_renyi(65_536, 65_536, n_edges=10**7, rng=0)
     layer = ns.SparseLinear(topology)
     optimizer = torch.optim.SGD(layer.parameters(), lr=1e-3, momentum=0.9)
@@ -220,7 +220,11 @@ def remember_many() -> Row:
         tensor for tensor in vars(index).values() if isinstance(tensor, torch.Tensor)
     ]  # src and dst are the topology's own memory
     n_bytes = sum(tensor.numel() * tensor.element_size() for tensor in kept if len(tensor) == layer.n_edges)
-    return {"kept bytes an edge": n_bytes / layer.n_edges, "before a step, MB": before, "peak of a step at batch 128, MB": peak}
+    return {
+        "kept bytes per edge": n_bytes / layer.n_edges,
+        "before a step, MB": before,
+        "peak of a step at batch 128, MB": peak,
+    }
 
 
 def _reset_peak() -> float:

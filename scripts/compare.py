@@ -30,7 +30,7 @@ def main() -> None:
         dataset = load_dataset(experiment.dataset, arguments.data_dir)
         directory = new_directory(Path("runs") / slug(experiment.name))
         comparison = run_comparison(experiment, dataset, directory, nulls=arguments.nulls, console=Console(stderr=True))
-    except ValueError as error:  # what a user can mend is one sentence
+    except ValueError as error:  # what a user can fix is one sentence
         parser.error(str(error))
     write_results(comparison)
     console = Console(width=None if sys.stdout.isatty() else 136)

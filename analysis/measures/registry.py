@@ -71,6 +71,16 @@ def register_measure(
 
     Raises:
         AnalysisError: the name is taken.
+
+    Example:
+        >>> import scipy.sparse
+        >>> from analysis import defined, describe
+        >>> @register_measure("lonely")
+        ... def lonely(graph, rng):
+        ...     return {"lonely_source_fraction": defined((graph.out_degrees == 1).mean())}
+        >>> layer = scipy.sparse.csr_array([[0, 1, 1, 0], [1, 1, 0, 0]])  # [n_out, n_in]
+        >>> describe(layer, nulls=0, measures=["lonely"], rng=0)["layer 0"]["lonely_source_fraction"].value
+        0.5
     """
 
     def add(function: LayerFunction) -> AnyLayerFunction:
@@ -89,7 +99,14 @@ def measure_names() -> tuple[str, ...]:
 
 
 def get_measure(name: str) -> Measure:
-    """Return the measure of this name; an AnalysisError for an unknown one lists the choices."""
+    """Return the measure of this name; an AnalysisError for an unknown one lists the choices.
+
+    Example:
+        >>> import scipy.sparse
+        >>> layer = scipy.sparse.csr_array([[0, 1, 1], [1, 1, 0]])  # [n_out, n_in]
+        >>> get_measure("paths").layer(layer, 0)["average_path_length"].value
+        2.0
+    """
     if not isinstance(name, str) or name not in _MEASURES:
         raise AnalysisError(f"measure {name!r} is unknown; choose from {', '.join(_MEASURES)}")
     return _MEASURES[name]

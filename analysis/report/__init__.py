@@ -1,1 +1,1 @@
-"""What `describe`, `compare` and `evolve` return, and how it comes about."""
+"""Reports: what `describe`, `compare` and `evolve` return."""

@@ -1,4 +1,4 @@
-"""Likelihood ratios of the fitted power law against other tails on the same xmin, and what they add up to.
+"""Likelihood ratios of the fitted power law against other tails on the same xmin, and the conclusion.
 
 A positive ratio favours the power law, a negative one the alternative; p says whether the sign can be trusted (Vuong's
 test), and for the truncated power law, which contains the power law, p is that of the chi-squared test with one degree

@@ -1,4 +1,4 @@
-"""What else a tail of degrees may follow: the laws with two parameters, and the list of all alternatives.
+"""The two-parameter laws of a tail, and the list of all alternatives.
 
 Each is truncated to whole x >= xmin, normalised there, and fitted by its exact discrete likelihood. The laws with one
 parameter are in `laws`; `LAWS` names all of them.

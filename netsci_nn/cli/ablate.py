@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from netsci_nn.cli.options import check_data_dir
+from netsci_nn.cli.options import check_data_dir, naming_options
 from netsci_nn.cli.output import INTERRUPTED, STDERR, STDOUT, print_line, print_table, report_interrupted
 from netsci_nn.data import load_dataset
 from netsci_nn.errors import ConfigError
@@ -36,7 +36,7 @@ def ablate(
     seeds: Annotated[int, typer.Option(help="Retrainings of each wiring.")] = 5,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of the dataset's files.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the retrainings; by default RUN/ablation.")] = None,
-    workers: Annotated[int, typer.Option(help="Processes that the retrainings are shared between.")] = 1,
+    workers: Annotated[int, typer.Option(help="Number of parallel processes.")] = 1,
     epochs: Annotated[int | None, typer.Option(help="Epochs of each retraining; by default the run's.")] = None,
 ) -> None:
     """Retrain from the run's final wiring, from shuffles with its degrees and from random wiring of its size.
@@ -46,13 +46,19 @@ def ablate(
     directory = run / "ablation" if out is None else out
     if not run.is_dir():
         state = "is a file" if run.exists() else "does not exist"
-        raise ConfigError(f"directory {str(run)!r} {state}; it must be a run directory")
+        raise ConfigError(f"run {str(run)!r} {state}; it must be a run directory")
     check_data_dir(data_dir)
-    plan = plan_ablation(run, directory, seeds=seeds, epochs=epochs)
+    options = {
+        f"directory {str(directory)!r}": f"--out {str(directory)!r}",
+        "seeds is": "--seeds is",
+        "workers is": "--workers is",
+    }
+    with naming_options(options):
+        plan = plan_ablation(run, directory, seeds=seeds, epochs=epochs)
     _check_epochs(plan)
     dataset = load_dataset(plan.experiment.dataset, data_dir)
     results: list[RunResult] = []
-    with progress_display(STDERR) as display:
+    with naming_options(options), progress_display(STDERR) as display:
         total = display.add_task("retrainings", total=len(plan.experiment.methods) * len(plan.experiment.seeds))
         for result in run_ablation(
             plan, dataset, lambda method, seed: ProgressBar(display, escape(f"{method}, seed {seed}")), workers=workers
@@ -73,13 +79,13 @@ def _check_epochs(plan: Plan) -> None:
     """Raise a ConfigError unless there is training, as long as in the retrainings that the folder holds already."""
     epochs = plan.experiment.training.epochs
     if epochs < 1:
-        raise ConfigError(f"epochs is {epochs}; without training no wiring differs: give --epochs, an integer >= 1")
+        raise ConfigError(f"epochs is {epochs}; an ablation must train: give --epochs >= 1")
     methods = plan.experiment.methods
     for begun in (run for method in methods for run in RunDirectory.all_below(plan.directory, method.name)):
         known = load_experiment(begun.config).training.epochs
         if known != epochs:
             raise ConfigError(
-                f"out {str(plan.directory)!r} belongs to another experiment, with {known} epochs per retraining, not "
+                f"--out {str(plan.directory)!r} belongs to another experiment, with {known} epochs per retraining, not "
                 f"{epochs}; give --epochs {known} to resume it, or another folder by --out"
             )
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netsci_nn.cli.destinations import check_writable, report_unwritten
-from netsci_nn.cli.options import check_nulls, parse_image_shape
+from netsci_nn.cli.options import check_nulls, naming_options, parse_image_shape
 from netsci_nn.cli.output import INTERRUPTED, STDERR, STDOUT, print_line, report_interrupted
 from netsci_nn.data import image_shape_of
 from netsci_nn.errors import ConfigError
@@ -54,7 +54,8 @@ def analyze(
     check_nulls(nulls, 0)
     shape = parse_image_shape(image_shape)
     check_writable(json, html, reads=target)
-    intake = take_in(target, threshold)
+    with naming_options({"threshold is": "--threshold is"}):
+        intake = take_in(target, threshold)
     shape = _checked_shape(shape, intake.networks) if shape is not None else _shape_of_run(target)
     analysis = Analysis(target, intake, Settings(seed, nulls, threshold, shape))
     for note in intake.notes:

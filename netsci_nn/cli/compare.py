@@ -28,7 +28,7 @@ def compare(
     loaded = load_experiment(experiment, set_ or [])
     dataset = load_dataset(loaded.dataset, data_dir)
     if out is not None and out.exists():
-        raise ConfigError(f"out {str(out)!r} exists already; results go to a new folder")
+        raise ConfigError(f"--out {str(out)!r} exists already; results go to a new folder")
     directory = out or new_directory(Path("runs") / slug(loaded.name))
     comparison = run_comparison(loaded, dataset, directory, nulls=nulls, console=STDERR)
     if comparison.is_interrupted:

@@ -11,9 +11,11 @@ from netsci_nn.kernels.auto import cache_file
 
 
 def doctor(
-    measure: Annotated[bool, typer.Option("--measure", help="Measure where dense gets faster, for auto.")] = False,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure from which density dense layers are faster; `auto` uses it.")
+    ] = False,
 ) -> None:
-    """Print versions, threads, which backends can run, and where `auto` turns dense."""
+    """Print versions, threads, which backends can run, and from which density `auto` takes dense layers."""
     import torch
 
     if measure:

@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import re
 import warnings
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from netsci_nn.cli.destinations import check_writable
+from netsci_nn.cli.options import naming_options
 from netsci_nn.cli.output import import_analysis, print_line
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.files import atomic_write
@@ -36,12 +36,13 @@ def generate(
     check_writable(out, plot)
     check_format(out)
     if plot is not None and plot.suffix.lower() not in PICTURES:
-        raise ConfigError(f"plot {str(plot)!r} ends in {plot.suffix!r}; allowed are: {', '.join(PICTURES)}")
+        raise ConfigError(f"--plot {str(plot)!r} ends in {plot.suffix!r}; allowed are: {', '.join(PICTURES)}")
     parameters = _parameters(model, param or [])
     try:
-        topology = call(generator, n_in, n_out, n_edges=edges, density=density, rng=seed, **parameters)
+        with naming_options({"n_edges is": "--edges is", "density is": "--density is", "rng is": "--seed is"}):
+            topology = call(generator, n_in, n_out, n_edges=edges, density=density, rng=seed, **parameters)
     except (ConfigError, TopologyError) as error:
-        raise type(error)(_in_options(str(error))) from error
+        raise type(error)(_shortened(str(error))) from error
     topology.save(out)
     settings = ", ".join([model, *(param or []), f"seed={seed}"])
     print_line(f"{topology} ({settings})\nwritten to {out}")
@@ -55,10 +56,8 @@ def generate(
         print_line(f"drawn in {plot}")
 
 
-def _in_options(message: str) -> str:
-    """A sentence about arguments, as a sentence about the options that gave them."""
-    for argument, option in (("n_edges", "--edges"), ("density", "--density"), ("rng", "--seed")):
-        message = re.sub(rf"(?<![\w-]){argument} is\b", f"{option} is", message)
+def _shortened(message: str) -> str:
+    """A sentence about options without what can be said only of arguments."""
     message = message.replace("--edges is None and --density is None", "neither --edges nor --density is given")
     return message.removesuffix(" or a numpy.random.Generator")
 
@@ -69,12 +68,12 @@ def _parameters(model: str, texts: list[str]) -> dict[str, Any]:
     for text in texts:
         key, separator, value = text.partition("=")
         if not separator:
-            raise ConfigError(f"param is {text!r}; it must be KEY=VALUE")
+            raise ConfigError(f"--param is {text!r}; it must be KEY=VALUE")
         parameters[key] = _value(value)
     check_parameters(f"model {model!r}", GENERATORS[model], parameters)
     for name, parameter in inspect.signature(GENERATORS[model]).parameters.items():
         if parameter.default is parameter.empty and name not in (*RESERVED, *parameters):
-            raise ConfigError(f"param {name!r} is missing; model {model!r} needs --param {name}=VALUE")
+            raise ConfigError(f"--param {name}=VALUE is missing; model {model!r} needs it")
     return parameters
 
 

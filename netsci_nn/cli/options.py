@@ -1,9 +1,11 @@
 """Checks of options that several commands share."""
 
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from netsci_nn.errors import ConfigError, DataError
+from netsci_nn.errors import ConfigError, DataError, TopologyError
 
 MAX_NULLS = 1_000_000
 """More random graphs than any p-value can use; a number far above it is a slip."""
@@ -18,7 +20,24 @@ def check_nulls(nulls: int, least: int) -> None:
 def check_data_dir(folder: Path | None) -> None:
     """Raise a DataError if a folder of data is given that does not exist."""
     if folder is not None and not folder.is_dir():
-        raise DataError(f"data_dir {str(folder)!r} is not a folder; it must be the folder of the dataset's files")
+        raise DataError(f"--data-dir {str(folder)!r} is not a folder; it must be the folder of the dataset's files")
+
+
+@contextmanager
+def naming_options(options: Mapping[str, str]) -> Iterator[None]:
+    """Let an error of the block that names an argument name the option that gave it.
+
+    Args:
+        options: beginnings of sentences about arguments, and in place of each what is said of the option; for example
+            `{"n_edges is": "--edges is"}`.
+    """
+    try:
+        yield
+    except (ConfigError, TopologyError) as error:
+        message = str(error)
+        for said, option in options.items():
+            message = option.join(re.split(rf"(?<![\w.-]){re.escape(said)}(?!\w)", message))
+        raise type(error)(message) from error
 
 
 def parse_image_shape(text: str | None) -> tuple[int, int] | None:

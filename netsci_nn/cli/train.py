@@ -55,5 +55,5 @@ def train(
 def _choose(experiment: Experiment, name: str | None) -> MethodConfig:
     methods = {method.name: method for method in experiment.methods}
     if name is not None and name not in methods:
-        raise ConfigError(f"method is {name!r}; allowed are: {', '.join(methods)}")
+        raise ConfigError(f"--method is {name!r}; allowed are: {', '.join(methods)}")
     return experiment.methods[0] if name is None else methods[name]

@@ -90,5 +90,10 @@ def load_dataset(name: str, data_dir: str | PathLike[str] | None = None) -> Data
     Raises:
         ConfigError: when the name is unknown.
         DataError: when files are missing or damaged.
+
+    Example:
+        >>> digits = load_dataset("digits")
+        >>> digits.x_train.shape, digits.x_test.shape, digits.n_classes, digits.image_shape
+        ((1437, 64), (360, 64), 10, (8, 8))
     """
     return DATASETS[name](Path(data_dir) if data_dir is not None else None)

@@ -28,7 +28,7 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
         with opener(path, "rb") as file:
             content = file.read(header_size + expected + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"file {str(path)!r} cannot be read: {error}") from error
+        raise DataError(f"file {str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     magic = struct.unpack(">I", content[:4])[0] if len(content) >= 4 else None
     expected_magic = UNSIGNED_BYTE << 8 | len(shape)
     if magic != expected_magic:

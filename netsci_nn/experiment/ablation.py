@@ -93,7 +93,7 @@ def plan_ablation(run: Path, directory: Path, *, seeds: int = 5, epochs: int | N
     check_count("seeds", seeds, 1, error=ConfigError)
     ablated = RunDirectory(run)
     if not ablated.is_begun:
-        raise ConfigError(f"directory {str(run)!r} has no config.toml; it must be a run directory")
+        raise ConfigError(f"run {str(run)!r} has no config.toml; it must be a run directory")
     known = load_experiment(ablated.config)
     if known.methods[0].is_dense:
         raise ConfigError(f"run {str(run)!r} trained the dense method {known.methods[0].name!r}; there is no wiring to ablate")
@@ -127,7 +127,7 @@ def run_ablation(
     try:
         (plan.directory / WIRING).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"out {str(plan.directory)!r} cannot be made: {error}") from error
+        raise ConfigError(f"directory {str(plan.directory)!r} cannot be made: {error.strerror or error}") from error
     for layer, topology in enumerate(plan.topologies):
         path = _wiring(plan.directory, layer)
         if not path.is_file():
@@ -196,10 +196,12 @@ def _check_directory(plan: Plan) -> None:
     if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
         return
     if not (directory / WIRING).is_dir():
-        raise ConfigError(f"out {str(directory)!r} exists and holds no ablation; results go to a new folder")
+        raise ConfigError(f"directory {str(directory)!r} exists and holds no ablation; results go to a new folder")
     if any((directory / WIRING).glob("*.graphml")):
-        raise ConfigError(f"out {str(directory)!r} holds an ablation of version 0.1.0; results go to a new folder")
+        raise ConfigError(f"directory {str(directory)!r} holds an ablation of version 0.1.0; results go to a new folder")
     for layer, topology in enumerate(plan.topologies):
         path = _wiring(directory, layer)
         if path.is_file() and load_topology(path) != topology:
-            raise ConfigError(f"out {str(directory)!r} holds the ablation of another topology; results go to a new folder")
+            raise ConfigError(
+                f"directory {str(directory)!r} holds the ablation of another topology; results go to a new folder"
+            )

@@ -56,7 +56,7 @@ class _Named(BaseModel):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The keys beside `name` and the section's own."""
+        """The keys other than `name` and the section's own."""
         return dict(self.model_extra or {})
 
 
@@ -189,7 +189,10 @@ class TrainingConfig(_Section):
         if len(set(self.metrics)) < len(self.metrics):
             raise ValueError(f"metrics are {self.metrics}; every metric may be named once")
         if self.schedule is not None and self.learning_rate_decay != 1:
-            raise ValueError(f"learning_rate_decay is {self.learning_rate_decay} beside a schedule; only one may be given")
+            raise ValueError(
+                f"learning_rate_decay = {self.learning_rate_decay} and schedule = {self.schedule.name!r} are both given; "
+                "use one"
+            )
         return self
 
 
@@ -303,7 +306,9 @@ def load_experiment(path: str | PathLike[str], overrides: Sequence[str] = ()) ->
     """
     try:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(f"experiment file {str(path)!r} cannot be read: {error.strerror or error}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"experiment file {str(path)!r} cannot be read: {error}") from error
     for override in overrides:
         _override(table, override)

@@ -1,4 +1,4 @@
-"""Wiring that a file holds, in place of a graph model."""
+"""The generator `stored`: a topology read from a file."""
 
 from os import PathLike
 

@@ -1,4 +1,4 @@
-"""Bipartite small world (BSW): windows of nearest nodes on a ring, and a part of the edges drawn anew anywhere."""
+"""Bipartite small world (BSW): windows of nearest nodes on a ring, and a part of the edges redrawn at random."""
 
 import numpy as np
 

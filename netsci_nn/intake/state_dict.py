@@ -1,4 +1,4 @@
-"""State dicts of any torch model: their tensors, checked, wherever in a file they are; nothing in a file can run code."""
+"""Read and check the tensors of a state dict; runs no code from the file."""
 
 import re
 import warnings
@@ -91,8 +91,8 @@ def check_filled_in(name: str, tensor: torch.Tensor) -> None:
     """Refuse a tensor that would take any amount of memory, since its shape alone says how much."""
     if tensor.numel() > MAX_FILLED_IN:
         raise CheckpointError(
-            f"tensor {described(name, tensor)} stands for {tensor.numel():,} numbers, and the file holds fewer; at most "
-            f"{MAX_FILLED_IN:,} can be filled in"
+            f"tensor {described(name, tensor)} has a shape of {tensor.numel():,} numbers but stores fewer; at most "
+            f"{MAX_FILLED_IN:,} are expanded"
         )
 
 
@@ -147,8 +147,8 @@ def _read_pickled(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a file made by others can fail in any way
         raise CheckpointError(
-            f"file {str(path)!r} is refused ({type(error).__name__}): it is damaged or holds more than tensors, which could "
-            "run code; nothing of it was run. A file that torch.save(model.state_dict(), path) has written can be read"
+            f"file {str(path)!r} is refused ({type(error).__name__}): it is damaged or holds more than tensors (which could "
+            "run code); save it with torch.save(model.state_dict(), path)"
         ) from error
     found = dict(_dicts_of_tensors(loaded))
     if not found:

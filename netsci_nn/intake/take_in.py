@@ -1,4 +1,4 @@
-"""Any file of a graph or a network, or a run directory, becomes networks to describe."""
+"""Read any file of a graph, or a run directory, as networks."""
 
 import zipfile
 from collections.abc import Mapping
@@ -40,6 +40,15 @@ def take_in(target: str | PathLike[str], threshold: float | None = None) -> Inta
     Raises:
         ConfigError: when the kind is not known, or a threshold is given for anything but a state dict.
         CheckpointError, TopologyError: when the content is damaged or no network.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     torch.save({"fc.weight": torch.tensor([[0.0, 0.5, -0.02], [2.0, 0.0, 0.0]])}, f"{folder}/model.pt")
+        ...     intake = take_in(f"{folder}/model.pt", threshold=0.1)
+        >>> layer = intake.networks[0].graph[0]
+        >>> layer.name, layer.src.tolist(), layer.dst.tolist(), layer.weights.tolist()
+        ('fc.weight', [1, 0], [0, 1], [0.5, 2.0])
     """
     target = Path(target)
     ending = target.suffix.lower()
@@ -69,9 +78,7 @@ def take_in(target: str | PathLike[str], threshold: float | None = None) -> Inta
         else:
             return _of_state_dict(target, tensors, notes, threshold)
     if threshold is not None:
-        raise ConfigError(
-            f"threshold is {threshold:g}; it is for the weights of a state dict, this target has edges of its own"
-        )
+        raise ConfigError(f"threshold is {threshold:g}; only state dicts take a threshold, and {str(target)!r} lists its edges")
     return intake
 
 

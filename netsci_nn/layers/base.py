@@ -139,7 +139,15 @@ class SparseLayer(nn.Module):
             nn.init.zeros_(bias)
 
     def strength(self) -> torch.Tensor:
-        """Return how strong every edge is: |w|, or the Euclidean norm of its kernel; `[n_edges]`, without gradient."""
+        """Return how strong every edge is: |w|, or the Euclidean norm of its kernel; `[n_edges]`, without gradient.
+
+        Example:
+            >>> from netsci_nn import SparseLinear
+            >>> layer = SparseLinear(BipartiteTopology(n_in=3, n_out=2, src=[1, 2, 0], dst=[0, 0, 1]))
+            >>> _ = layer.weight.data.copy_(torch.tensor([0.5, -1.0, 2.0]))
+            >>> layer.strength().tolist()
+            [0.5, 1.0, 2.0]
+        """
         weight = self.weight.detach()
         return weight.abs() if weight.dim() == 1 else torch.linalg.vector_norm(weight.flatten(1), dim=1)
 
@@ -218,6 +226,14 @@ class SparseLayer(nn.Module):
         """Return the layer as an igraph graph of its own: edge id k is edge k, edge attribute `weight` its weight.
 
         Of a layer with kernels `weight` is `strength()`; of an inactive edge it is 0.
+
+        Example:
+            >>> from netsci_nn import SparseLinear
+            >>> layer = SparseLinear(BipartiteTopology(n_in=3, n_out=2, src=[1, 2, 0], dst=[0, 0, 1]))
+            >>> _ = layer.weight.data.copy_(torch.tensor([0.5, -1.0, 2.0]))
+            >>> graph = layer.to_igraph()
+            >>> graph.get_edgelist(), graph.es["weight"]
+            ([(1, 3), (2, 3), (0, 4)], [0.5, -1.0, 2.0])
         """
         if self._mirror is None:
             self._mirror = to_igraph(self._topology)
@@ -226,7 +242,15 @@ class SparseLayer(nn.Module):
         return graph
 
     def edge_weights(self) -> npt.NDArray[np.floating]:
-        """Return one number per edge for graphs, `[n_edges]`: the weight, or the strength of a kernel; 0 if inactive."""
+        """Return one number per edge for graphs, `[n_edges]`: the weight, or the strength of a kernel; 0 if inactive.
+
+        Example:
+            >>> from netsci_nn import SparseLinear
+            >>> layer = SparseLinear(BipartiteTopology(n_in=3, n_out=2, src=[1, 2, 0], dst=[0, 0, 1]))
+            >>> _ = layer.weight.data.copy_(torch.tensor([0.5, -1.0, 2.0]))
+            >>> layer.edge_weights().tolist()
+            [0.5, -1.0, 2.0]
+        """
         weight = self.weight.detach() if self.weight.dim() == 1 else self.strength()
         known = weight.float() if weight.dtype in (torch.bfloat16, torch.float16) else weight
         array = known.cpu().numpy().copy()

@@ -34,6 +34,11 @@ class SparseMLP(nn.Module):
 
     Raises:
         ConfigError, TopologyError: naming the argument that is not allowed.
+
+    Example:
+        >>> model = SparseMLP([64, 32, 10], density=[0.1, 0.5], generator="erdos_renyi", rng=0)
+        >>> [layer.n_edges for layer in model.layers], model(torch.zeros(5, 64)).shape
+        ([205, 160], torch.Size([5, 10]))
     """
 
     def __init__(
@@ -74,6 +79,14 @@ def dense_mlp(layer_sizes: Sequence[int], *, activation: str = "relu", bias: boo
     """Build the dense counterpart of `SparseMLP`: `nn.Linear` layers with the same initialisation.
 
     Weights are N(0, 2 / n_in), biases 0; arguments as in `SparseMLP`.
+
+    Example:
+        >>> dense_mlp([64, 32, 10], rng=0)
+        Sequential(
+          (0): Linear(in_features=64, out_features=32, bias=True)
+          (1): ReLU()
+          (2): Linear(in_features=32, out_features=10, bias=True)
+        )
     """
     shapes = layer_shapes(layer_sizes)
     modules: list[nn.Module] = []

@@ -49,6 +49,16 @@ def sparsify(
         ConfigError: when an argument is not allowed, no layer is left to replace, or one would lose something: a weight
             that it shares with another module, hooks, further parameters, a `forward` of its own.
         TopologyError: when the budget is out of range or the generator cannot place it.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+        >>> _ = sparsify(model, density=0.1, allocation="uniform", exclude="^2$", rng=0)  # keeps layer "2" dense
+        >>> model
+        Sequential(
+          (0): SparseLinear(n_in=64, n_out=32, n_edges=205, density=0.1001, bias=True, backend='auto')
+          (1): ReLU()
+          (2): Linear(in_features=32, out_features=10, bias=True)
+        )
     """
     layers = _chosen(model, exclude)
     graph_model = GENERATORS[generator] if isinstance(generator, str) else generator

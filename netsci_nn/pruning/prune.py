@@ -45,6 +45,12 @@ def prune(
         ConfigError: if there is no linear layer, the criterion is unknown or does not give a score for every weight, or
             the number of densities is wrong.
         TopologyError: when a density is out of range, a sparse layer has fewer edges than it would keep, or a score is NaN.
+
+    Example:
+        >>> layer = nn.Linear(3, 2, bias=False)
+        >>> _ = layer.weight.data.copy_(torch.tensor([[0.1, -0.9, 0.2], [0.8, 0.0, -0.7]]))
+        >>> [topology.to_edges().tolist() for topology in prune(layer, density=0.5)]  # pairs (source, target)
+        [[[1, 0], [0, 1], [2, 1]]]
     """
     layers = linear_layers(model)
     counts = _counts(layers, density)
@@ -73,6 +79,15 @@ def restrict(model: nn.Module, topologies: Sequence[BipartiteTopology]) -> nn.Mo
         ConfigError: if there is no linear layer, the number of topologies is wrong, or a layer would lose something: a
             weight that it shares with another module, hooks, further parameters, a `forward` of its own.
         TopologyError: when a topology has other sizes than its layer, or an edge that its sparse layer has not.
+
+    Example:
+        >>> dense = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+        >>> restrict(dense, prune(dense, density=[0.1, 0.25]))
+        Sequential(
+          (0): SparseLinear(n_in=64, n_out=32, n_edges=205, density=0.1001, bias=True, backend='auto')
+          (1): ReLU()
+          (2): SparseLinear(n_in=32, n_out=10, n_edges=80, density=0.25, bias=True, backend='auto')
+        )
     """
     layers = linear_layers(model)
     chosen = _check_topologies(topologies, layers)

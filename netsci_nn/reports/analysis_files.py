@@ -1,4 +1,4 @@
-"""The files of an analysis: a JSON document and a page, each with all that it takes to make it again."""
+"""The files of an analysis: a JSON document and a page, each with the settings that reproduce it."""
 
 import importlib.metadata
 import json

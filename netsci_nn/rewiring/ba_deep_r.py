@@ -42,6 +42,13 @@ class PreferentialDeepR:
     leaves a, the order of updating and the side open (a = 1, sequential and source are ours), and describes the deletion
     as that by change (see `deep_r_s1`); sign crossing is what the algorithm does that it cites. Growth without new
     neurons is not the Barabasi-Albert model: no power law is implied, degrees may condense on few neurons.
+
+    Example:
+        >>> from netsci_nn import SparseMLP, rewiring
+        >>> layer = SparseMLP([20, 10], density=0.25, rng=0).layers[0]
+        >>> view = rewiring.edge_view(layer, previous=np.zeros(50, np.float32))  # the weights of an epoch ago
+        >>> PreferentialDeepR(deletion="abs_delta", fraction=0.2).propose(view, rng=0)
+        EdgeDelta(10 dropped, 10 grown)
     """
 
     def __init__(

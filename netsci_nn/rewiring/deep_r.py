@@ -64,14 +64,15 @@ class Dynamics:
     def check(self, rule: str, optimizer: torch.optim.Optimizer, every_steps: int | None) -> None:
         """Raise a ConfigError unless the rule acts after every mini-batch of SGD, without a second weight decay."""
         if every_steps != 1:
-            interval = "epochs" if every_steps is None else f"{every_steps} mini-batches"
-            raise ConfigError(f"the interval of rewiring {rule!r} is given in {interval}; it must be every mini-batch")
+            given = "every_epochs" if every_steps is None else "every_steps"
+            value = "" if every_steps is None else f", not after every {every_steps}"
+            raise ConfigError(f"rewiring {rule!r} acts after every mini-batch{value}; leave {given} out")
         if type(optimizer) is not torch.optim.SGD:
             raise ConfigError(f"optimizer is {type(optimizer).__name__}; rewiring {rule!r} is defined for SGD alone")
         decay = max(group["weight_decay"] for group in optimizer.param_groups)
         if decay and self.l1:
             raise ConfigError(
-                f"weight_decay is {decay} beside l1 = {self.l1} of rewiring {rule!r}; both shrink weights, so one must be 0"
+                f"weight_decay = {decay} and l1 = {self.l1} of rewiring {rule!r} are both given; use one and set the other to 0"
             )
 
 

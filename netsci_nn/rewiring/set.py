@@ -33,6 +33,15 @@ class SparseEvolution:
     inspired by network science", with the thresholds of the authors' code: of the sorted weights v, with i0 the position
     of the one nearest zero and j0 one past its last repetition, keep v < v[int((1 - zeta) i0)] and
     v > v[min(n - 1, int(j0 + zeta (n - j0)))].
+
+    Example:
+        >>> import torch
+        >>> from netsci_nn import SparseMLP, rewiring
+        >>> layer = SparseMLP([20, 10], density=0.25, rng=0).layers[0]
+        >>> _ = layer.weight.data.copy_(torch.linspace(-1, 1, 50))
+        >>> delta = SparseEvolution(fraction=0.1).propose(rewiring.edge_view(layer), rng=0)
+        >>> delta, delta.dropped.tolist()  # the weights nearest to zero, of both signs
+        (EdgeDelta(8 dropped, 8 grown), [21, 22, 23, 24, 25, 26, 27, 28])
     """
 
     def __init__(self, fraction: float = 0.3, initial_value: float = 0.0) -> None:

@@ -1,4 +1,7 @@
-"""Drop the edges whose weight changed most: two literal readings of a description of Deep R, neither of them Deep R."""
+"""Drop the edges whose weight changed most.
+
+Two literal readings of a description of Deep R, neither of them Deep R.
+"""
 
 import numpy as np
 

@@ -128,7 +128,8 @@ def distinct_per_row(
     taken = np.bincount(occupied // n_columns, minlength=len(counts))
     if (taken + counts > n_columns).any():
         row = int((taken + counts > n_columns).argmax())
-        raise TopologyError(f"row {row} needs {counts[row]} of {n_columns} columns, of which {n_columns - taken[row]} are free")
+        free = n_columns - taken[row]
+        raise TopologyError(f"neuron {row} needs {counts[row]} of {n_columns} partners, of which {free} are free")
     return _distinct_per_row(counts, taken, n_columns, rng, occupied)
 
 

@@ -1,4 +1,4 @@
-"""Preferential attachment between nodes that are all there: new edges, drawn to the nodes that have many.
+"""Preferential attachment without new nodes.
 
 Two orders of draws stand behind `grow_preferentially`, because they are two laws and a seed stands for its edges: one end and
 then its partner, as rewiring grows, or both ends at once, as the Barabasi-Albert models place what their growth left over.

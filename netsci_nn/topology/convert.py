@@ -160,6 +160,12 @@ def from_scipy(matrix: scipy.sparse.sparray | scipy.sparse.spmatrix) -> Weighted
 
     Raises:
         TopologyError: when `matrix` is not sparse, is empty on a side, or stores an entry twice.
+
+    Example:
+        >>> import scipy.sparse
+        >>> topology, weights = from_scipy(scipy.sparse.csr_array([[0.0, 0.5, -1.0], [2.0, 0.0, 0.0]]))
+        >>> topology.to_edges().tolist(), weights.tolist()
+        ([[1, 0], [2, 0], [0, 1]], [0.5, -1.0, 2.0])
     """
     import scipy.sparse
 

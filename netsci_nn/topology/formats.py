@@ -76,6 +76,14 @@ def load_topology(path: AnyPath) -> BipartiteTopology:
     Raises:
         ConfigError: when the ending is unknown or the file is missing.
         CheckpointError: when the file is damaged or does not hold a topology.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> topology = BipartiteTopology(3, 2, [1, 2, 0], [0, 0, 1])
+        >>> with TemporaryDirectory() as folder:
+        ...     topology.save(f"{folder}/layer.csv")
+        ...     load_topology(f"{folder}/layer.csv") == topology
+        True
     """
     return load_weighted(path).topology
 

@@ -68,6 +68,24 @@ def load_checkpoint(
 
     Raises:
         CheckpointError: if the file is missing, damaged, or belongs to another model or optimiser.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from netsci_nn.training import Checkpoint, train
+        >>> x, y = torch.rand(20, 4), torch.arange(20) % 2
+        >>> def start():
+        ...     model = nn.Linear(4, 2)
+        ...     return model, torch.optim.SGD(model.parameters(), lr=0.1), np.random.default_rng(0)
+        >>> with TemporaryDirectory() as folder:
+        ...     path = f"{folder}/last.safetensors"
+        ...     model, optimizer, rng = start()
+        ...     _ = train(model, optimizer, x, y, epochs=2, batch_size=5, rng=rng, callbacks=[Checkpoint(path)])
+        ...     model, optimizer, rng = start()
+        ...     completed = load_checkpoint(path, model, optimizer, rng)
+        >>> completed  # epochs and mini-batches
+        (2, 8)
+        >>> train(model, optimizer, x, y, epochs=3, batch_size=5, rng=rng, completed=completed).epoch
+        3
     """
     tensors, progress = _read(Path(path))
     if progress["optimizer"] != type(optimizer).__name__:
@@ -151,7 +169,8 @@ def _check_model(path: str | PathLike[str], tensors: dict[str, torch.Tensor], mo
     optional = {prefix + part for prefix in prefixes for part in ("sizes", "active")}  # version 0.1.0 had no sizes
     odd = sorted((set(saved) ^ set(expected)) - optional)
     if odd:
-        raise CheckpointError(f"file {str(path)!r} does not belong to this model: {odd[0]!r} is on one side only")
+        place = "the file" if odd[0] in saved else "the model"
+        raise CheckpointError(f"file {str(path)!r} does not belong to this model: {odd[0]!r} is only in {place}")
     per_edge = {prefix + part for prefix in prefixes for part in ("weight", "src", "dst", "birth", "active")}
     for name, tensor in saved.items():
         known = expected.get(name, tensor)

@@ -47,7 +47,7 @@ def evaluate(
     batches: Batches = x
     if isinstance(x, torch.Tensor):
         if y is None:
-            raise DataError("y is None beside x as a tensor; every row needs a target")
+            raise DataError("y is None; with x as a tensor every row needs a target")
         batches = zip(x.split(batch_size), y.split(batch_size), strict=True)
     was_training = model.training
     device = next((parameter.device for parameter in model.parameters()), None)

@@ -74,6 +74,15 @@ class LearningRateSchedule:
 
     Raises:
         ConfigError: for an unknown name; when training starts, for parameters that the schedule does not take.
+
+    Example:
+        >>> from torch import nn
+        >>> from netsci_nn.training import train
+        >>> model, x, y = nn.Linear(4, 2), torch.rand(20, 4), torch.arange(20) % 2
+        >>> optimizer, schedule = torch.optim.SGD(model.parameters(), lr=0.5), LearningRateSchedule("step", step_size=2)
+        >>> _ = train(model, optimizer, x, y, epochs=2, batch_size=5, rng=0, callbacks=[schedule])
+        >>> round(optimizer.param_groups[0]["lr"], 6)
+        0.05
     """
 
     needs_every_step = False
@@ -93,7 +102,7 @@ class LearningRateSchedule:
         if isinstance(scheduler, lr_scheduler.ReduceLROnPlateau):
             raise ConfigError("ReduceLROnPlateau needs a metric at every step; call it in a callback of your own")
         if "_schedulers" in vars(scheduler):
-            raise ConfigError(f"learning-rate schedule {self.name!r} is made of several, whose state a checkpoint cannot keep")
+            raise ConfigError(f"learning-rate schedule {self.name!r} chains several schedules; a checkpoint cannot save them")
         return scheduler
 
     def check(self, optimizer: torch.optim.Optimizer, epochs: int) -> None:

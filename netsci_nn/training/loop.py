@@ -341,9 +341,14 @@ def _check_batches(batches: Iterable[Any], y: torch.Tensor | None, epochs: int, 
     if not isinstance(batches, Iterable):
         raise DataError(f"x is a {type(batches).__name__}; it must be a tensor [n, n_features] or an iterable of batches")
     if y is not None or batch_size is not None:
-        given = "y" if y is not None else "batch_size"
+        kind = type(batches).__name__
+        if y is not None:
+            raise ConfigError(
+                f"y is given and x is a {kind} of batches; leave y out: the batches already hold rows and targets"
+            )
         raise ConfigError(
-            f"{given} is given beside batches; a {type(batches).__name__} of batches holds rows and targets itself"
+            f"batch_size is {batch_size!r} and x is a {kind} of batches; leave batch_size out: the batches already have "
+            "their sizes"
         )
     if epochs > 1 and isinstance(batches, Iterator):  # not by iter(), which draws random numbers of a DataLoader
         raise ConfigError(

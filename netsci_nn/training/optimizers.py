@@ -48,7 +48,7 @@ def make_optimizer(
     for option, value in options.items():
         if option not in known and value:
             allowed = ", ".join(sorted(set(known) - {"params", "lr"}))
-            raise ConfigError(f"{option} is {value!r}; optimizer {name!r} does not have it, but: {allowed}")
+            raise ConfigError(f"optimizer {name!r} has no option {option!r} = {value!r}; allowed are: {allowed}")
     try:
         return factory(parameters, lr=learning_rate, **{o: value for o, value in options.items() if o in known})
     except (ValueError, TypeError, RuntimeError) as error:

@@ -29,6 +29,14 @@ class Evaluate:
         y: their targets.
         metrics: names in `netsci_nn.training.METRICS`; recorded as `test_NAME`.
         loss: recorded as `test_loss`.
+
+    Example:
+        >>> from netsci_nn.training import train
+        >>> model, x, y = nn.Linear(4, 2), torch.rand(20, 4), torch.arange(20) % 2
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> state = train(model, optimizer, x, y, epochs=1, batch_size=5, rng=0, callbacks=[Evaluate(x, y)])
+        >>> [name for name in state.record if name.startswith("test_")]
+        ['test_accuracy', 'test_loss']
     """
 
     needs_every_step = False
@@ -101,7 +109,13 @@ class JsonlLog:
 
 
 class Checkpoint:
-    """Write a checkpoint after every epoch, from which training resumes to the same bits (see `load_checkpoint`)."""
+    """Write a checkpoint after every epoch, from which training resumes to the same bits.
+
+    Args:
+        path: of the file, which every checkpoint replaces.
+
+    Example: see `load_checkpoint`.
+    """
 
     needs_every_step = False
 

@@ -149,8 +149,8 @@ class Rewire:
             ]
             if len(rivals) > 1:
                 raise ConfigError(
-                    f"the checkpoint, of version 0.1.0, does not say to which of {len(rivals)} rewiring rules what it keeps "
-                    f"for layer {number} belongs; start this training anew"
+                    f"the checkpoint is of version 0.1.0 and does not record which of {len(rivals)} rewiring rules its memory "
+                    f"of layer {number} belongs to; start the training again"
                 )
             for name in inherited:
                 del state.carried[former + name]

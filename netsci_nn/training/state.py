@@ -1,4 +1,4 @@
-"""Events of a training, the state that callbacks see, and the layers whose edges they may change."""
+"""The events and the state of a training, as callbacks see them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

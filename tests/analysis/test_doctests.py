@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 
 import analysis
+from analysis.measures import registry
 
 MODULES = ["analysis", *(module.name for module in pkgutil.walk_packages(analysis.__path__, "analysis."))]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -23,7 +24,8 @@ def examples_of(module: ModuleType) -> list[doctest.DocTest]:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_examples(name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_MEASURES", dict(registry._MEASURES))  # what an example registers is gone afterwards
     runner = doctest.DocTestRunner(optionflags=FLAGS)
     for test in examples_of(importlib.import_module(name)):
         failed, _ = runner.run(test)
@@ -37,4 +39,5 @@ def test_what_users_call_most_has_an_example() -> None:
         "to_powerlaw",
         "goodness_of_fit", "tail_evidence", "small_world", "modules", "barber_modularity", "robins_alexander_clustering",
         "average_path_length", "fixed_degrees", "erdos_renyi", "gini", "nodf", "coreness",
+        "register_measure", "get_measure",
     } <= found  # fmt: skip

@@ -35,7 +35,7 @@ def test_epochs_have_to_be_those_of_the_folder(run: Cli, trained: str, tmp_path:
     outcome = run("ablate", trained, "--seeds", 1, "--epochs", 2)
     assert (outcome.code, outcome.err) == (0, "")
     sentence = (
-        "out 'here/ablation' belongs to another experiment, with 2 epochs per retraining, not {epochs}; "
+        "--out 'here/ablation' belongs to another experiment, with 2 epochs per retraining, not {epochs}; "
         "give --epochs 2 to resume it, or another folder by --out"
     )
     refused(run, sentence.format(epochs=1), trained, "--seeds", 1)
@@ -45,17 +45,17 @@ def test_epochs_have_to_be_those_of_the_folder(run: Cli, trained: str, tmp_path:
 
 
 def test_no_training_says_nothing_of_wiring(run: Cli, trained: str, tmp_path: Path) -> None:
-    refused(run, "epochs is 0; without training no wiring differs: give --epochs", trained, "--epochs", 0)
+    refused(run, "epochs is 0; an ablation must train: give --epochs >= 1", trained, "--epochs", 0)
     (tmp_path / "none.toml").write_text(EXPERIMENT.format(epochs=0))
     assert run("train", "none.toml", "--out", "untrained").code == 0
-    refused(run, "give --epochs, an integer >= 1", "untrained")
+    refused(run, "epochs is 0; an ablation must train: give --epochs >= 1", "untrained")
     assert not (tmp_path / trained / "ablation").exists()
 
 
 def test_a_data_folder_that_does_not_exist_is_refused_for_bundled_data_too(run: Cli, trained: str, tmp_path: Path) -> None:
     refused(
         run,
-        "data_dir 'nowhere' is not a folder; it must be the folder of the dataset's files",
+        "--data-dir 'nowhere' is not a folder; it must be the folder of the dataset's files",
         trained,
         "--data-dir",
         "nowhere",

@@ -107,7 +107,10 @@ def refused(outcome: Outcome, message: str) -> None:
 
 def test_other_refusals(run: Cli, tmp_path: Path) -> None:
     TOPOLOGY.save(tmp_path / "t.npz")
-    refused(run("analyze", "t.npz", "--threshold", 0.1), "threshold is 0.1; it is for the weights of a state dict")
+    refused(
+        run("analyze", "t.npz", "--threshold", 0.1),
+        "--threshold is 0.1; only state dicts take a threshold, and 't.npz' lists its edges",
+    )
     (tmp_path / "t.doc").write_text("")
     refused(run("analyze", "t.doc"), "path 't.doc' ends in '.doc'; allowed are: .safetensors, .npz, .graphml, .csv")
     refused(run("analyze", "no.pt"), "path 'no.pt' does not exist")

@@ -199,13 +199,16 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert "structure beyond degrees:" in out
     written = json.loads((tmp_path / "ER" / "ablation" / "ablation.json").read_text())
     assert written["seeds"] == [1, 2]
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "file").write_text("mine")
     for arguments, message in (
         (["ablate", "nowhere"], "it must be a run directory"),
         (["ablate", "dense"], "there is no wiring to ablate"),
-        (["ablate", "ER", "--seeds", 0], "seeds is 0; it must be an integer >= 1"),
+        (["ablate", "ER", "--seeds", 0], "--seeds is 0; it must be an integer >= 1"),
         (["ablate", "ER", "--epochs", -1], "epochs is -1"),
         (["ablate", "ER", "--epochs", 2], "belongs to another experiment"),
-        (["ablate", "ER", "--workers", 0, "--out", "new"], "workers is 0"),
+        (["ablate", "ER", "--workers", 0, "--out", "new"], "--workers is 0"),
+        (["ablate", "ER", "--out", "used"], "--out 'used' exists and holds no ablation"),
     ):
         code, out, err = call(*arguments)
         assert (code, out, err.count("\n")) == (2, "", 1), err
@@ -214,5 +217,5 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     config.write_text(config.read_text().replace('"digits"', '"mnist"'))
     code, _, err = call("ablate", "ER", "--data-dir", "nowhere", "--out", "new")
     assert (code, err.count("\n")) == (2, 1)
-    assert "data_dir 'nowhere'" in err
+    assert "--data-dir 'nowhere'" in err
     assert not (tmp_path / "new").exists()

@@ -115,13 +115,16 @@ def test_broken_sparse_tensors_are_refused(tmp_path: Path) -> None:
 
 def strange() -> dict[str, tuple[dict[str, torch.Tensor], str]]:
     return {
-        "expanded": ({"fc.weight": torch.zeros(1).expand(10**6, 10**6)}, "stands for 1,000,000,000,000 numbers"),
+        "expanded": ({"fc.weight": torch.zeros(1).expand(10**6, 10**6)}, "has a shape of 1,000,000,000,000 numbers"),
         "hybrid": ({"fc.weight": torch.eye(4, 6).to_sparse(1)}, "taken in"),
         "huge-hybrid": (
             {"fc.weight": torch.sparse_coo_tensor(torch.tensor([[0, 7]]), torch.eye(2), (10**12, 2))},
-            "stands for 2,000,000,000,000 numbers",
+            "has a shape of 2,000,000,000,000 numbers",
         ),
-        "huge-kernel": ({"c.weight": coo([[0], [1], [0], [0]], (10**6, 10**6, 3, 3))}, "stands for 9,000,000,000,000 numbers"),
+        "huge-kernel": (
+            {"c.weight": coo([[0], [1], [0], [0]], (10**6, 10**6, 3, 3))},
+            "has a shape of 9,000,000,000,000 numbers",
+        ),
         "sparse-values": (
             {"values": torch.ones(2).to_sparse(), "src": torch.zeros(2).int(), "dst": torch.ones(2).int(), "w": torch.eye(3)},
             "sparse layer 'the layer': its weights are [2] of torch.float32; they must be dense floats [2, ...]",

@@ -76,7 +76,7 @@ def test_a_memory_that_could_be_two_rules_is_refused() -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     x, y = torch.from_numpy(DATA.x_train), torch.from_numpy(DATA.y_train)
     callbacks = [Rewire(SoftDeepR(), [0]), Rewire(SoftDeepR(), [0])]
-    with pytest.raises(ConfigError, match="does not say to which of 2 rewiring rules"):
+    with pytest.raises(ConfigError, match="does not record which of 2 rewiring rules its memory of layer 0 belongs to"):
         train(model, optimizer, x, y, epochs=2, batch_size=10, rng=0, completed=Progress(1, 6, carried), callbacks=callbacks)
 
 

@@ -23,7 +23,9 @@ def test_another_optimiser_is_refused(name: str, kind: Any) -> None:
 def test_a_second_weight_decay_is_refused() -> None:
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=1e-4)
-    with pytest.raises(ConfigError, match=r"weight_decay is 0\.0001 beside l1 = 1e-05 of rewiring 'deep_r'"):
+    with pytest.raises(
+        ConfigError, match=r"weight_decay = 0\.0001 and l1 = 1e-05 of rewiring 'deep_r' are both given; use one"
+    ):
         train(model, optimizer, X, Y, epochs=1, batch_size=10, rng=0, callbacks=[Rewire(DeepR())])
     train(model, optimizer, X[:50], Y[:50], epochs=1, batch_size=10, rng=0, callbacks=[Rewire(DeepR(l1=0))])
 
@@ -32,7 +34,7 @@ def test_a_second_weight_decay_is_refused() -> None:
 def test_another_interval_is_refused(interval: dict[str, int]) -> None:
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with pytest.raises(ConfigError, match="it must be every mini-batch"):
+    with pytest.raises(ConfigError, match=f"'deep_r' acts after every mini-batch.*; leave {next(iter(interval))} out"):
         train(model, optimizer, X, Y, epochs=1, batch_size=10, rng=0, callbacks=[Rewire(DeepR(), **interval)])
 
 

@@ -70,7 +70,7 @@ def test_every_set_of_columns_is_equally_likely_in_every_row(n_columns: int) -> 
 
 
 def test_a_row_that_is_too_full_is_named() -> None:
-    with pytest.raises(TopologyError, match="row 1 needs 3 of 4 columns, of which 2 are free"):
+    with pytest.raises(TopologyError, match="neuron 1 needs 3 of 4 partners, of which 2 are free"):
         distinct_per_row(np.array([4, 3]), 4, np.random.default_rng(0), np.array([4, 7]))
 
 

@@ -192,7 +192,10 @@ def test_some_other_safetensors_file(tmp_path: Path) -> None:
 
 
 def test_another_model_or_optimiser(saved: Path) -> None:
-    assert_refused(saved, "does not belong to this model: 'dropout", nn.ModuleDict({"dropout": nn.Linear(2, 2)}))
+    assert_refused(saved, "'dropout.bias' is only in the model", nn.ModuleDict({"dropout": nn.Linear(2, 2)}))
+    assert_refused(
+        saved, "does not belong to this model: '.*' is only in the file", nn.ModuleDict(), optim.Adam(Net(1).parameters())
+    )
     wider = Net(1)
     wider.sparse = SparseMLP([6, 10, 3], density=0.5, rng=0)
     assert_refused(saved, r"holds 'model\.sparse\.layers\.0\.bias' of shape|holds 'sparse\.layers\.0\.bias' of shape", wider)

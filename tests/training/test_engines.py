@@ -330,6 +330,13 @@ def test_a_schedule_that_does_not_fit_is_refused() -> None:
     model = network()
     with pytest.raises(ConfigError, match="learning-rate schedule 'step' does not take"):
         run(model, sgd(model), callbacks=[LearningRateSchedule("step", gamma=0.1)])
+
+    def chained(optimizer: torch.optim.Optimizer, epochs: int) -> torch.optim.lr_scheduler.LRScheduler:
+        parts = [torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma) for gamma in (0.9, 0.5)]
+        return torch.optim.lr_scheduler.SequentialLR(optimizer, parts, milestones=[1])
+
+    with pytest.raises(ConfigError, match="'chained' chains several schedules; a checkpoint cannot save them"):
+        run(model, sgd(model), callbacks=[LearningRateSchedule(chained)])
     with pytest.raises(ConfigError, match="unknown learning-rate schedule 'exponental'"):
         LearningRateSchedule("exponental")
 

@@ -102,6 +102,11 @@ def test_evaluate_agrees_with_the_definition_for_any_batch_size() -> None:
     assert model.training
 
 
+def test_evaluate_needs_targets_for_a_tensor() -> None:
+    with pytest.raises(DataError, match="y is None; with x as a tensor every row needs a target"):
+        evaluate(make_model(), X)
+
+
 @pytest.mark.parametrize("when", [Event.STEP, Event.EPOCH])
 def test_ctrl_c_ends_cleanly(when: Event) -> None:
     recorder, handler = Recorder(), signal.getsignal(signal.SIGINT)

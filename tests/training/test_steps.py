@@ -111,8 +111,8 @@ def test_batches_without_a_length() -> None:
     ("arguments", "error", "message"),
     [
         ({"x": iter([(X, Y)]), "epochs": 2}, ConfigError, "can be iterated once, and epochs is 2"),
-        ({"x": [(X, Y)], "batch_size": 5}, ConfigError, "batch_size is given beside"),
-        ({"x": [(X, Y)], "y": Y}, ConfigError, "y is given beside"),
+        ({"x": [(X, Y)], "batch_size": 5}, ConfigError, "batch_size is 5 and x is a list of batches; leave batch_size out"),
+        ({"x": [(X, Y)], "y": Y}, ConfigError, "leave y out: the batches already hold rows and targets"),
         ({"x": 3.5}, DataError, "x is a float; it must be a tensor"),
         ({"x": X, "batch_size": 5}, DataError, "y is None; supervised learning needs a target"),
         ({"x": X, "y": Y}, ConfigError, "batch_size is None; it must be an integer >= 1"),
@@ -186,7 +186,7 @@ def test_every_optimiser_of_the_registry_trains_through_rewirings(name: str) -> 
 
 def test_an_option_that_an_optimiser_does_not_have_is_not_dropped_silently() -> None:
     parameters = list(network().parameters())
-    with pytest.raises(ConfigError, match=r"momentum is 0\.9; optimizer 'adam' does not have it, but: .*betas"):
+    with pytest.raises(ConfigError, match=r"optimizer 'adam' has no option 'momentum' = 0\.9; allowed are: .*betas"):
         make_optimizer("adam", parameters, 0.1, momentum=0.9)
     with pytest.raises(ConfigError, match="optimizer 'sgd': Invalid momentum value"):
         make_optimizer("sgd", parameters, 0.1, momentum=-1)
