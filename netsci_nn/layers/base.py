@@ -208,18 +208,28 @@ class SparseLayer(nn.Module):
             )
         mask = self._checked_mask(active, topology.n_edges)
         births = torch.as_tensor(birth).cpu().numpy().astype(np.int32)
-        dtype, device = self.weight.dtype, self.weight.device
-        new_weight = weight.detach().to(device=device, dtype=dtype, copy=True)  # first: `weight` may be the layer's own
+        copied = weight.detach().to(device=self.weight.device, dtype=self.weight.dtype, copy=True)  # it may be the layer's own
+        self._replace_structure(topology.clone(), copied, births, mask)
+
+    def _replace_structure(
+        self,
+        topology: BipartiteTopology,
+        weight: torch.Tensor,
+        birth: npt.NDArray[np.int32],
+        active: npt.NDArray[np.bool_] | None,
+    ) -> None:
+        """Do the work of `set_structure` with checked values that nobody else holds."""
         self.weight.grad = None
-        if new_weight.shape == self.weight.shape:
+        if weight.shape == self.weight.shape:
             with torch.no_grad():
-                self.weight.copy_(new_weight)
+                self.weight.copy_(weight)
         else:
             # Passing through another dtype makes autograd forget the node that remembers the old length; without it, a
             # loss that is still referenced would make the next backward fail.
-            self.weight.data = torch.empty(0, dtype=torch.float32 if dtype == torch.float16 else torch.float16, device=device)
-            self.weight.data = new_weight
-        self._set_topology(topology.clone(), births, mask)
+            other = torch.float32 if weight.dtype == torch.float16 else torch.float16
+            self.weight.data = torch.empty(0, dtype=other, device=weight.device)
+            self.weight.data = weight
+        self._set_topology(topology, birth, active)
         self.topology_version += 1
 
     def to_igraph(self) -> igraph.Graph:

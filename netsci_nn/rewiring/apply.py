@@ -85,9 +85,10 @@ def apply_delta(
 
     gradient, n_edges = weight.grad, layer.n_edges
     new_weight = remap(kept, torch.from_numpy(delta.grown_values[merged.order]))
-    birth = layer._birth[merged.origin] if n_edges else np.empty(len(merged.origin), np.int32)
+    births = torch.from_numpy(layer._birth if n_edges else np.zeros(1, np.int32))
+    birth = births.index_select(0, torch.from_numpy(merged.origin)).numpy()
     birth[merged.grown] = layer.topology_version + 1 if step is None else step
-    layer.set_structure(topology, new_weight, birth, _new_mask(layer._active, delta, merged))
+    layer._replace_structure(topology, new_weight, birth, _new_mask(layer._active, delta, merged))
     if gradient is not None:
         weight.grad = replaced(gradient, remap(gradient, 0.0))
     for name, tensor in state.items():

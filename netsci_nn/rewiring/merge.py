@@ -1,7 +1,7 @@
 """Merging new edges into the sorted order of those that stay, in O(n_edges) and without a sort."""
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -40,15 +40,12 @@ def merge_edges(n_in: int, n_out: int, src: IntArray, dst: IntArray, pointers: I
         TopologyError: if `delta` names an edge that does not exist, is out of range, or would duplicate an edge.
     """
     n_edges = len(src)
-    if len(delta.dropped) and not (delta.dropped[0] >= 0 and delta.dropped[-1] < n_edges):
-        raise TopologyError(
-            f"dropped reaches from {delta.dropped[0]} to {delta.dropped[-1]}; positions must be from 0 to {n_edges - 1}"
-        )
-    for name, ends, size in (("grown_src", delta.grown_src, n_in), ("grown_dst", delta.grown_dst, n_out)):
-        if len(ends) and not (ends.min() >= 0 and ends.max() < size):
-            raise TopologyError(f"{name} reaches from {ends.min()} to {ends.max()}; it must be from 0 to {size - 1}")
-    keys = delta.grown_dst * n_in + delta.grown_src
-    order = np.arange(len(keys)) if (np.diff(keys) >= 0).all() else np.argsort(keys)
+    is_within, is_in_order = _inspect(delta.dropped, delta.grown_src, delta.grown_dst, n_in, n_out, n_edges)
+    if not is_within:
+        _raise_range(delta, n_in, n_out, n_edges)
+    order = np.arange(len(delta.grown_src))
+    if not is_in_order:
+        order = np.argsort(delta.grown_dst * n_in + delta.grown_src)
     grown_src, grown_dst = delta.grown_src[order], delta.grown_dst[order]
     n_new = n_edges - len(delta.dropped) + len(grown_src)
     new_src, new_dst = np.empty(n_new, np.int32), np.empty(n_new, np.int32)
@@ -61,6 +58,29 @@ def merge_edges(n_in: int, n_out: int, src: IntArray, dst: IntArray, pointers: I
             f"delta grows an edge that exists already or grows one twice: edge ({new_src[repeated[0]]}, {new_dst[repeated[0]]})"
         )
     return MergedEdges(new_src, new_dst, origin, grown, order)
+
+
+@njit(cache=True, nogil=True)
+def _inspect(dropped, grown_src, grown_dst, n_in, n_out, n_edges):  # type: ignore[no-untyped-def]
+    """Return whether all positions and ends are in range, and whether the new edges come sorted by (target, source)."""
+    is_within = len(dropped) == 0 or (dropped[0] >= 0 and dropped[-1] < n_edges)  # they are sorted
+    is_in_order = True
+    for edge in range(len(grown_src)):
+        is_within &= 0 <= grown_src[edge] < n_in and 0 <= grown_dst[edge] < n_out
+        if edge > 0:
+            is_later = grown_dst[edge] > grown_dst[edge - 1]
+            is_in_order &= is_later or (grown_dst[edge] == grown_dst[edge - 1] and grown_src[edge] >= grown_src[edge - 1])
+    return is_within, is_in_order
+
+
+def _raise_range(delta: EdgeDelta, n_in: int, n_out: int, n_edges: int) -> NoReturn:
+    """Raise the TopologyError that names what is out of range."""
+    if len(delta.dropped) and not (delta.dropped[0] >= 0 and delta.dropped[-1] < n_edges):
+        first, last = delta.dropped[0], delta.dropped[-1]
+        raise TopologyError(f"dropped reaches from {first} to {last}; positions must be from 0 to {n_edges - 1}")
+    is_source = not (delta.grown_src.min() >= 0 and delta.grown_src.max() < n_in)
+    name, ends, size = ("grown_src", delta.grown_src, n_in) if is_source else ("grown_dst", delta.grown_dst, n_out)
+    raise TopologyError(f"{name} reaches from {ends.min()} to {ends.max()}; it must be from 0 to {size - 1}")
 
 
 @njit(cache=True, nogil=True)

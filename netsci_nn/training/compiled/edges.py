@@ -26,7 +26,8 @@ def replace_edges(network: Network, layer: int, delta: EdgeDelta, step: int) -> 
     """
     first, end = network.edge_start[layer : layer + 2]
     rows = slice(network.group_start[layer + 1], network.group_start[layer + 2] + 1)
-    n_in, n_out = np.diff(network.group_start[layer : layer + 3]).tolist()
+    first_source, first_target, last = network.group_start[layer : layer + 3].tolist()
+    n_in, n_out = first_target - first_source, last - first_target
     delta.check_fits(int(end - first), ())
     pointers = network.target_pointers[rows] - first
     merged = merge_edges(n_in, n_out, network.src[first:end], network.dst[first:end], pointers, delta)

@@ -145,9 +145,9 @@ class CompiledLayer:
         """See `LiveLayer`."""
         network = self.training.network
         first, end = network.edge_start[self.number : self.number + 2]
-        n_in, n_out = np.diff(network.group_start[self.number : self.number + 3]).tolist()
+        layer = self.training.layers[self.number]
         arrays = network.src[first:end], network.dst[first:end], network.weight[first:end]
-        return EdgeView(n_in, n_out, *arrays, learning_rate=self.training.settings.learning_rate, **context)
+        return EdgeView(layer.n_in, layer.n_out, *arrays, learning_rate=self.training.settings.learning_rate, **context)
 
     def apply(self, delta: EdgeDelta, step: int) -> None:
         """See `LiveLayer`."""
