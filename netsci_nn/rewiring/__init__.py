@@ -11,8 +11,8 @@ from netsci_nn.rewiring.deep_r import DeepR
 from netsci_nn.rewiring.delta import EdgeDelta
 from netsci_nn.rewiring.merge import MergedEdges, merge_edges
 from netsci_nn.rewiring.rule import NEEDS, REWIRERS, Rewirer, seen_by
-from netsci_nn.rewiring.set import SparseEvolution
 from netsci_nn.rewiring.soft_deep_r import SoftDeepR
+from netsci_nn.rewiring.sparse_evolution import SparseEvolution
 from netsci_nn.rewiring.view import EdgeView, Memory, edge_view
 from netsci_nn.rewiring.weight_change import WeightChange
 

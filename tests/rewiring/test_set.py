@@ -11,7 +11,7 @@ from scipy import stats
 
 from netsci_nn import BipartiteTopology, ConfigError, SparseLinear, TopologyError
 from netsci_nn.rewiring import REWIRERS, EdgeDelta, SparseEvolution, apply_delta, edge_view
-from netsci_nn.rewiring.set import dropped_by_sign
+from netsci_nn.rewiring.sparse_evolution import dropped_by_sign
 
 
 def layer_with(values: Any, n_in: int = 50, n_out: int = 40, seed: int = 0) -> SparseLinear:
