@@ -190,7 +190,7 @@ def _choose_engine(
             training = CompiledTraining(state, x, y, batch_size, intervals)
             training.compile()
             return training
-    _report(reason, compiled)
+    _report(state, reason, compiled)
     return fallback
 
 
@@ -201,15 +201,16 @@ def _still_fitting(engine: Engine, state: TrainingState, fallback: "EagerTrainin
     reason = reason_against(state.model, state.optimizer, torch.from_numpy(engine.x), engine.batch_size)
     if reason is None:
         return engine
-    _report(reason, compiled)
+    _report(state, reason, compiled)
     return fallback
 
 
-def _report(reason: str, compiled: bool | None) -> None:
+def _report(state: TrainingState, reason: str, compiled: bool | None) -> None:
     """Log why torch's engine trains, or raise a ConfigError if compiled steps were asked for."""
     if compiled:
         raise ConfigError(f"compiled is True, but compiled steps cannot train this: {reason}")
-    logger.log(logging.DEBUG if compiled is False else logging.INFO, "training step by step: %s", reason)
+    is_expected = compiled is False or not state.layers  # nobody waits for compiled steps of a dense model
+    logger.log(logging.DEBUG if is_expected else logging.INFO, "training step by step: %s", reason)
 
 
 def _needs_torch(callback: Callback) -> bool:
