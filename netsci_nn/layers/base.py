@@ -320,32 +320,20 @@ class SparseLayer(nn.Module):
         try:
             for hook in hooks.values():  # before the structure is read: they may rename its entries
                 hook(state_dict, prefix, *rest)
-            self._load_own_state(state_dict, prefix, *rest)
+            own = {name: tensor for name, tensor in state_dict.items() if name.startswith(prefix)}
+            if prefix + "values" in own and prefix + "weight" not in own:  # as 0.1.0 called it
+                own[prefix + "weight"] = own.pop(prefix + "values")
+            structure = {name: own.pop(prefix + name, None) for name in STRUCTURE}
+            weight = own.get(prefix + "weight")
+            missing_keys += [prefix + name for name in ("src", "dst", "birth") if strict and structure[name] is None]
+            if weight is not None and structure["src"] is not None and structure["dst"] is not None:
+                reason = self._take_structure(weight, structure, prefix)
+                if reason is not None:
+                    error_msgs.append(reason)
+                    return
+            super()._load_from_state_dict(own, prefix, *rest)
         finally:
             self._load_state_dict_pre_hooks = hooks
-
-    def _load_own_state(
-        self,
-        state_dict: dict[str, Any],
-        prefix: str,
-        local_metadata: dict[str, Any],
-        strict: bool,
-        missing_keys: list[str],
-        unexpected_keys: list[str],
-        error_msgs: list[str],
-    ) -> None:
-        own = {name: tensor for name, tensor in state_dict.items() if name.startswith(prefix)}
-        if prefix + "values" in own and prefix + "weight" not in own:  # as 0.1.0 called it
-            own[prefix + "weight"] = own.pop(prefix + "values")
-        structure = {name: own.pop(prefix + name, None) for name in STRUCTURE}
-        weight = own.get(prefix + "weight")
-        missing_keys += [prefix + name for name in ("src", "dst", "birth") if strict and structure[name] is None]
-        if weight is not None and structure["src"] is not None and structure["dst"] is not None:
-            reason = self._take_structure(weight, structure, prefix)
-            if reason is not None:
-                error_msgs.append(reason)
-                return
-        super()._load_from_state_dict(own, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
 
     def _take_structure(self, weight: torch.Tensor, structure: dict[str, torch.Tensor | None], prefix: str) -> str | None:
         """Take over edges, births and mask of a state dict, or return why they do not fit."""
