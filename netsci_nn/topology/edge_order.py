@@ -42,6 +42,7 @@ def is_sorted(src, dst):  # type: ignore[no-untyped-def]
 
 
 def raise_order(src: IntArray, dst: IntArray) -> None:
+    """Raise the error that names the first edge that repeats or is out of order."""
     same_target = dst[1:] == dst[:-1]
     duplicate = same_target & (src[1:] == src[:-1])
     if duplicate.any():
