@@ -20,7 +20,7 @@ import torch
 from netsci_nn.errors import ConfigError
 from netsci_nn.files import write_text
 from netsci_nn.kernels.autograd import sparse_product
-from netsci_nn.kernels.backend import BACKENDS
+from netsci_nn.kernels.backend import BACKENDS, Backend
 from netsci_nn.kernels.index import EdgeIndex, edge_index
 from netsci_nn.sampling import as_generator, distinct_cells
 from netsci_nn.topology import BipartiteTopology
@@ -49,6 +49,24 @@ def choose_backend(values: torch.Tensor, batch: int, index: EdgeIndex) -> str:
     if values.dtype not in (torch.float32, torch.float64):
         return "dense"
     return "dense" if density > crossover()["small_batch" if batch <= SMALL_BATCH else "large_batch"] else "compiled"
+
+
+def backend_of(name: str, values: torch.Tensor, batch: int, index: EdgeIndex) -> Backend:
+    """Return the backend of this name, or what "auto" stands for; arguments as for `choose_backend`.
+
+    Raises:
+        ConfigError: if it is not known, not installed, or cannot compute with these values.
+    """
+    return supporting(choose_backend(values, batch, index) if name == "auto" else name, values)
+
+
+def supporting(name: str, values: torch.Tensor) -> Backend:
+    """Return the backend of this name, or raise a ConfigError that says why it cannot compute with these values."""
+    backend = BACKENDS[name]
+    reason = backend.unavailable_because() or backend.unsupported_because(values)
+    if reason is not None:
+        raise ConfigError(f"backend {name!r} cannot serve this layer: {reason}")
+    return backend
 
 
 @functools.cache

@@ -1,14 +1,14 @@
-"""Derivatives of the sparse product, of any order, from a backend's three products.
+"""Derivatives of the sparse product, of any order and in both modes, from a backend's three products.
 
 The gradients of W x are W^T g and the sampled product of x and g; those of the sampled product are again W x and W^T g with
-other values. So two `Function`s that call each other in `backward` can be differentiated as often as wanted.
+other values. So two `Function`s that call each other in `backward` and in `jvp` can be differentiated as often as wanted, and
+with a rule for `vmap` each they serve every transform of `torch.func`. Compilers see operators instead (`kernels.operators`).
 """
 
 from typing import Any
 
 import torch
 from torch.autograd import Function
-from torch.autograd.function import FunctionCtx
 
 from netsci_nn.kernels.backend import Backend
 from netsci_nn.kernels.index import EdgeIndex
@@ -40,34 +40,63 @@ def of_edition(values: torch.Tensor, index: EdgeIndex, mask: torch.Tensor | None
     return _OfEdition.apply(values, index, mask)
 
 
-class _OfEdition(Function):
+class _Transformable(Function):
+    """A `Function` that `torch.func` can transform, at the cost of one that it cannot.
+
+    With `setup_context`, which transforms need, `Function.apply` binds default arguments by `inspect` at every call, for 13
+    microseconds. There are none here, so without a transform its own parent is called.
+    """
+
+    @classmethod
+    def apply(cls, *args: Any) -> Any:
+        """Return what `forward` returns, with its derivatives."""
+        if torch._C._are_functorch_transforms_active():
+            return super().apply(*args)
+        return super(Function, cls).apply(*args)  # type: ignore[misc]
+
+
+class _OfEdition(_Transformable):
     """The identity, or a mask through which gradients pass; the gradient belongs to the edges of an index."""
 
     @staticmethod
-    def forward(ctx: Any, values: torch.Tensor, index: EdgeIndex, mask: torch.Tensor | None) -> torch.Tensor:
-        ctx.index = index
+    def forward(values: torch.Tensor, index: EdgeIndex, mask: torch.Tensor | None) -> torch.Tensor:
         return values.view_as(values) if mask is None else torch.where(mask, values, 0.0)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+        ctx.index = inputs[1]
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
         ctx.index.check_current()
         return gradients[0], None, None
 
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        return tangents[0].view_as(tangents[0])
 
-class _Product(Function):
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, values: torch.Tensor, index: EdgeIndex, mask: torch.Tensor | None) -> Any:
+        return _OfEdition.apply(values.movedim(in_dims[0], 0), index, mask), 0
+
+
+class _Product(_Transformable):
     """(values, x) -> W x, or W^T x where `transposed`."""
 
     @staticmethod
-    def forward(
-        ctx: Any, values: torch.Tensor, x: torch.Tensor, index: EdgeIndex, backend: Backend, transposed: bool
-    ) -> torch.Tensor:
+    def forward(values: torch.Tensor, x: torch.Tensor, index: EdgeIndex, backend: Backend, transposed: bool) -> torch.Tensor:
         index.check(values=values, **{"y" if transposed else "x": x})
-        ctx.save_for_backward(values, x)
-        ctx.setting = index, backend, transposed
         if len(values) == 0 or x.shape[1] == 0:
             return x.new_zeros(index.n_in if transposed else index.n_out, x.shape[1])
         multiply = backend.transposed_product if transposed else backend.product
         return multiply(values.detach(), x.detach(), index)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+        values, x, *setting = inputs
+        ctx.save_for_backward(values, x)
+        ctx.save_for_forward(values, x)
+        ctx.setting = setting
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
@@ -78,7 +107,8 @@ class _Product(Function):
         index.check(values=values)  # whoever shortens a parameter by .data between forward and backward is not seen by autograd
         values_gradient = x_gradient = None
         at_once = backend.both_gradients is not None and all(ctx.needs_input_grad[:2]) and not transposed
-        if at_once and not torch.is_grad_enabled() and len(values) > 0 and x.shape[1] > 0:
+        is_final = not torch.is_grad_enabled() and not torch._C._are_functorch_transforms_active()
+        if at_once and is_final and len(values) > 0 and x.shape[1] > 0:
             return *backend.both_gradients(values, x, gradient, index), None, None, None
         if ctx.needs_input_grad[0]:
             at_source, at_target = (gradient, x) if transposed else (x, gradient)
@@ -87,18 +117,39 @@ class _Product(Function):
             x_gradient = _Product.apply(values, gradient, index, backend, not transposed)
         return values_gradient, x_gradient, None, None, None
 
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        values, x = ctx.saved_tensors
+        return _sum_of_products(_Product, (values, x), tangents, ctx.setting)
 
-class _SampledProduct(Function):
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: Any, values: torch.Tensor, x: torch.Tensor, index: EdgeIndex, backend: Backend, transposed: bool
+    ) -> Any:
+        if in_dims[0] is not None:  # many networks on the same edges, one after the other
+            pairs = zip(_separate(values, in_dims[0], info), _separate(x, in_dims[1], info), strict=True)
+            return torch.stack([_Product.apply(own, columns, index, backend, transposed) for own, columns in pairs]), 0
+        columns = x.movedim(in_dims[1], 1)  # one network, many inputs: their columns stand side by side
+        y = _Product.apply(values, columns.flatten(1), index, backend, transposed)
+        return y.unflatten(1, columns.shape[1:]), 1
+
+
+class _SampledProduct(_Transformable):
     """(x, y) -> the sum over the batch of x[src[k]] * y[dst[k]], for every edge k."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, x: torch.Tensor, y: torch.Tensor, index: EdgeIndex, backend: Backend) -> torch.Tensor:
+    def forward(x: torch.Tensor, y: torch.Tensor, index: EdgeIndex, backend: Backend) -> torch.Tensor:
         index.check(x=x, y=y)
-        ctx.save_for_backward(x, y)
-        ctx.setting = index, backend  # type: ignore[attr-defined]
         if len(index.src) == 0 or x.shape[1] == 0:
             return x.new_zeros(len(index.src))
         return backend.sampled_product(x.detach(), y.detach(), index)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+        x, y, *setting = inputs
+        ctx.save_for_backward(x, y)
+        ctx.save_for_forward(x, y)
+        ctx.setting = setting
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
@@ -109,3 +160,27 @@ class _SampledProduct(Function):
         x_gradient = _Product.apply(gradient, y, index, backend, True) if ctx.needs_input_grad[0] else None
         y_gradient = _Product.apply(gradient, x, index, backend, False) if ctx.needs_input_grad[1] else None
         return x_gradient, y_gradient, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        return _sum_of_products(_SampledProduct, ctx.saved_tensors, tangents, ctx.setting)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, x: torch.Tensor, y: torch.Tensor, index: EdgeIndex, backend: Backend) -> Any:
+        xs, ys = _separate(x, in_dims[0], info), _separate(y, in_dims[1], info)
+        if xs[0].shape[1] == 1:  # gradients per sample: one product per sample and edge, and no sum
+            return torch.stack(list(xs))[:, index.src, 0] * torch.stack(list(ys))[:, index.dst, 0], 0
+        return torch.stack([_SampledProduct.apply(own, other, index, backend) for own, other in zip(xs, ys, strict=True)]), 0
+
+
+def _sum_of_products(product: type[_Transformable], factors: Any, tangents: Any, setting: Any) -> Any:
+    """Return the tangent of a product of two factors: that of each times the other."""
+    a, b = factors
+    by_a = None if tangents[0] is None else product.apply(tangents[0], b, *setting)
+    by_b = None if tangents[1] is None else product.apply(a, tangents[1], *setting)
+    return by_b if by_a is None else by_a if by_b is None else by_a + by_b
+
+
+def _separate(tensor: torch.Tensor, dim: int | None, info: Any) -> tuple[torch.Tensor, ...]:
+    """Return the entries of a batch of `vmap`, or the one entry that all of it shares as often as needed."""
+    return (tensor,) * info.batch_size if dim is None else tensor.unbind(dim)

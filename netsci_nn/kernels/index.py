@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 import warnings
-from dataclasses import dataclass, field
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from weakref import WeakValueDictionary
 
 import numpy as np
 import scipy.sparse
@@ -12,12 +16,66 @@ import torch
 from netsci_nn.errors import DataError, TopologyError
 from netsci_nn.topology import BipartiteTopology
 
+MAX_FOREIGN = 256  # sets of edges of programs that another process compiled, whose both orientations are kept
 
-@dataclass
+
 class Edition:
-    """Whether edges still are those of their layer: a loss from before a rewiring must not reach the weights after it."""
+    """The edges of a layer from one change to the next, and what is computed from them once.
 
-    is_current: bool = True
+    A loss from before a change must not reach the weights after it, and an exported program, which shares the layer's weights,
+    must not compute with them on former edges. `retire` tells that to whoever holds the `mark`: indices in eager mode, and
+    programs, which hold nothing but tensors.
+
+    Attributes:
+        topology: the edges.
+        src: int32 `[n_edges]` on the CPU, in the topology's memory.
+        dst: int32 `[n_edges]`, likewise.
+        mark: int64 `[1]` on the CPU, a number that no other edition has, or 0 if the layer has other edges by now.
+    """
+
+    _known: ClassVar[WeakValueDictionary[int, Edition]] = WeakValueDictionary()
+    _foreign: ClassVar[OrderedDict[int, Edition]] = OrderedDict()
+
+    def __init__(self, topology: BipartiteTopology) -> None:
+        self.topology = topology
+        self.src, self.dst = _tensor(topology.src), _tensor(topology.dst)
+        number = 1 + secrets.randbits(62)
+        self.mark = torch.tensor([number], device="cpu")
+        self._index: EdgeIndex | None = None
+        self._known[number] = self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Edition, (self.topology,)
+
+    def index(self, device: torch.device) -> EdgeIndex:
+        """Return the edges in both orientations, cached until another device is asked for."""
+        if self._index is None or self._index.src.device != device:
+            self._index = edge_index(self.topology, device, self.mark)
+        return self._index
+
+    def retire(self) -> None:
+        """Say that the layer has other edges from now on."""
+        self.mark.numpy()[0] = 0  # not by torch: autograd would complain about the change instead of reading it
+
+    @classmethod
+    def of_mark(cls, mark: torch.Tensor, src: torch.Tensor, dst: torch.Tensor, n_in: int, n_out: int) -> Edition:
+        """Return the edition that has this mark; if it comes from another process, one of the same edges.
+
+        Raises:
+            TopologyError: if the edition is of the past, or these are no edges.
+        """
+        number = int(mark.item())
+        if number == 0:
+            raise TopologyError(
+                "the layer was rewired since this program was exported or this loss computed, and the edges are gone; "
+                "export again, or compute the loss again, after a rewiring"
+            )
+        edition = cls._known.get(number) or cls._foreign.get(number)
+        if edition is None:
+            edition = cls._foreign[number] = cls(BipartiteTopology(n_in, n_out, src.cpu().numpy(), dst.cpu().numpy()))
+            if len(cls._foreign) > MAX_FOREIGN:
+                cls._foreign.popitem(last=False)
+        return edition
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,11 +90,11 @@ class EdgeIndex:
     source_pointers: torch.Tensor  # int64 [n_in + 1], the same for sources, in the order of `by_source`
     by_source: torch.Tensor  # int32 [n_edges] (int64 from 2^31 edges on), edges sorted by (src, dst)
     dst_by_source: torch.Tensor  # int32 [n_edges], dst[by_source]
-    edition: Edition = field(default_factory=Edition)
+    mark: torch.Tensor  # of the edition
 
     def check_current(self) -> None:
         """Raise a TopologyError if the layer's edges have changed since a product was computed."""
-        if not self.edition.is_current:
+        if self.mark.item() == 0:
             raise TopologyError(
                 "the loss was computed before the layer was rewired, and its gradient belongs to edges that are gone; "
                 "compute the loss again after a rewiring"
@@ -66,26 +124,27 @@ class EdgeIndex:
             raise DataError(f"operands have the dtypes {', '.join(sorted(map(str, dtypes)))}; a product needs one")
 
 
-def edge_index(topology: BipartiteTopology, device: torch.device | str = "cpu", edition: Edition | None = None) -> EdgeIndex:
+def edge_index(topology: BipartiteTopology, device: torch.device | str = "cpu", mark: torch.Tensor | None = None) -> EdgeIndex:
     """Build both orientations of `topology` in O(n_edges); on the CPU the edges stay in the topology's memory."""
     position = np.dtype(np.int32 if topology.n_edges < 2**31 else np.int64)
     positions = np.arange(topology.n_edges, dtype=position)
     shape = (topology.n_out, topology.n_in)
     by_source = scipy.sparse.csr_array((positions, topology.src, topology.target_pointers), shape=shape).tocsc()
-
-    def tensor(array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            return torch.from_numpy(array).to(device=device, dtype=dtype)
-
     return EdgeIndex(
         n_in=topology.n_in,
         n_out=topology.n_out,
-        src=tensor(topology.src, torch.int32),
-        dst=tensor(topology.dst, torch.int32),
-        target_pointers=tensor(topology.target_pointers, torch.int64),
-        source_pointers=tensor(by_source.indptr, torch.int64),
-        by_source=torch.from_numpy(by_source.data).to(device),
-        dst_by_source=tensor(by_source.indices, torch.int32),
-        edition=edition or Edition(),
+        src=_tensor(topology.src).to(device),
+        dst=_tensor(topology.dst).to(device),
+        target_pointers=_tensor(topology.target_pointers).to(device),
+        source_pointers=_tensor(by_source.indptr).to(device, torch.int64),
+        by_source=_tensor(by_source.data).to(device),
+        dst_by_source=_tensor(by_source.indices).to(device, torch.int32),
+        mark=Edition(topology).mark if mark is None else mark,
     )
+
+
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    """Return an array as a tensor in the same memory, which nobody may write to if the array forbids it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from netsci_nn.errors import TopologyError
-from netsci_nn.kernels import EdgeIndex, Edition, edge_index, of_edition
+from netsci_nn.kernels import EdgeIndex, Edition, of_edition
 from netsci_nn.layers.init import kaiming_normal_
 from netsci_nn.topology import BipartiteTopology, to_igraph
 
@@ -56,7 +56,6 @@ class SparseLayer(nn.Module):
     _birth: npt.NDArray[np.int32]
     _active: npt.NDArray[np.bool_] | None
     _edition: Edition
-    _index: EdgeIndex | None
     _mask: torch.Tensor | None
     _mirror: igraph.Graph | None
 
@@ -120,8 +119,7 @@ class SparseLayer(nn.Module):
 
     @active.setter
     def active(self, mask: torch.Tensor | npt.NDArray[np.bool_] | None) -> None:
-        self._active = self._checked_mask(mask, self.n_edges)
-        self._mask = None
+        self._set_active(self._checked_mask(mask, self.n_edges))
 
     @property
     def values(self) -> nn.Parameter:
@@ -156,9 +154,9 @@ class SparseLayer(nn.Module):
 
         A gradient that comes back after the layer was rewired is refused.
         """
-        if self._active is None:
+        if self._mask is None:
             return of_edition(self.weight, self._edge_index())
-        if self._mask is None or self._mask.device != self.weight.device:
+        if self._mask.device != self.weight.device:
             self._mask = torch.tensor(self._active, device=self.weight.device)
         mask = self._mask.reshape(-1, *[1] * (self.weight.dim() - 1))
         return of_edition(self.weight, self._edge_index(), mask)
@@ -168,9 +166,7 @@ class SparseLayer(nn.Module):
 
         The arrays are the layer's own: whoever computes with them must not write to them.
         """
-        if self._index is None or self._index.src.device != self.weight.device:
-            self._index = edge_index(self._topology, self.weight.device, self._edition)
-        return self._index
+        return self._edition.index(self.weight.device)
 
     def set_structure(
         self,
@@ -279,10 +275,16 @@ class SparseLayer(nn.Module):
     ) -> None:
         """Take over a topology, births and a mask that nobody else holds."""
         if "_edition" in self.__dict__:
-            self._edition.is_current = False
-        self._topology, self._birth, self._active = topology, birth, active
-        self._edition = Edition()
-        self._index = self._mask = self._mirror = None
+            self._edition.retire()
+        self._topology, self._birth = topology, birth
+        self._edition = Edition(topology)
+        self._set_active(active)
+        self._mirror = None
+
+    def _set_active(self, active: npt.NDArray[np.bool_] | None) -> None:
+        """Take over a mask that nobody else holds, as an array and as a tensor."""
+        self._active = active
+        self._mask = None if active is None else torch.from_numpy(active)
 
     @staticmethod
     def _checked_mask(mask: Any, n_edges: int) -> npt.NDArray[np.bool_] | None:
@@ -296,7 +298,7 @@ class SparseLayer(nn.Module):
         return array
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_index": None, "_mirror": None, "_mask": None}
+        return {**self.__dict__, "_mirror": None}
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)

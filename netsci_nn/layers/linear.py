@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from netsci_nn.errors import ConfigError, DataError, TopologyError
-from netsci_nn.kernels import BACKENDS, Backend, choose_backend, sparse_product
+from netsci_nn.errors import DataError, TopologyError
+from netsci_nn.kernels import backend_of, sparse_product, supporting, traced_product
 from netsci_nn.layers.base import SparseLayer
 from netsci_nn.topology import BipartiteTopology, from_mask
 
@@ -49,7 +49,7 @@ class SparseLinear(SparseLayer):
         self.backend = backend
         self.bias = nn.Parameter(torch.empty(topology.n_out, device=device, dtype=dtype)) if bias else None
         if backend != "auto":
-            self._supporting(backend)
+            supporting(backend, self.weight)
         self.reset_parameters()
 
     @property
@@ -66,17 +66,21 @@ class SparseLinear(SparseLayer):
         """Map `(..., n_in)` to `(..., n_out)`."""
         if x.dim() == 0 or x.shape[-1] != self.n_in:
             raise DataError(f"x has shape {tuple(x.shape)}; its last dimension must be n_in = {self.n_in}")
-        weight = self.weight if self._active is None else self.masked_weight()
+        weight: torch.Tensor = self.weight
         if torch.is_autocast_enabled(x.device.type):
             x = x.to(weight.dtype)  # sparse products are not among the operations that may lose precision
         if x.dtype != weight.dtype:
             raise DataError(f"x has dtype {x.dtype}; it must be the layer's, {weight.dtype}")
         columns = x.reshape(-1, self.n_in).t()
-        index = self._edge_index()
-        name = choose_backend(weight, columns.shape[1], index) if self.backend == "auto" else self.backend
-        y = sparse_product(weight, columns, index, self._supporting(name))
-        if self.bias is not None:
-            y += self.bias[:, None]
+        if torch.compiler.is_compiling():
+            y = traced_product(weight, columns, self.bias, self._mask, self._edition, self.backend)
+        else:
+            weight = weight if self._mask is None else self.masked_weight()
+            index = self._edge_index()
+            y = sparse_product(weight, columns, index, backend_of(self.backend, weight, columns.shape[1], index))
+            if self.bias is not None:
+                # In place, unless a transform of torch.func might batch the bias and not y.
+                y = y + self.bias[:, None] if torch._C._are_functorch_transforms_active() else y.add_(self.bias[:, None])
         return y.t().reshape(*x.shape[:-1], self.n_out)
 
     def to_dense(self) -> nn.Linear:
@@ -117,10 +121,3 @@ class SparseLinear(SparseLayer):
     def extra_repr(self) -> str:
         """Sizes, for `print(model)`."""
         return f"{super().extra_repr()}, bias={self.bias is not None}, backend={self.backend!r}"
-
-    def _supporting(self, name: str) -> Backend:
-        backend = BACKENDS[name]
-        reason = backend.unavailable_because() or backend.unsupported_because(self.weight)
-        if reason is not None:
-            raise ConfigError(f"backend {name!r} cannot serve this layer: {reason}")
-        return backend
