@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.sparse
+import scipy
 import torch
 
 from netsci_nn.errors import CheckpointError, ConfigError, TopologyError

@@ -6,7 +6,7 @@ import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
-import scipy.sparse
+import scipy
 import torch
 
 from netsci_nn.errors import DataError, TopologyError
