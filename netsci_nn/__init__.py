@@ -46,15 +46,17 @@ HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Import what is called `name` when it is first used; afterwards it is a plain attribute."""
-    if name in HOMES:
-        value = getattr(import_module(f"{__name__}.{HOMES[name]}"), name)
-        globals()[name] = value
-        return value
-    if not name.startswith("_") and find_spec(f"{__name__}.{name}") is not None:
-        return import_module(f"{__name__}.{name}")  # which makes it an attribute
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name, obj=sys.modules[__name__])
+if not TYPE_CHECKING:  # which would take every name for a public one
+
+    def __getattr__(name: str) -> Any:
+        """Import what is called `name` when it is first used; afterwards it is a plain attribute."""
+        if name in HOMES:
+            value = getattr(import_module(f"{__name__}.{HOMES[name]}"), name)
+            globals()[name] = value
+            return value
+        if not name.startswith("_") and find_spec(f"{__name__}.{name}") is not None:
+            return import_module(f"{__name__}.{name}")  # which makes it an attribute
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name, obj=sys.modules[__name__])
 
 
 def __dir__() -> list[str]:

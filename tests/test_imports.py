@@ -131,7 +131,7 @@ assert all(value is getattr(netsci_nn, name) for name, value in zip(names, found
 
 def test_public_names_are_the_same_to_type_checkers_and_to_python() -> None:
     tree = ast.parse(Path(netsci_nn.__file__).read_text(encoding="utf-8"))
-    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
     checked = {(entry.name, node.module) for node in block.body for entry in node.names}
     homes = {(name, f"netsci_nn.{home}") for name, home in netsci_nn.HOMES.items()}
     rooms = {(name, "netsci_nn") for name in netsci_nn.__all__ if name not in netsci_nn.HOMES}
