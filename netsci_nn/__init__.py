@@ -1,10 +1,19 @@
-"""Neural networks whose sparse layers are bipartite graphs: graph models generate them, training rewires them."""
+"""Neural networks whose sparse layers are bipartite graphs: graph models generate them, training rewires them.
 
-from netsci_nn import allocation, generators, pruning, rewiring
-from netsci_nn.errors import CheckpointError, ConfigError, DataError, TopologyError
-from netsci_nn.layers import SparseLinear
-from netsci_nn.models import SparseMLP, dense_mlp, network_graph, sparsify
-from netsci_nn.topology import BipartiteTopology
+`import netsci_nn` alone loads nothing else: a public name, or a folder of the package, is imported when it is first used.
+"""
+
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what type checkers and editors see; `HOMES` says the same to Python
+    from netsci_nn import allocation, generators, pruning, rewiring
+    from netsci_nn.errors import CheckpointError, ConfigError, DataError, TopologyError
+    from netsci_nn.layers import SparseLinear
+    from netsci_nn.models import SparseMLP, dense_mlp, network_graph, sparsify
+    from netsci_nn.topology import BipartiteTopology
 
 __all__ = [
     "BipartiteTopology",
@@ -22,3 +31,33 @@ __all__ = [
     "rewiring",
     "sparsify",
 ]
+
+HOMES = {
+    "BipartiteTopology": "topology",
+    "CheckpointError": "errors",
+    "ConfigError": "errors",
+    "DataError": "errors",
+    "SparseLinear": "layers",
+    "SparseMLP": "models",
+    "TopologyError": "errors",
+    "dense_mlp": "models",
+    "network_graph": "models",
+    "sparsify": "models",
+}
+
+
+if not TYPE_CHECKING:  # which would take every name for a public one
+
+    def __getattr__(name: str) -> Any:
+        """Import what is called `name` when it is first used; afterwards it is a plain attribute."""
+        if name in HOMES:
+            value = getattr(import_module(f"{__name__}.{HOMES[name]}"), name)
+            globals()[name] = value
+            return value
+        if not name.startswith("_") and find_spec(f"{__name__}.{name}") is not None:
+            return import_module(f"{__name__}.{name}")  # which makes it an attribute
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name, obj=sys.modules[__name__])
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

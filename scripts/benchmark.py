@@ -1,12 +1,12 @@
 """Measure speed and memory of sparse layers beside dense and other sparse ones, as ratios.
 
     python scripts/benchmark.py --out runs/benchmark          # everything, about ten minutes on two cores
-    python scripts/benchmark.py --only layer                  # layer | epoch | scale
+    python scripts/benchmark.py --only layer                  # layer | epoch | scale | imports
 
 Every row is measured in one process, its candidates in turn, and the medians are compared. A ratio is the other's time over
 ours: above 1 we are faster. Layers run forward and backward with an input that requires a gradient; epochs are whole
 epochs of MNIST (if its files are not found, random numbers of the same shape, which the row says). OpenMP waits
-passively, since a spinning thread of one candidate would slow down the next.
+passively, since a spinning thread of one candidate would slow down the next. Imports are whole processes, from start to end.
 """
 
 import os
@@ -19,6 +19,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -227,6 +228,32 @@ def remember_many() -> Row:
     }
 
 
+IMPORTS = {
+    "import netsci_nn": ("-c", "import netsci_nn"),
+    "from netsci_nn import SparseMLP": ("-c", "from netsci_nn import SparseMLP"),
+    "netsci-nn generate erdos_renyi 10 10 --density .5 --out x.npz": (
+        *("-m", "netsci_nn", "generate", "erdos_renyi", "10", "10"),
+        *("--density", ".5", "--out", "x.npz"),
+    ),
+}
+TORCH = ("-c", "import torch")
+
+
+def import_rows() -> Iterator[Row]:
+    """Whole processes that import something, or run a short command, beside one that imports torch."""
+    root = Path(__file__).resolve().parents[1]
+    with tempfile.TemporaryDirectory() as folder:
+
+        def candidate(arguments: tuple[str, ...]) -> Callable[[], Any]:
+            command, environment = [sys.executable, *arguments], {**os.environ, "PYTHONPATH": str(root)}
+            return lambda: subprocess.run(command, capture_output=True, check=True, cwd=folder, env=environment)
+
+        candidates = {name: candidate(arguments) for name, arguments in {**IMPORTS, "import torch": TORCH}.items()}
+        seconds = medians(candidates, repeats=21)
+    for name in IMPORTS:
+        yield row(name, {"ours": seconds[name], "import torch": seconds["import torch"]})
+
+
 def _reset_peak() -> float:
     """Forget the highest memory use so far (Linux only); return the present one in MB."""
     Path("/proc/self/clear_refs").write_text("5")
@@ -273,7 +300,7 @@ def machine() -> str:
 def main() -> None:
     """Measure, print, and write benchmark.json and benchmark.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=["layer", "epoch", "scale"], help="one part only")
+    parser.add_argument("--only", choices=["layer", "epoch", "scale", "imports"], help="one part only")
     parser.add_argument("--out", type=Path, default=Path("runs/benchmark"), help="folder of the results")
     parser.add_argument("--scale", choices=list(SCALE), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -281,7 +308,8 @@ def main() -> None:
         print(json.dumps({"generate": generate_many, "rewire": rewire_many, "memory": remember_many}[arguments.scale]()))
         return
     console, rows = Console(stderr=True), []
-    for part, measure in (("layer", layer_rows), ("epoch", epoch_rows), ("scale", scale_rows)):
+    parts = {"layer": layer_rows, "epoch": epoch_rows, "scale": scale_rows, "imports": import_rows}
+    for part, measure in parts.items():
         if arguments.only in (None, part):
             for entry in measure():
                 console.print(", ".join(f"{name}: {_cell(value)}" for name, value in entry.items()), highlight=False)

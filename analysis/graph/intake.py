@@ -3,14 +3,15 @@
 No loop of Python runs over edges: igraph and networkx hand their lists over to numpy inside C iterators.
 """
 
+from __future__ import annotations
+
+import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
 from itertools import chain
 from operator import itemgetter
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
-import igraph
-import networkx
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
@@ -18,6 +19,10 @@ from scipy import sparse
 from analysis.base.errors import AnalysisError
 from analysis.graph.arrays import FloatArray, LongArray, as_array, first_not_finite
 from analysis.graph.values import BipartiteGraph, LayeredGraph
+
+if TYPE_CHECKING:
+    import igraph
+    import networkx
 
 
 def as_layered(graph: Any) -> LayeredGraph:
@@ -58,9 +63,9 @@ def as_layered(graph: Any) -> LayeredGraph:
         return graph
     if isinstance(graph, list | tuple):
         return LayeredGraph(tuple(chain.from_iterable(as_layered(part).layers for part in graph)))
-    if isinstance(graph, igraph.Graph):
+    if _is_graph_of("igraph", graph):
         return _from_igraph(graph)
-    if isinstance(graph, networkx.Graph):
+    if _is_graph_of("networkx", graph):
         return _from_networkx(graph)
     if sparse.issparse(graph):
         return LayeredGraph((_from_scipy(graph),))
@@ -140,6 +145,12 @@ class _Edges(NamedTuple):
         """The groups of its two vertices, in words."""
         first, second = self.groups[self.ends[edge]]
         return f"whose {self.attribute!r} is {first} and {second}"
+
+
+def _is_graph_of(library: str, graph: Any) -> bool:
+    """Whether it is a `Graph` of a library, which is loaded by then if it is."""
+    module = sys.modules.get(library)
+    return module is not None and isinstance(graph, module.Graph)
 
 
 def _from_igraph(graph: igraph.Graph) -> LayeredGraph:

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from analysis.base.checks import check_count
 from analysis.base.errors import AnalysisError
@@ -78,7 +78,7 @@ def degree_entropy(degrees: LongArray) -> Quantity:
     if not degrees.any():
         return undefined("every degree is 0")
     # Sorted, so that the labels do not influence the rounding; adding 0 turns the -0.0 of a single neuron into 0.
-    return defined(stats.entropy(np.sort(degrees)) + 0.0)
+    return defined(scipy.stats.entropy(np.sort(degrees)) + 0.0)
 
 
 def _heterogeneity(prefix: str, degrees: LongArray) -> dict[str, Quantity]:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 from analysis.base.checks import check_count
 from analysis.base.errors import AnalysisError
@@ -234,7 +234,7 @@ def _rank_correlation(first: LongArray, degrees: LongArray) -> Quantity:
     """Spearman's rank correlation, with mean ranks for ties."""
     if (first == first[0]).all() or (degrees == degrees[0]).all():
         return undefined("all degrees are equal")
-    return defined(float(stats.spearmanr(first, degrees).statistic))
+    return defined(float(scipy.stats.spearmanr(first, degrees).statistic))
 
 
 def _ages_from_births(network: LayeredGraph, births: Sequence[npt.ArrayLike], step: int | None) -> tuple[EdgeAges, ...]:

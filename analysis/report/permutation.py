@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from analysis.base.quantity import Quantity
 from analysis.graph.arrays import FloatArray
@@ -47,7 +47,7 @@ def adjusted(p_values: Sequence[float]) -> list[float]:
     Benjamini and Hochberg (1995), "Controlling the false discovery rate", Journal of the Royal Statistical Society B 57,
     289-300. The rate is controlled for independent and for positively dependent p-values.
     """
-    return np.asarray(stats.false_discovery_control(p_values, method="bh")).tolist() if len(p_values) else []
+    return np.asarray(scipy.stats.false_discovery_control(p_values, method="bh")).tolist() if len(p_values) else []
 
 
 def compare_with_replicates(observed: Quantity, replicates: Sequence[Quantity]) -> NullComparison:

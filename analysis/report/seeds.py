@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from analysis.base.checks import as_generator
 from analysis.base.errors import AnalysisError
@@ -245,7 +245,7 @@ def _compared(
 def bootstrap_interval(known: FloatArray, seed: int) -> tuple[float, float]:
     """95 % percentile bootstrap interval of the mean of at least two values."""
     generator = np.random.default_rng(seed)
-    found = stats.bootstrap((known,), np.mean, n_resamples=RESAMPLES, method="percentile", random_state=generator)
+    found = scipy.stats.bootstrap((known,), np.mean, n_resamples=RESAMPLES, method="percentile", random_state=generator)
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
@@ -266,7 +266,7 @@ def paired_test(differences: FloatArray, tested: FloatArray, seed: int) -> Paire
         return None
     p = 1.0
     if n > 1:
-        flipped = stats.permutation_test(
+        flipped = scipy.stats.permutation_test(
             (tested[is_known],), np.mean, permutation_type="samples", n_resamples=RESAMPLES,
             random_state=np.random.default_rng(seed),
         )  # fmt: skip

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+import scipy
 
 from analysis.base.checks import as_generator
 from analysis.base.errors import AnalysisError
@@ -49,13 +49,13 @@ def vuong(first: FloatArray, second: FloatArray, counts: LongArray) -> tuple[Qua
         same = abs(mean) <= 1e-12 * max(1.0, float(np.abs(first).max()))
         return (defined(0.0), defined(1.0)) if same else _twice(undefined("the two likelihoods differ by a constant"))
     ratio = mean * np.sqrt(n) / deviation
-    return defined(ratio), defined(special.erfc(abs(ratio) / np.sqrt(2.0)))
+    return defined(ratio), defined(scipy.special.erfc(abs(ratio) / np.sqrt(2.0)))
 
 
 def _nested(plain: FloatArray, containing: FloatArray, counts: LongArray) -> tuple[Quantity, Quantity]:
     """Log-likelihood ratio of a law to one that contains it, at most 0, and Wilks' p with one degree of freedom."""
     ratio = min(float((counts * (plain - containing)).sum()), 0.0)
-    return defined(ratio), defined(special.erfc(np.sqrt(-ratio)))
+    return defined(ratio), defined(scipy.special.erfc(np.sqrt(-ratio)))
 
 
 def likelihood_ratio(
@@ -220,5 +220,5 @@ def extremes_p(degrees: LongArray, fit: PowerLawFit, alternative: str, n_opposit
     else:
         # Terms 60 scales further on are below e^-60 of the first.
         last = second + np.ceil(60.0 / law.parameters["rate"])
-    survival = min(float(np.exp(special.logsumexp(law.log_pmf(np.arange(second, last + 1.0))))), 1.0)
-    return defined(float(stats.binom.sf(1, int(tail.counts.sum()), survival)))
+    survival = min(float(np.exp(scipy.special.logsumexp(law.log_pmf(np.arange(second, last + 1.0))))), 1.0)
+    return defined(float(scipy.stats.binom.sf(1, int(tail.counts.sum()), survival)))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, special
+import scipy
 
 from analysis.base.errors import AnalysisError
 from analysis.graph.arrays import FloatArray, LongArray
@@ -89,7 +89,7 @@ def exponential(tail: Tail) -> FittedLaw:
 
 def poisson(tail: Tail) -> FittedLaw:
     """p(x) proportional to mean^x / x!; parameter `mean`, above 0, that of the law before it is truncated."""
-    tilt, log_pmf = _fit_tilted(tail, lambda x: -special.gammaln(x + 1.0), np.inf)
+    tilt, log_pmf = _fit_tilted(tail, lambda x: -scipy.special.gammaln(x + 1.0), np.inf)
     return FittedLaw({"mean": float(np.exp(tilt))}, log_pmf)
 
 
@@ -101,8 +101,8 @@ def binomial(tail: Tail) -> FittedLaw:
     if tail.n_opposite is None:
         raise AnalysisError("n_opposite is None; a binomial tail needs the largest possible degree")
     n = float(tail.n_opposite)
-    tilt, log_pmf = _fit_tilted(tail, lambda x: -special.betaln(x + 1.0, n - x + 1.0), n)
-    return FittedLaw({"probability": float(special.expit(tilt))}, log_pmf)
+    tilt, log_pmf = _fit_tilted(tail, lambda x: -scipy.special.betaln(x + 1.0, n - x + 1.0), n)
+    return FittedLaw({"probability": float(scipy.special.expit(tilt))}, log_pmf)
 
 
 def _fit_tilted(tail: Tail, log_base: LogPmf, largest: float) -> tuple[float, LogPmf]:
@@ -121,7 +121,7 @@ def _fit_tilted(tail: Tail, log_base: LogPmf, largest: float) -> tuple[float, Lo
             logs = tilt * (x - first) + log_base(x)
             # Concave: once it falls, and is far below the top, nothing of weight follows.
             if x[-1] >= largest or (logs[-1] < logs.max() - 45.0 and logs[-1] < logs[-2]):
-                return x, logs, float(special.logsumexp(logs))
+                return x, logs, float(scipy.special.logsumexp(logs))
             width *= 2.0
 
     def excess(tilt: float) -> float:
@@ -129,7 +129,7 @@ def _fit_tilted(tail: Tail, log_base: LogPmf, largest: float) -> tuple[float, Lo
         return float((x * np.exp(logs - total)).sum()) - observed
 
     low, high = _bracket(excess, float(log_base(np.array([observed]))[0] - log_base(np.array([observed + 1.0]))[0]))
-    tilt = float(optimize.brentq(excess, low, high, xtol=1e-13))
+    tilt = float(scipy.optimize.brentq(excess, low, high, xtol=1e-13))
     total = law(tilt)[2]
     return tilt, lambda x: tilt * (x - first) + log_base(x) - total
 

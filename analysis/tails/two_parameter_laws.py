@@ -10,7 +10,7 @@ from operator import itemgetter
 from types import MappingProxyType
 
 import numpy as np
-from scipy import optimize, special
+import scipy
 
 from analysis.graph.arrays import FloatArray
 from analysis.tails.laws import FittedLaw, LogPmf, Tail, binomial, exponential, poisson, power_law
@@ -47,14 +47,14 @@ def lognormal(tail: Tail) -> FittedLaw:
 
 
 def _lognormal_log_pmf(mu: float, sigma: float, xmin: int) -> LogPmf:
-    log_survival = special.log_ndtr(-(np.log(xmin - 0.5) - mu) / sigma)
+    log_survival = scipy.special.log_ndtr(-(np.log(xmin - 0.5) - mu) / sigma)
 
     def log_pmf(x: FloatArray) -> FloatArray:
         low, high = (np.log(x - 0.5) - mu) / sigma, (np.log(x + 0.5) - mu) / sigma
         # Both ends are moved to the left tail, where a difference of probabilities keeps its digits.
         near, far = np.where(low > 0, -low, high), np.where(low > 0, -high, low)
-        log_near = special.log_ndtr(near)
-        gap = np.minimum(special.log_ndtr(far) - log_near, -1e-300)
+        log_near = scipy.special.log_ndtr(near)
+        gap = np.minimum(scipy.special.log_ndtr(far) - log_near, -1e-300)
         return np.asarray(log_near + np.log(-np.expm1(gap)) - log_survival)
 
     return log_pmf
@@ -78,7 +78,7 @@ def stretched_exponential(tail: Tail) -> FittedLaw:
     def cost(beta: float) -> float:
         return -tail.mean(_stretched_log_pmf(_likeliest_hazard(tail, beta), beta, tail.xmin)(tail.values))
 
-    found = optimize.minimize_scalar(cost, bounds=(_SMALLEST_BETA, 1.0), method="bounded", options={"xatol": 1e-6})
+    found = scipy.optimize.minimize_scalar(cost, bounds=(_SMALLEST_BETA, 1.0), method="bounded", options={"xatol": 1e-6})
     beta = min((_SMALLEST_BETA, float(found.x), 1.0), key=cost)
     hazard = _likeliest_hazard(tail, beta)
     return FittedLaw({"rate": hazard / (beta * tail.xmin**beta), "beta": beta}, _stretched_log_pmf(hazard, beta, tail.xmin))
@@ -113,7 +113,7 @@ def _likeliest_hazard(tail: Tail, beta: float) -> float:
 
     ends = np.array([step.min(), step.max()])
     high, low = np.log1p(ends / observed) / ends
-    return float(optimize.brentq(excess, low * (1.0 - 1e-9), high * (1.0 + 1e-9), xtol=1e-13 * high))
+    return float(scipy.optimize.brentq(excess, low * (1.0 - 1e-9), high * (1.0 + 1e-9), xtol=1e-13 * high))
 
 
 def negative_binomial(tail: Tail) -> FittedLaw:
@@ -141,7 +141,7 @@ def negative_binomial(tail: Tail) -> FittedLaw:
         (-4.0, np.log(mean)),
     ]
     r, logit = r_and_logit(_search(tail, law, starts, [(np.log(1e-6), np.log(1e5)), (-40.0, 40.0)]))
-    parameters = {"r": r, "q": float(special.expit(logit))}
+    parameters = {"r": r, "q": float(scipy.special.expit(logit))}
     return FittedLaw(parameters, _negative_binomial_log_pmf(r, logit, tail.xmin))
 
 
@@ -149,9 +149,9 @@ def _negative_binomial_log_pmf(r: float, logit: float, xmin: int) -> LogPmf:
     log_q, log_rest = -np.logaddexp(0.0, -logit), -np.logaddexp(0.0, logit)
 
     def log_weight(x: FloatArray) -> FloatArray:
-        return np.asarray(-special.betaln(x, r) - np.log(x) + r * log_rest + x * log_q)
+        return np.asarray(-scipy.special.betaln(x, r) - np.log(x) + r * log_rest + x * log_q)
 
-    survival = float(special.betainc(xmin, r, np.exp(log_q)))
+    survival = float(scipy.special.betainc(xmin, r, np.exp(log_q)))
     log_survival = np.log(survival) if survival > 1e-250 else _log_far_tail(log_weight, xmin)
     return lambda x: log_weight(x) - log_survival
 
@@ -159,7 +159,7 @@ def _negative_binomial_log_pmf(r: float, logit: float, xmin: int) -> LogPmf:
 def _log_far_tail(log_weight: LogPmf, xmin: int) -> float:
     """log of the sum of weights from xmin on. So far out each weight is well below the one before it, or they would not
     have fallen so low by xmin."""
-    return float(special.logsumexp(log_weight(xmin + np.arange(200.0 + xmin))))
+    return float(scipy.special.logsumexp(log_weight(xmin + np.arange(200.0 + xmin))))
 
 
 def truncated_power_law(tail: Tail) -> FittedLaw:
@@ -222,7 +222,7 @@ def _lowest(cost: Callable[[FloatArray], float], starts: list[Point], bounds: li
 
     def descend(start: FloatArray, xatol: float, fatol: float) -> tuple[float, FloatArray]:
         options = {"xatol": xatol, "fatol": fatol, "maxiter": 600, "maxfev": 600}
-        result = optimize.minimize(cost, start, method="Nelder-Mead", bounds=bounds, options=options)  # type: ignore[call-overload]
+        result = scipy.optimize.minimize(cost, start, method="Nelder-Mead", bounds=bounds, options=options)  # type: ignore[call-overload]
         return float(result.fun), result.x
 
     low, high = np.array(bounds).T

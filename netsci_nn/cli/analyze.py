@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netsci_nn.cli.destinations import check_writable, report_unwritten
-from netsci_nn.cli.options import check_nulls, naming_options, parse_image_shape
+from netsci_nn.cli.options import check_nulls, naming_options, parse_image_shape, parse_sizes
 from netsci_nn.cli.output import INTERRUPTED, STDERR, STDOUT, print_line, report_interrupted
 from netsci_nn.data import image_shape_of
 from netsci_nn.errors import ConfigError
@@ -36,6 +36,13 @@ def analyze(
         float | None,
         typer.Option(help="Of a state dict, take the weights with |w| > THRESHOLD as edges; by default those not 0."),
     ] = None,
+    sizes: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=INxOUT",
+            help="Of a state dict, the numbers of sources and targets of a sparse layer that does not state them; repeatable.",
+        ),
+    ] = None,
     image_shape: Annotated[
         str | None,
         typer.Option(
@@ -52,12 +59,12 @@ def analyze(
     from netsci_nn.reports.analysis_files import Analysis, Settings
 
     check_nulls(nulls, 0)
-    shape = parse_image_shape(image_shape)
+    shape, stated = parse_image_shape(image_shape), parse_sizes(sizes or [])
     check_writable(json, html, reads=target)
-    with naming_options({"threshold is": "--threshold is"}):
-        intake = take_in(target, threshold)
+    with naming_options({"threshold is": "--threshold is", "sizes are": "--sizes are"}):
+        intake = take_in(target, threshold, stated)
     shape = _checked_shape(shape, intake.networks) if shape is not None else _shape_of_run(target)
-    analysis = Analysis(target, intake, Settings(seed, nulls, threshold, shape))
+    analysis = Analysis(target, intake, Settings(seed, nulls, threshold, shape, stated))
     for note in intake.notes:
         print_line(note)
     try:

@@ -10,7 +10,6 @@ import typer
 
 from netsci_nn.cli.output import INTERRUPTED, report_interrupted
 from netsci_nn.errors import ConfigError
-from netsci_nn.experiment import RunDirectory
 from netsci_nn.files import try_writing
 
 
@@ -24,7 +23,7 @@ def check_writable(*paths: Path | None, reads: Path | None = None) -> None:
     wanted = [path for path in paths if path is not None]
     for path in wanted:
         try_writing(path)
-        if reads is not None and (RunDirectory(reads).is_part(path) if reads.is_dir() else _is_same(path, reads)):
+        if reads is not None and (_is_part_of_run(path, reads) if reads.is_dir() else _is_same(path, reads)):
             raise ConfigError(f"path {str(path)!r} is read by this command; its results must go to another file")
     for first, second in combinations(wanted, 2):
         if _is_same(first, second):
@@ -40,6 +39,12 @@ def report_unwritten(*paths: Path | None) -> Iterator[None]:
         names = [str(path) for path in paths if path is not None]
         report_interrupted(f"{' and '.join(names)} {'was' if len(names) == 1 else 'were'} not written" if names else "")
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _is_part_of_run(path: Path, run: Path) -> bool:
+    from netsci_nn.experiment import RunDirectory  # with it comes torch, which not every command needs
+
+    return RunDirectory(run).is_part(path)
 
 
 def _is_same(first: Path, second: Path) -> bool:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from netsci_nn.cli.output import import_analysis, print_line, print_table
+from netsci_nn.cli.output import find_analysis, print_line, print_table
 from netsci_nn.experiment import describe_environment
 from netsci_nn.kernels import BACKENDS, crossover, measure_crossover
 from netsci_nn.kernels.auto import cache_file
@@ -31,4 +31,4 @@ def doctor(
     print_table("backend='auto' on the CPU is dense above this density", ["batch", "density"], rows)
     print_line(f"kept in: {cache_file()}")
     print_line(f"torch threads: {torch.get_num_threads()}; CUDA: {torch.cuda.is_available()}")
-    print_line(f"package analysis: {import_analysis().__file__}")
+    print_line(f"package analysis: {find_analysis()}")

@@ -10,7 +10,7 @@ import typer
 
 from netsci_nn.cli.destinations import check_writable
 from netsci_nn.cli.options import naming_options
-from netsci_nn.cli.output import import_analysis, print_line
+from netsci_nn.cli.output import print_line
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.files import atomic_write
 from netsci_nn.generators import GENERATORS, call, check_parameters
@@ -47,7 +47,6 @@ def generate(
     settings = ", ".join([model, *(param or []), f"seed={seed}"])
     print_line(f"{topology} ({settings})\nwritten to {out}")
     if plot is not None:
-        import_analysis()
         from analysis.render.pictures.degrees import topology_card
 
         figure = topology_card(topology, title=settings)

@@ -1,7 +1,7 @@
 """Checks of options that several commands share."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,6 +38,23 @@ def naming_options(options: Mapping[str, str]) -> Iterator[None]:
         for said, option in options.items():
             message = option.join(re.split(rf"(?<![\w.-]){re.escape(said)}(?!\w)", message))
         raise type(error)(message) from error
+
+
+def parse_sizes(texts: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Return the sizes by the names of their layers of texts such as encoder.qkv=16x48.
+
+    Raises:
+        ConfigError: when a text is no such thing, or a name comes twice.
+    """
+    sizes: dict[str, tuple[int, int]] = {}
+    for text in texts:
+        match = re.fullmatch(r"(.+)=([1-9]\d{0,8})[xX]([1-9]\d{0,8})", text.strip(), re.ASCII)
+        if match is None:
+            raise ConfigError(f"--sizes is {text!r}; it must be NAME=INxOUT, for example encoder.qkv=16x48")
+        if match[1] in sizes:
+            raise ConfigError(f"--sizes names {match[1]!r} twice; every layer has one pair of sizes")
+        sizes[match[1]] = int(match[2]), int(match[3])
+    return sizes
 
 
 def parse_image_shape(text: str | None) -> tuple[int, int] | None:

@@ -2,12 +2,12 @@
 
 import functools
 import importlib.metadata
+import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import ModuleType
 from typing import NoReturn, ParamSpec, TypeVar
 
 import typer
@@ -30,18 +30,17 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def import_analysis() -> ModuleType:
-    """Return the package `analysis` that belongs to this program.
+def find_analysis() -> Path:
+    """Return the file of the package `analysis` that belongs to this program, without importing it.
 
     Raises:
         ConfigError: when another module of that common name comes first on the import path.
     """
-    import analysis
-
-    found, expected = Path(analysis.__file__ or "").resolve(), Path(netsci_nn.__file__).resolve().parent.parent
-    if found.parent.parent != expected:
+    specification = importlib.util.find_spec("analysis")
+    found = Path((specification and specification.origin) or "").resolve()
+    if found.parent.parent != Path(netsci_nn.__file__).resolve().parent.parent:
         raise ConfigError(f"module 'analysis' is {str(found)!r}, which hides netsci_nn's own; rename it or run elsewhere")
-    return analysis
+    return found
 
 
 def version() -> str:
@@ -55,12 +54,11 @@ def reported_errors() -> Iterator[None]:
 
     Where nobody reads the standard output any more, the program ends without a word.
     """
-    mendable: tuple[type[Exception], ...] = (TopologyError, ConfigError, DataError, CheckpointError)
     try:
-        mendable += (import_analysis().AnalysisError,)
+        find_analysis()
         with _flushed_output():
             yield
-    except mendable as error:
+    except (TopologyError, ConfigError, DataError, CheckpointError) as error:
         _fail(str(error))
     except BrokenPipeError:
         _discard_output()
@@ -71,6 +69,10 @@ def reported_errors() -> Iterator[None]:
         _fail(f"{place}: {error.strerror or error}")
     except MemoryError as error:
         _fail(f"there is not enough memory ({error})")
+    except ValueError as error:
+        if not _is_of_analysis(error):
+            raise
+        _fail(str(error))
     except KeyboardInterrupt:
         report_interrupted()
         sys.exit(INTERRUPTED)
@@ -104,6 +106,12 @@ def print_line(text: str) -> None:
 def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table whose first column is aligned left and the others right."""
     STDOUT.print(plain_table(title, header, rows))
+
+
+def _is_of_analysis(error: ValueError) -> bool:
+    """Whether it is an `AnalysisError`, which only what has loaded `analysis` can raise."""
+    errors = sys.modules.get("analysis.base.errors")
+    return errors is not None and isinstance(error, errors.AnalysisError)
 
 
 def _fail(sentence: str) -> NoReturn:

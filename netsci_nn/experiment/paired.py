@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from scipy import stats
+import scipy
 
 CONFIDENCE = 0.95
 
@@ -77,5 +77,5 @@ def paired_difference(
     with warnings.catch_warnings():
         # Differences that are equal but for rounding make scipy warn of the p-value, which nobody reads.
         warnings.filterwarnings("ignore", "Precision loss occurred", RuntimeWarning)
-        low, high = stats.ttest_1samp(differences, 0).confidence_interval(CONFIDENCE)
+        low, high = scipy.stats.ttest_1samp(differences, 0).confidence_interval(CONFIDENCE)
     return PairedDifference(name, first, second, mean, stdev(differences), float(low), float(high), is_better_high)

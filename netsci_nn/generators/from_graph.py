@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse
+import scipy
 
 from netsci_nn.checks import neuron_count
 from netsci_nn.errors import TopologyError
@@ -123,7 +123,7 @@ def _shares(edges: Int64Array, n_sources: int, n_targets: int, n_in: int, n_out:
     return dst * n_in + share.indices, share.data
 
 
-def _overlap(n_neurons: int, n_vertices: int) -> scipy.sparse.csr_array:
+def _overlap(n_neurons: int, n_vertices: int) -> "scipy.sparse.csr_array":
     """Return the lengths [n_neurons, n_vertices] in which neurons and vertices overlap, in units of 1 / lcm of the interval."""
     step = math.gcd(n_neurons, n_vertices)
     a_neuron, a_vertex = n_vertices // step, n_neurons // step

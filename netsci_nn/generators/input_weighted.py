@@ -5,7 +5,7 @@
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
+import scipy
 
 from netsci_nn.checks import check_choice, check_real, neuron_count
 from netsci_nn.errors import TopologyError
@@ -112,7 +112,7 @@ def _stretch(free: Int64Array, rates: Float64Array, missing: int) -> float:
     """Return a time within which on average a few more than `missing` pairs ring, or half of the surplus pairs."""
     surplus = int(free[rates > 0].sum()) - missing
     wanted = missing + min(4 * np.sqrt(missing), surplus / 2)
-    return float(np.exp(brentq(lambda t: float(free @ -np.expm1(-rates * np.exp(t))) - wanted, -80.0, 690.0)))
+    return float(np.exp(scipy.optimize.brentq(lambda t: float(free @ -np.expm1(-rates * np.exp(t))) - wanted, -80.0, 690.0)))
 
 
 def _check_weights(weights: npt.ArrayLike, n_in: int) -> Float64Array:

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numba import njit
-from scipy.optimize import brentq
 
 from netsci_nn.checks import check_choice, check_count, check_real, neuron_count
 from netsci_nn.errors import TopologyError
@@ -151,7 +151,7 @@ class Law(NamedTuple):
             elif probabilities(50.0) @ degrees <= excess:
                 theta = 50.0
             else:
-                theta = brentq(lambda tilt: float(probabilities(tilt) @ degrees) - excess, -50.0, 50.0)
+                theta = scipy.optimize.brentq(lambda tilt: float(probabilities(tilt) @ degrees) - excess, -50.0, 50.0)
         return np.cumsum(probabilities(theta))
 
 

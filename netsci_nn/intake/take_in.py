@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.sparse
+import scipy
 import torch
 
 from netsci_nn.errors import CheckpointError, ConfigError, TopologyError
 from netsci_nn.experiment import RunDirectory
 from netsci_nn.intake.edge_list import read_edge_list
-from netsci_nn.intake.state_dict import read_state_dict
-from netsci_nn.intake.tensors import layers_of
+from netsci_nn.intake.state_dict import listed, read_state_dict
+from netsci_nn.intake.tensors import Sizes, layers_of
 from netsci_nn.intake.values import Intake, Layer, Network
 from netsci_nn.topology import WeightedTopology, from_scipy, load_network, load_weighted
 from netsci_nn.topology.formats import DAMAGE, read_layered_graphml
@@ -26,7 +26,7 @@ ENDINGS = (".safetensors", ".npz", ".graphml", *EDGE_LISTS, *STATE_DICTS)
 NOT_JOINED = "the file does not say how its layers are joined; each is reported by itself"
 
 
-def take_in(target: str | PathLike[str], threshold: float | None = None) -> Intake:
+def take_in(target: str | PathLike[str], threshold: float | None = None, sizes: Sizes | None = None) -> Intake:
     """Read a run directory or a file of any kind; its ending and its content say which.
 
     A run directory, a network file, a checkpoint in its run directory and a GraphML file with `layer` say how their layers
@@ -36,9 +36,12 @@ def take_in(target: str | PathLike[str], threshold: float | None = None) -> Inta
         target: a run directory; a topology or network (.safetensors, .npz, .graphml, .csv); a scipy matrix (.npz); an edge
             list (.csv, .tsv, .txt, .edges, .edgelist); or a state dict (.pt, .pth, .ckpt, .bin, .safetensors).
         threshold: weights of a state dict are edges if |w| > threshold; None for those other than 0.
+        sizes: (n_in, n_out) by the names of sparse layers of a state dict that does not state theirs. Without, the least that
+            hold their edges are assumed, which a note says.
 
     Raises:
-        ConfigError: when the kind is not known, or a threshold is given for anything but a state dict.
+        ConfigError: when the kind is not known, a threshold is given for anything but a state dict, or sizes for anything but
+            a sparse layer that does not state them.
         CheckpointError, TopologyError: when the content is damaged or no network.
 
     Example:
@@ -76,19 +79,24 @@ def take_in(target: str | PathLike[str], threshold: float | None = None) -> Inta
         elif ending == ".safetensors" and "layers.0.shape" in tensors:
             intake = Intake([Network("", [Layer.of(layer) for layer in load_network(target)])], [])
         else:
-            return _of_state_dict(target, tensors, notes, threshold)
+            return _of_state_dict(target, tensors, notes, threshold, sizes)
     if threshold is not None:
         raise ConfigError(f"threshold is {threshold:g}; only state dicts take a threshold, and {str(target)!r} lists its edges")
+    if sizes:
+        raise ConfigError(f"sizes are given for {listed(map(repr, sizes))}; only state dicts take sizes, not {str(target)!r}")
     return intake
 
 
-def _of_state_dict(path: Path, tensors: Mapping[str, torch.Tensor], notes: list[str], threshold: float | None) -> Intake:
+def _of_state_dict(
+    path: Path, tensors: Mapping[str, torch.Tensor], notes: list[str], threshold: float | None, sizes: Sizes | None
+) -> Intake:
+    run = RunDirectory(path.absolute().parent.parent)
+    is_chain = path.absolute() == run.checkpoint and run.is_begun  # the networks of runs are chains
     try:
-        layers, rules = layers_of(tensors, threshold)
+        layers, rules = layers_of(tensors, threshold, sizes, is_chain=is_chain)
     except CheckpointError as error:
         raise CheckpointError(f"file {str(path)!r}: {error}") from error
-    run = RunDirectory(path.absolute().parent.parent)
-    if len(layers) == 1 or (path.absolute() == run.checkpoint and run.is_begun):  # the networks of runs are chains
+    if len(layers) == 1 or is_chain:
         return Intake([Network(", ".join(layer.name for layer in layers), layers)], [*notes, *rules])
     return Intake([Network(layer.name, [layer]) for layer in layers], [NOT_JOINED, *notes, *rules])
 

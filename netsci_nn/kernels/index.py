@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
 import numpy as np
-import scipy.sparse
+import scipy
 import torch
 
 from netsci_nn.errors import DataError, TopologyError

@@ -10,8 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+import scipy
 from torch import nn
 
 from netsci_nn.errors import TopologyError
@@ -161,8 +160,8 @@ def _groups(names: list[str], pairs: list[Pair]) -> dict[str, tuple[int, int]]:
     """The groups of sources and of targets of every layer, numbered so that sources come before targets."""
     place = {name: 2 * number for number, name in enumerate(names)}  # of the sources, and that of the targets is the next
     ends = [[place[a] + 1 for a, _ in pairs], [place[b] for _, b in pairs]]
-    joined = coo_array((np.ones(len(pairs)), (np.array(ends[0], int), np.array(ends[1], int))), shape=(2 * len(names),) * 2)
-    sources, targets = connected_components(joined, directed=False)[1].reshape(-1, 2).T.tolist()
+    joined = scipy.sparse.coo_array((np.ones(len(pairs)), np.array(ends, int)), shape=(2 * len(names),) * 2)
+    sources, targets = scipy.sparse.csgraph.connected_components(joined, directed=False)[1].reshape(-1, 2).T.tolist()
     order: TopologicalSorter[int] = TopologicalSorter()
     for source, target in zip(sources, targets, strict=True):
         order.add(target, source)

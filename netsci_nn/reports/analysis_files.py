@@ -2,9 +2,10 @@
 
 import importlib.metadata
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from analysis import TopologyReport, as_layered
@@ -25,6 +26,7 @@ class Settings(NamedTuple):
     nulls: int
     threshold: float | None
     image_shape: tuple[int, int] | None
+    sizes: Mapping[str, tuple[int, int]] = MappingProxyType({})
 
     def shape_for(self, n_in: int) -> tuple[int, int] | None:
         """The image shape, if it has n_in pixels."""
@@ -32,7 +34,8 @@ class Settings(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """The settings and the version of the program, ready for JSON."""
-        return {"version": importlib.metadata.version("netsci-nn"), **self._asdict()}
+        table = {"version": importlib.metadata.version("netsci-nn"), **self._asdict()}
+        return table | {"sizes": dict(self.sizes)} if self.sizes else {key: table[key] for key in table if key != "sizes"}
 
 
 @dataclass
@@ -132,6 +135,10 @@ def _pictures(analysis: Analysis, network: Network, report: TopologyReport) -> l
 
 
 def _settings(analysis: Analysis) -> dict[str, Any]:
-    table = {"target": str(analysis.target), **analysis.settings.to_dict()}
-    shape = analysis.settings.image_shape
-    return table | {"image_shape": None if shape is None else f"{shape[0]}x{shape[1]}"}
+    settings = analysis.settings
+    table = {"target": str(analysis.target), **settings.to_dict()}
+    shape = settings.image_shape
+    table["image_shape"] = None if shape is None else f"{shape[0]}x{shape[1]}"
+    if settings.sizes:
+        table["sizes"] = ", ".join(f"{name}={n_in}x{n_out}" for name, (n_in, n_out) in settings.sizes.items())
+    return table

@@ -182,6 +182,53 @@ def test_a_report_holds_what_it_takes_to_make_it_again(run: Cli, tmp_path: Path)
     assert "laid out as the image" in page
 
 
+def test_sizes_that_the_file_does_not_state_are_asked_for_and_taken(run: Cli, tmp_path: Path) -> None:
+    qkv = {"src": torch.tensor([0, 15, 3]), "dst": torch.tensor([0, 20, 47]), "weight": torch.ones(3)}
+    proj = {"src": torch.tensor([0, 9]), "dst": torch.tensor([0, 15]), "weight": torch.ones(2)}
+    state = {f"{layer}.{part}": tensor for layer, parts in (("qkv", qkv), ("proj", proj)) for part, tensor in parts.items()}
+    torch.save(state, tmp_path / "m.pt")
+
+    def measured(table: dict[str, Any]) -> list[tuple[float, float]]:
+        """Density and share of sources without edges of every layer."""
+        sections = [network["sections"][0] for network in table["networks"]]
+        values = [{found["name"]: found["observed"]["value"] for found in section["quantities"]} for section in sections]
+        return [(entry["density"], entry["source_degree_zero_fraction"]) for entry in values]
+
+    outcome = run("analyze", "m.pt", "--nulls", 0, "--json", "r.json", "--html", "r.html")
+    assert (outcome.code, outcome.err) == (0, "")
+    sentence = (
+        "the file does not state all sizes: qkv has at least 16 sources and at least 48 targets, proj has at least 10 sources "
+        "and at least 16 targets; these numbers are assumed"
+    )
+    table = json.loads((tmp_path / "r.json").read_text())
+    assert measured(table) == [(3 / (16 * 48), 13 / 16), (2 / (10 * 16), 8 / 10)]  # not 48 sources, 46 of them dead
+    assert any(note.startswith(sentence) for note in table["source"]["notes"])
+    assert sentence in outcome.out
+    assert sentence in (tmp_path / "r.html").read_text()
+    assert "sizes" not in table["settings"]
+
+    stated = ["--sizes", "qkv=16x48", "--sizes", "proj=16x16"]
+    outcome = run("analyze", "m.pt", "--nulls", 0, *stated, "--json", "r.json", "--html", "r.html")
+    assert outcome.code == 0, outcome.err
+    assert "does not state" not in outcome.out
+    table = json.loads((tmp_path / "r.json").read_text())
+    assert measured(table) == [(3 / (16 * 48), 13 / 16), (2 / (16 * 16), 14 / 16)]
+    assert table["settings"]["sizes"] == {"qkv": [16, 48], "proj": [16, 16]}
+    assert "qkv=16x48, proj=16x16" in (tmp_path / "r.html").read_text()
+
+
+def test_sizes_that_are_refused(run: Cli, tmp_path: Path) -> None:
+    torch.save({"a.weight": torch.eye(5, 8)}, tmp_path / "m.pt")
+    for text in ("16x48", "a=16", "a=0x3", "=3x4", "a=3x-4"):
+        refused(run("analyze", "m.pt", "--sizes", text), f"--sizes is {text!r}; it must be NAME=INxOUT, for example enc")
+    refused(run("analyze", "m.pt", "--sizes", "a=1x2", "--sizes", "a=3x4"), "--sizes names 'a' twice; every layer has one")
+    refused(
+        run("analyze", "m.pt", "--sizes", "a.weight=8x5"), "--sizes are given for 'a.weight'; they can be given for sparse la"
+    )
+    (tmp_path / "e.csv").write_text("0,1\n")
+    refused(run("analyze", "e.csv", "--sizes", "a=1x2"), "--sizes are given for 'a'; only state dicts take sizes, not 'e.csv'")
+
+
 def test_an_image_shape_is_measured_where_it_fits(run: Cli, tmp_path: Path) -> None:
     torch.save({"a.weight": torch.eye(5, 8), "b.weight": torch.eye(7, 9)}, tmp_path / "m.pt")
     outcome = run("analyze", "m.pt", "--nulls", 0, "--image-shape", "3x3", "--json", "r.json")

@@ -190,11 +190,196 @@ def test_state_dict_of_sparse_layers(ending: str, bias: bool, tmp_path: Path) ->
     assert not any("not in the file" in note for note in take_in(path).notes)
 
 
-def test_of_a_sparse_layer_of_0_1_0_the_sizes_are_guessed_and_notes_say_so() -> None:
-    path = Path(__file__).parents[1] / "fixtures" / "version-0.1.0" / "state.pt"
+FORMER = Path(__file__).parents[1] / "fixtures" / "version-0.1.0"
+UNKNOWN = (
+    "the file does not state all sizes: {}; these numbers are assumed, and what depends on neurons beyond them (density, "
+    "neurons without edges, the random graphs) is not known; state the sizes with --sizes NAME=INxOUT"
+)
+
+
+def test_of_sparse_layers_of_0_1_0_the_sizes_are_the_least_and_a_note_says_so() -> None:
+    path = FORMER / "state.pt"
     assert [(layer.n_in, layer.n_out) for layer in layers(path)] == [(12, 10), (10, 3)]
-    notes = take_in(path).notes
-    assert "layers.0: the number of sources is not in the file; 12, up to the last with an edge, are taken" in notes
+    least = "layers.0 has at least 12 sources, layers.1 has at least 10 sources"  # biases tell the targets
+    assert take_in(path).notes == [APART, RULE, UNKNOWN.format(least)]
+    sizes = {"layers.0": (15, 10), "layers.1": (10, 3)}
+    intake = take_in(path, sizes=sizes)
+    assert [(network.graph[0].n_in, network.graph[0].n_out) for network in intake.networks] == [(15, 10), (10, 3)]
+    assert intake.notes == [APART, RULE]
+
+
+def test_in_its_run_a_checkpoint_of_0_1_0_is_a_chain_whose_layers_tell_each_other() -> None:
+    intake = take_in(FORMER / "complete" / "checkpoint" / "last.safetensors")
+    assert [(layer.n_in, layer.n_out) for layer in intake.networks[0].graph] == [(12, 10), (10, 3)]
+    assert intake.notes == [RULE, UNKNOWN.format("layers.0 has at least 12 sources")]
+
+
+def attention(bias: bool) -> nn.ModuleDict:
+    """Layers that are no stack: the 48 targets of the first are queries, keys and values of 16 heads."""
+    kept = {"qkv": [(1, 0), (14, 46), (3, 2)], "proj": [(0, 0), (9, 3), (12, 14)]}
+    sizes = {"qkv": (16, 48), "proj": (16, 16)}
+    topologies = {name: BipartiteTopology.from_edges(kept[name], *sizes[name]) for name in kept}
+    return nn.ModuleDict({name: SparseLinear(topology, bias=bias) for name, topology in topologies.items()})
+
+
+def without_sizes(state: dict[str, torch.Tensor], weights: str = "weight") -> dict[str, torch.Tensor]:
+    """The state dict as one without sizes, with this name of its weights."""
+    kept = {name: tensor for name, tensor in state.items() if not name.endswith(".sizes")}
+    return {name.replace(".weight", f".{weights}"): tensor for name, tensor in kept.items()}
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    "kept",
+    [
+        lambda state: state,
+        lambda state: {"model": state, "epoch": 3},
+        lambda state: {"state_dict": {f"module.{name}": tensor for name, tensor in state.items()}},
+        lambda state: {f"_orig_mod.{name}": tensor for name, tensor in state.items()},
+    ],
+)
+def test_sizes_in_the_file_are_read_however_layers_are_joined(kept: Any, bias: bool, tmp_path: Path) -> None:
+    state = kept(dict(attention(bias).state_dict()))
+    intake = take_in(saved(state, tmp_path / "m.pt"))
+    sizes = [(layer.n_in, layer.n_out) for network in intake.networks for layer in network.graph]
+    assert sizes == [(16, 48), (16, 16)]
+    assert intake.notes == [APART, RULE]
+
+
+@pytest.mark.parametrize("weights", ["weight", "values"])
+@pytest.mark.parametrize("ending", ["pt", "safetensors"])
+def test_without_sizes_no_layer_gets_those_of_another(ending: str, weights: str, tmp_path: Path) -> None:
+    path = tmp_path / f"m.{ending}"
+    for bias, least in (
+        (True, {"qkv": "at least 15 sources", "proj": "at least 13 sources"}),
+        (False, {"qkv": "at least 15 sources and at least 47 targets", "proj": "at least 13 sources and at least 15 targets"}),
+    ):
+        state = without_sizes(dict(attention(bias).state_dict()), weights)
+        save_file(state, path) if ending == "safetensors" else torch.save(state, path)
+        intake = take_in(path)
+        found = {network.name: network.graph[0] for network in intake.networks}
+        n_out = {"qkv": 48, "proj": 16} if bias else {"qkv": 47, "proj": 15}
+        assert {name: (layer.n_in, layer.n_out) for name, layer in found.items()} == {
+            "qkv": (15, n_out["qkv"]),
+            "proj": (13, n_out["proj"]),  # and not the 48 sources that the layer before has as targets
+        }
+        assert intake.notes == [APART, RULE, UNKNOWN.format(", ".join(f"{name} has {least[name]}" for name in found))]
+        stated = take_in(path, sizes={"qkv": (16, 48), "proj": (16, 16)})
+        expected = take_in(saved(attention(bias).state_dict(), tmp_path / "own.pt"))
+        assert {network.name: (network.graph[0].n_in, network.graph[0].n_out) for network in stated.networks} == {
+            network.name: (network.graph[0].n_in, network.graph[0].n_out) for network in expected.networks
+        }
+        assert stated.notes == [APART, RULE]
+        half = take_in(path, sizes={"qkv": (16, 48)})
+        assert half.notes[2] == UNKNOWN.format(f"proj has {least['proj']}")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "error", "message"),
+    [
+        (
+            {"qvk": (16, 48)},
+            ConfigError,
+            "sizes are given for 'qvk'; they can be given for sparse layers whose sizes are not in",
+        ),
+        ({"head.weight": (16, 4)}, ConfigError, "sizes are given for 'head.weight'; they can be given for sparse layers whose"),
+        ({"proj": (12, 16)}, CheckpointError, "sparse layer 'proj': src[2] is 12; it must be from 0 to n_in - 1 = 11"),
+        ({"proj": (16, 17)}, CheckpointError, "sparse layer 'proj': bias is [16]; with 17 targets it must be [17]"),
+    ],
+)
+def test_sizes_that_do_not_fit(sizes: Any, error: type[Exception], message: str, tmp_path: Path) -> None:
+    state = {**without_sizes(dict(attention(True).state_dict())), "head.weight": torch.eye(4, 16)}
+    with pytest.raises(error, match=re.escape(message)):
+        take_in(saved(state, tmp_path / "m.pt"), sizes=sizes)
+
+
+def test_sizes_for_what_states_them(tmp_path: Path) -> None:
+    path = saved(attention(True).state_dict(), tmp_path / "m.pt")
+    with pytest.raises(ConfigError, match="whose sizes are not in the file: there are none"):
+        take_in(path, sizes={"qkv": (16, 48)})
+    TOPOLOGY.save(tmp_path / "t.npz")
+    with pytest.raises(ConfigError, match=r"sizes are given for 'qkv'; only state dicts take sizes, not '.*t\.npz'"):
+        take_in(tmp_path / "t.npz", sizes={"qkv": (16, 48)})
+
+
+def test_a_list_of_numbers_beside_ends_of_another_length_is_no_sparse_layer(tmp_path: Path) -> None:
+    state = {"gnn.weight": torch.ones(4), "gnn.src": torch.tensor([0, 1]), "gnn.dst": torch.tensor([0, 1]), **SPARSE}
+    assert [network.name for network in take_in(saved(state, tmp_path / "m.pt")).networks] == ["fc1.weight", "fc2.weight"]
+
+
+def conv1d(n_in: int, n_out: int) -> dict[str, torch.Tensor]:
+    """A layer as transformers' Conv1D keeps it, with a pattern that shows which side is which: source 1 has all edges."""
+    weight = torch.zeros(n_in, n_out)
+    weight[1] = 1 + torch.arange(n_out)
+    return {"weight": weight, "bias": torch.zeros(n_out)}
+
+
+def named(**parts: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {
+        f"h.0.{layer.replace('_1_', '.')}.{part}": tensor for layer, entry in parts.items() for part, tensor in entry.items()
+    }
+
+
+def linear(n_in: int, n_out: int) -> dict[str, torch.Tensor]:
+    """The same layer as `nn.Linear` keeps it."""
+    layer = conv1d(n_in, n_out)
+    return {"weight": layer["weight"].T.contiguous(), "bias": layer["bias"]}
+
+
+BIAS_TELLS = "weights taken as [n_in, n_out], since they have as many biases as that gives targets: "
+NAME_TELLS = (
+    "square weights, which their biases cannot tell apart, taken as [n_in, n_out] for their names, under which GPT-2 in "
+    "transformers keeps them so: "
+)
+
+
+@pytest.mark.parametrize("ending", ["pt", "safetensors"])
+def test_weights_of_gpt2_are_stored_from_source_to_target(ending: str, tmp_path: Path) -> None:
+    state, path = (
+        named(attn_1_c_attn=conv1d(4, 12), attn_1_c_proj=conv1d(4, 4), mlp_1_c_fc=conv1d(4, 16)),
+        tmp_path / f"m.{ending}",
+    )
+    state |= named(mlp_1_c_proj=conv1d(16, 4), head=linear(4, 4), probe=linear(4, 9))
+    save_file(state, path) if ending == "safetensors" else torch.save(state, path)
+    intake = take_in(path)
+    for network in intake.networks:
+        (layer,) = analysis.as_layered(network.graph).layers
+        assert set(layer.src.tolist()) == {1}, network.name
+        assert layer.weights is not None
+        assert layer.weights[np.argsort(layer.dst)].tolist() == [1.0 + k for k in range(layer.n_out)]
+    sizes = {network.name[4:]: (network.graph[0].n_in, network.graph[0].n_out) for network in intake.networks}
+    assert sizes == {
+        "attn.c_attn.weight": (4, 12),
+        "attn.c_proj.weight": (4, 4),
+        "mlp.c_fc.weight": (4, 16),
+        "mlp.c_proj.weight": (16, 4),
+        "head.weight": (4, 4),
+        "probe.weight": (4, 9),
+    }
+    (told,) = (note for note in intake.notes if note.startswith(BIAS_TELLS))
+    assert all(f"{name} {shape}" in told for name, shape in (("c_attn.weight", [4, 12]), ("c_fc.weight", [4, 16])))
+    assert "head" not in told
+    assert "probe" not in told
+    assert f"{NAME_TELLS}h.0.attn.c_proj.weight [4, 4]" in intake.notes
+
+
+def test_linear_layers_with_names_of_gpt2_are_linear(tmp_path: Path) -> None:
+    state = named(attn_1_c_attn=linear(4, 12), attn_1_c_proj=linear(4, 4), mlp_1_c_fc=linear(4, 16), mlp_1_c_proj=linear(16, 4))
+    bare = {name: tensor for name, tensor in state.items() if name.endswith("weight")}  # Conv1D always has a bias
+    for saved_state in (state, bare):
+        intake = take_in(saved(saved_state, tmp_path / "m.pt"))
+        assert intake.notes == [APART, RULE]
+        assert all(set(network.graph[0].src.tolist()) == {1} for network in intake.networks)
+
+
+def test_a_square_weight_of_another_name_is_linear_and_a_transposed_convolution_is_not(tmp_path: Path) -> None:
+    up = torch.zeros(3, 5, 2, 2)  # of nn.ConvTranspose2d(3, 5, 2)
+    up[1] = 1
+    path = saved({"fc.weight": torch.tensor([[0.0, 2.0], [0.0, 0.0]]), "fc.bias": torch.zeros(2)}, tmp_path / "fc.pt")
+    assert only_layer(path) == analysis.BipartiteGraph(2, 2, [1], [0], [2.0])
+    path = saved({"up.weight": up, "up.bias": torch.zeros(5)}, tmp_path / "up.pt")
+    assert only_layer(path) == analysis.BipartiteGraph(3, 5, [1] * 5, [0, 1, 2, 3, 4], [2.0] * 5)
+    assert take_in(path).notes[-1] == f"{BIAS_TELLS}up.weight [3, 5, 2, 2]"
 
 
 def test_a_single_sparse_layer_and_a_dense_head(tmp_path: Path) -> None:

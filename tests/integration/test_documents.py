@@ -5,14 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import typer
 
-from netsci_nn.cli import app
+from netsci_nn.cli import NAMES
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMANDS = set(typer.main.get_command(app).commands)
+COMMANDS = set(NAMES)
 
 
 def prose_of(page: Path) -> str:

@@ -5,9 +5,9 @@ from itertools import cycle
 from typing import Any, Literal
 
 import numpy as np
+import scipy
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy import stats
 
 from analysis.base.checks import as_generator, check_count
 from analysis.base.errors import AnalysisError
@@ -304,7 +304,7 @@ def draw_degree_histogram(axes: Axes, graphs: Mapping[str, Sequence[Any]], *, ma
         axes.stairs(shares.mean(axis=0), edges - 0.5, color=colour, linestyle=line, linewidth=1.5, label=name)
         axes.stairs(shares.max(axis=0), edges - 0.5, baseline=shares.min(axis=0), fill=True, color=colour, alpha=0.2)
     for index, (n_in, n_out, n_edges) in enumerate(_sizes(layers)):
-        null = np.diff(stats.hypergeom(n_in * n_out, n_out, n_edges).cdf(edges - 1))
+        null = np.diff(scipy.stats.hypergeom(n_in * n_out, n_out, n_edges).cdf(edges - 1))
         label = None if index else NULL_LABEL
         axes.plot(edges[:-1] + (width - 1) / 2, null, color="0.45", linewidth=3.5, alpha=0.6, zorder=0, label=label)
     axes.set(xlabel="out-degree $k$", ylabel=f"share of neurons (bins of {width})" if width > 1 else "share of neurons")
@@ -359,7 +359,7 @@ def _draw_power_law(axes: Axes, degrees: LongArray, line: Any) -> None:
 def _draw_null(axes: Axes, size: tuple[int, int, int], side: str, kind: str, label: str | None) -> None:
     n_in, n_out, n_edges = size
     n_opposite, n_own = (n_out, n_in) if side == "sources" else (n_in, n_out)
-    law = stats.hypergeom(n_in * n_out, n_opposite, n_edges)
+    law = scipy.stats.hypergeom(n_in * n_out, n_opposite, n_edges)
     values = np.arange(n_opposite + 1)
     shares = law.sf(values - 1) if kind == "ccdf" else law.pmf(values)
     # If fewer than a tenth of one neuron is expected, on either end, the line would only stretch the axis.
