@@ -12,6 +12,7 @@ from netsci_nn.layers import SparseLayer
 from netsci_nn.layers.ranks import check_resizable, check_same_change
 from netsci_nn.rewiring.delta import EdgeDelta
 from netsci_nn.rewiring.merge import MergedEdges, merge_edges
+from netsci_nn.rewiring.view import check_whole
 from netsci_nn.topology import BipartiteTopology
 
 # The value that an optimiser gives to its own per-edge state before the first step, if that is not zero.
@@ -75,7 +76,7 @@ def apply_delta(
     born = layer.topology_version + 1 if step is None else step
     structure = layer._topology, layer._birth, layer._active
     check_same_change(layer, UNEQUAL_RANKS, *structure, *vars(delta).values(), born)  # first: else one rank may wait for others
-    _check_whole(layer)
+    check_whole(layer)
     delta.check_fits(layer.n_edges, tuple(layer.weight.shape[1:]))
     _check_followers(layer, followers, optimizer)
     group = None if optimizer is None else parameter_group(layer, optimizer)
@@ -133,17 +134,6 @@ def parameter_group(layer: SparseLayer, optimizer: torch.optim.Optimizer) -> dic
         if any(parameter is layer.weight for parameter in group["params"]):
             return group
     raise ConfigError("optimizer does not train layer.weight; it must be the one that holds this layer's parameters")
-
-
-def _check_whole(layer: SparseLayer) -> None:
-    """Raise a ConfigError if the layer's weights are spread over ranks."""
-    weight = layer.weight
-    is_flat = not isinstance(weight, torch.nn.Parameter) or getattr(weight, "_fsdp_flattened", False)  # FSDP, version 1
-    if is_flat or hasattr(weight, "placements"):  # a DTensor, as fully_shard makes it
-        raise ConfigError(
-            f"layer.weight is a {type(weight).__name__} that FSDP shards over ranks; edges can change only where every rank "
-            "holds the whole layer: rewire before sharding, or train with DistributedDataParallel"
-        )
 
 
 def _check_followers(layer: SparseLayer, followers: Sequence[SparseLayer], optimizer: torch.optim.Optimizer | None) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer
@@ -94,7 +95,8 @@ def edge_view(layer: SparseLayer, **context: Any) -> EdgeView:
         context: the fields of `EdgeView` that only training knows (`step`, `learning_rate`, `previous`, ...).
 
     Raises:
-        ConfigError: if `layer` is no sparse layer, its weights are not one per edge, or `previous` is not of their shape.
+        ConfigError: if `layer` is no sparse layer or is sharded over ranks, its weights are not one per edge, or `previous` is
+            not of their shape.
 
     Example:
         >>> import torch
@@ -106,9 +108,21 @@ def edge_view(layer: SparseLayer, **context: Any) -> EdgeView:
     """
     if not isinstance(layer, SparseLayer):
         raise ConfigError(f"layer is a {type(layer).__name__}; it must be a SparseLayer, for example a SparseLinear")
+    check_whole(layer)
     weight = layer.weight.detach()
     topology = layer._topology
     array = (weight.float() if weight.element_size() == 2 else weight).cpu().numpy()
     if len(array) != topology.n_edges:
         raise ConfigError(f"weight has shape {array.shape}; the layer has {topology.n_edges} edges")
     return EdgeView(topology.n_in, topology.n_out, topology.src, topology.dst, array, layer._active, **context)
+
+
+def check_whole(layer: SparseLayer) -> None:
+    """Raise a ConfigError if the layer's weights are spread over ranks."""
+    weight = layer.weight
+    is_flat = not isinstance(weight, torch.nn.Parameter) or getattr(weight, "_fsdp_flattened", False)  # FSDP, version 1
+    if is_flat or hasattr(weight, "placements"):  # a DTensor, as fully_shard makes it
+        raise ConfigError(
+            f"layer.weight is a {type(weight).__name__} that FSDP shards over ranks; edges can change only where every rank "
+            "holds the whole layer: rewire before sharding, or train with DistributedDataParallel"
+        )

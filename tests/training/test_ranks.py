@@ -9,7 +9,8 @@ import os
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -380,7 +381,7 @@ def another_number_of_edges_needs_a_new_wrapper(rank: int) -> None:
     shrink = SparseEvolution(0.5).propose(edge_view(layer, is_last=True), rng=0)
     assert len(shrink.dropped) > 0
     dense = generators.erdos_renyi(16, 12, n_edges=192, rng=0)
-    shrunk = {name: tensor for name, tensor in SparseMLP([20, 16, 12, 3], density=0.2, rng=0).state_dict().items()}
+    shrunk = SparseMLP([20, 16, 12, 3], density=0.2, rng=0).state_dict()
     for change in (
         lambda: apply_delta(layer, shrink, optimizer),
         lambda: layer.set_structure(dense, torch.zeros(192), np.zeros(192, np.int32)),
@@ -435,14 +436,24 @@ def averaged_copies_follow_on_both_ranks(rank: int) -> None:
 @scenario
 def sharded_weights_are_refused(rank: int) -> None:
     from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
+    from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 
     model = mlp()
     layer = layers_of(model)[0]
     delta = SparseEvolution(0.3).propose(edge_view(layer), rng=0)
     fully_shard(model, mesh=init_device_mesh("cpu", (2,)))
-    with pytest.raises(ConfigError, match=r"layer.weight is a DTensor that FSDP shards over ranks"):
-        apply_delta(layer, delta)
+    for attempt in (lambda: apply_delta(layer, delta), lambda: edge_view(layer)):
+        with pytest.raises(ConfigError, match=r"layer.weight is a DTensor that FSDP shards over ranks"):
+            attempt()
+    assert layer.topology_version == 0
+    for options in ({"use_orig_params": True}, {"use_orig_params": False}):  # version 1, of flat parameters
+        model = mlp()
+        layer = layers_of(model)[0]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            FullyShardedDataParallel(model, device_id=torch.device("cpu"), **options)
+        with pytest.raises(ConfigError, match="that FSDP shards over ranks"):
+            apply_delta(layer, delta)
 
 
 @scenario
@@ -474,7 +485,7 @@ def run_all(rank: int, folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ranks")
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     command = [sys.executable, "-W", "error", __file__]
@@ -491,7 +502,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             rank.kill()
             rank.wait()
             log.close()
-    yield folder
+    return folder
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
