@@ -136,7 +136,11 @@ def _is_same_on_all_ranks(group: dist.ProcessGroup, device: torch.device, *value
         return True
     words = np.frombuffer(_digest(*values), dtype=np.int64)
     extremes = torch.from_numpy(np.concatenate([words, ~words])).to(device)
-    dist.all_reduce(extremes, dist.ReduceOp.MAX, group=group)
+    try:
+        dist.all_reduce(extremes, dist.ReduceOp.MAX, group=group)
+    except RuntimeError as error:
+        error.add_note("the ranks compare their edges: every rank must wrap the model, or change a layer, by the same call")
+        raise
     highest, lowest = extremes[: len(words)], ~extremes[len(words) :]
     return torch.equal(highest, lowest)
 

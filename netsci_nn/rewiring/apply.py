@@ -77,6 +77,11 @@ def apply_delta(
     structure = layer._topology, layer._birth, layer._active
     check_same_change(layer, UNEQUAL_RANKS, *structure, *vars(delta).values(), born)  # first: else one rank may wait for others
     check_whole(layer)
+    if not isinstance(layer.weight, torch.nn.Parameter):
+        raise ConfigError(
+            f"layer.weight is a {type(layer.weight).__name__} and no Parameter: it is computed from others, or a part of a "
+            "flat parameter of FSDP; the edges of such a layer cannot change"
+        )
     delta.check_fits(layer.n_edges, tuple(layer.weight.shape[1:]))
     _check_followers(layer, followers, optimizer)
     group = None if optimizer is None else parameter_group(layer, optimizer)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer
@@ -120,8 +119,8 @@ def edge_view(layer: SparseLayer, **context: Any) -> EdgeView:
 def check_whole(layer: SparseLayer) -> None:
     """Raise a ConfigError if the layer's weights are spread over ranks."""
     weight = layer.weight
-    is_flat = not isinstance(weight, torch.nn.Parameter) or getattr(weight, "_fsdp_flattened", False)  # FSDP, version 1
-    if is_flat or hasattr(weight, "placements"):  # a DTensor, as fully_shard makes it
+    # A DTensor, as fully_shard makes it, or what FSDP's first version leaves of a parameter.
+    if hasattr(weight, "placements") or getattr(weight, "_fsdp_flattened", False):
         raise ConfigError(
             f"layer.weight is a {type(weight).__name__} that FSDP shards over ranks; edges can change only where every rank "
             "holds the whole layer: rewire before sharding, or train with DistributedDataParallel"

@@ -446,13 +446,13 @@ def sharded_weights_are_refused(rank: int) -> None:
         with pytest.raises(ConfigError, match=r"layer.weight is a DTensor that FSDP shards over ranks"):
             attempt()
     assert layer.topology_version == 0
-    for options in ({"use_orig_params": True}, {"use_orig_params": False}):  # version 1, of flat parameters
-        model = mlp()
+    for is_kept, message in ((True, "that FSDP shards over ranks"), (False, "part of a flat parameter of FSDP")):
+        model = mlp()  # version 1, of flat parameters
         layer = layers_of(model)[0]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            FullyShardedDataParallel(model, device_id=torch.device("cpu"), **options)
-        with pytest.raises(ConfigError, match="that FSDP shards over ranks"):
+            FullyShardedDataParallel(model, device_id=torch.device("cpu"), use_orig_params=is_kept)
+        with pytest.raises(ConfigError, match=message):
             apply_delta(layer, delta)
 
 
