@@ -3,5 +3,8 @@
 from netsci_nn.layers.activations import ACTIVATIONS
 from netsci_nn.layers.base import SparseLayer
 from netsci_nn.layers.linear import SparseLinear
+from netsci_nn.layers.wrappers import watch_wrappers
 
 __all__ = ["ACTIVATIONS", "SparseLayer", "SparseLinear"]
+
+watch_wrappers()

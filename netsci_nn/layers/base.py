@@ -16,6 +16,7 @@ from torch import nn
 from netsci_nn.errors import TopologyError
 from netsci_nn.kernels import EdgeIndex, Edition, of_edition
 from netsci_nn.layers.init import kaiming_normal_
+from netsci_nn.layers.ranks import check_resizable, check_same_change
 from netsci_nn.topology import BipartiteTopology, to_igraph
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STRUCTURE = "src", "dst", "birth", "sizes", "active"  # entries of the state dict beside the parameters
+UNEQUAL_RANKS = "the ranks set different edges of a layer that lies in DistributedDataParallel; set the same on every rank"
 
 
 class SparseLayer(nn.Module):
@@ -182,6 +184,8 @@ class SparseLayer(nn.Module):
 
         An optimiser's state is not touched: `netsci_nn.rewiring.apply_delta` changes layer and optimiser together.
 
+        Inside of DistributedDataParallel the number of edges must stay the same, and every rank must set the same edges.
+
         Args:
             topology: the new edges, between as many sources and targets.
             weight: `[topology.n_edges, *kernel]`.
@@ -189,8 +193,9 @@ class SparseLayer(nn.Module):
             active: bool `[topology.n_edges]`, or None if all are.
 
         Raises:
-            TopologyError: if sizes or shapes do not fit; nothing is changed then.
+            TopologyError: if sizes or shapes do not fit, or ranks would get different edges; nothing is changed then.
         """
+        check_same_change(self, UNEQUAL_RANKS, topology, tuple(weight.shape), birth, active)
         if (topology.n_in, topology.n_out) != (self.n_in, self.n_out):
             raise TopologyError(
                 f"topology joins {topology.n_in} sources and {topology.n_out} targets; "
@@ -214,7 +219,8 @@ class SparseLayer(nn.Module):
         birth: npt.NDArray[np.int32],
         active: npt.NDArray[np.bool_] | None,
     ) -> None:
-        """Do the work of `set_structure` with checked values that nobody else holds."""
+        """Do the work of `set_structure` with checked values that nobody writes to."""
+        check_resizable(self, self.n_edges, topology.n_edges)
         self.weight.grad = None
         if weight.shape == self.weight.shape:
             with torch.no_grad():
@@ -326,6 +332,7 @@ class SparseLayer(nn.Module):
             if prefix + "values" in own and prefix + "weight" not in own:  # as 0.1.0 called it
                 own[prefix + "weight"] = own.pop(prefix + "values")
             structure = {name: own.pop(prefix + name, None) for name in STRUCTURE}
+            check_same_change(self, UNEQUAL_RANKS, *structure.values())
             weight = own.get(prefix + "weight")
             missing_keys += [prefix + name for name in ("src", "dst", "birth") if strict and structure[name] is None]
             if weight is not None and structure["src"] is not None and structure["dst"] is not None:

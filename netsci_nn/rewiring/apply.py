@@ -1,16 +1,18 @@
 """`apply_delta`: change a layer's edges together with its gradient and its optimiser's state."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from netsci_nn.errors import ConfigError
+from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.layers import SparseLayer
+from netsci_nn.layers.ranks import check_resizable, check_same_change
 from netsci_nn.rewiring.delta import EdgeDelta
 from netsci_nn.rewiring.merge import MergedEdges, merge_edges
+from netsci_nn.rewiring.view import check_whole
 from netsci_nn.topology import BipartiteTopology
 
 # The value that an optimiser gives to its own per-edge state before the first step, if that is not zero.
@@ -22,9 +24,19 @@ INITIAL_STATE: dict[tuple[str, str], Callable[[dict[str, Any]], float]] = {
 # Of two-dimensional weights, state that all edges share, although its first dimension is that of one edge.
 SHARED_STATE = {("Adafactor", "col_var")}
 
+UNEQUAL_RANKS = (
+    "the ranks propose different edges for a layer that lies in DistributedDataParallel, or hold different ones; "
+    "pass the same rng on every rank (the callback Rewire draws with that of rank 0)"
+)
+
 
 def apply_delta(
-    layer: SparseLayer, delta: EdgeDelta, optimizer: torch.optim.Optimizer | None = None, *, step: int | None = None
+    layer: SparseLayer,
+    delta: EdgeDelta,
+    optimizer: torch.optim.Optimizer | None = None,
+    *,
+    step: int | None = None,
+    followers: Sequence[SparseLayer] = (),
 ) -> None:
     """Carry out `delta`: survivors keep their weight, gradient, optimiser state and birth, new edges start afresh.
 
@@ -33,16 +45,22 @@ def apply_delta(
     number of edges stays the same, weights, gradient and state are written into the same storage. New edges merge into the
     sorted order in O(n_edges), without a sort. Everything is checked before anything is changed.
 
+    Inside of DistributedDataParallel every rank must call this, with the same delta; the number of edges must stay the same.
+
     Args:
         layer: whose edges change.
         delta: positions into the layer's current edges, and the new edges.
         optimizer: the optimiser that trains `layer.weight`; None only while there is none.
         step: birth step of the new edges, by default the layer's new topology version.
+        followers: averaged copies of the layer, with the same edges, which nobody trains. They get the new edges, births and
+            mask; an edge that stays keeps the copy's own weight, a new one takes the delta's.
 
     Raises:
-        TopologyError: if `delta` names an edge that does not exist, is out of range, or would duplicate an edge.
-        ConfigError: if `layer` is no sparse layer, `optimizer` does not train it, or keeps state that cannot be remapped
-            (LBFGS).
+        TopologyError: if `delta` names an edge that does not exist, is out of range, or would duplicate an edge; if a follower
+            has other edges; if ranks would get different edges, or a layer another number of edges inside of
+            DistributedDataParallel.
+        ConfigError: if `layer` is no sparse layer or is sharded over ranks, `optimizer` does not train it, or keeps state that
+            cannot be remapped (LBFGS); if a follower is no other sparse layer, occurs twice or is trained.
 
     Example:
         >>> from netsci_nn import SparseLinear, generators, rewiring
@@ -55,7 +73,17 @@ def apply_delta(
     """
     if not isinstance(layer, SparseLayer):
         raise ConfigError(f"layer is a {type(layer).__name__}; it must be a SparseLayer, for example a SparseLinear")
+    born = layer.topology_version + 1 if step is None else step
+    structure = layer._topology, layer._birth, layer._active
+    check_same_change(layer, UNEQUAL_RANKS, *structure, *vars(delta).values(), born)  # first: else one rank may wait for others
+    check_whole(layer)
+    if not isinstance(layer.weight, torch.nn.Parameter):
+        raise ConfigError(
+            f"layer.weight is a {type(layer.weight).__name__} and no Parameter: it is computed from others, or a part of a "
+            "flat parameter of FSDP; the edges of such a layer cannot change"
+        )
     delta.check_fits(layer.n_edges, tuple(layer.weight.shape[1:]))
+    _check_followers(layer, followers, optimizer)
     group = None if optimizer is None else parameter_group(layer, optimizer)
     state = {} if optimizer is None else _remappable_state(layer, optimizer)
     weight, device = layer.weight, layer.weight.device
@@ -65,30 +93,37 @@ def apply_delta(
             with torch.no_grad():
                 weight.copy_(kept)
         if delta.kept_active is not None:
-            layer.active = delta.kept_active
+            for each in (layer, *followers):
+                each.active = delta.kept_active
         return
     old = layer._topology
     merged = merge_edges(old.n_in, old.n_out, old.src, old.dst, old.target_pointers, delta)
     for array in (merged.src, merged.dst):
         array.setflags(write=False)  # so that the topology need not copy them
     topology = BipartiteTopology(old.n_in, old.n_out, merged.src, merged.dst)
+    for each in (layer, *followers):
+        check_resizable(each, each.n_edges, topology.n_edges)
     source, grown = (torch.from_numpy(array).to(device) for array in (merged.origin, merged.grown))
 
     def remap(old: torch.Tensor, fill: float | torch.Tensor) -> torch.Tensor:
         # A new edge takes the entry of edge 0 first; if there was no edge at all, there is none to take.
-        result = old.index_select(0, source) if len(old) else old.new_empty((len(source), *old.shape[1:]))
-        result[grown] = torch.as_tensor(fill, dtype=old.dtype, device=old.device)
+        result = old.index_select(0, source.to(old.device)) if len(old) else old.new_empty((len(source), *old.shape[1:]))
+        result[grown.to(old.device)] = torch.as_tensor(fill, dtype=old.dtype, device=old.device)
         return result
 
     def replaced(old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
         return old.copy_(new) if old.shape == new.shape else new
 
     gradient, n_edges = weight.grad, layer.n_edges
-    new_weight = remap(kept, torch.from_numpy(delta.grown_values[merged.order]))
+    grown_values = torch.from_numpy(delta.grown_values[merged.order])
+    new_weight = remap(kept, grown_values)
     births = torch.from_numpy(layer._birth if n_edges else np.zeros(1, np.int32))
     birth = births.index_select(0, torch.from_numpy(merged.origin)).numpy()
-    birth[merged.grown] = layer.topology_version + 1 if step is None else step
-    layer._replace_structure(topology, new_weight, birth, _new_mask(layer._active, delta, merged))
+    birth[merged.grown] = born
+    mask = _new_mask(layer._active, delta, merged)
+    for follower in followers:
+        follower._replace_structure(topology, remap(follower.weight.detach(), grown_values), birth, mask)
+    layer._replace_structure(topology, new_weight, birth, mask)
     if gradient is not None:
         weight.grad = replaced(gradient, remap(gradient, 0.0))
     for name, tensor in state.items():
@@ -104,6 +139,29 @@ def parameter_group(layer: SparseLayer, optimizer: torch.optim.Optimizer) -> dic
         if any(parameter is layer.weight for parameter in group["params"]):
             return group
     raise ConfigError("optimizer does not train layer.weight; it must be the one that holds this layer's parameters")
+
+
+def _check_followers(layer: SparseLayer, followers: Sequence[SparseLayer], optimizer: torch.optim.Optimizer | None) -> None:
+    """Raise an error unless the followers are distinct, untrained copies of the layer with its edges."""
+    if not isinstance(followers, Sequence):
+        raise ConfigError(f"followers is a {type(followers).__name__}; it must be a list of sparse layers")
+    trained = {id(p) for group in (optimizer.param_groups if optimizer else ()) for p in group["params"]} if followers else ()
+    for number, follower in enumerate(followers):
+        name = f"followers[{number}]"
+        if not isinstance(follower, SparseLayer):
+            raise ConfigError(f"{name} is a {type(follower).__name__}; it must be a SparseLayer, an averaged copy of the layer")
+        if follower is layer or any(follower is other for other in followers[:number]):
+            twin = "layer itself" if follower is layer else "a layer that followers names before"
+            raise ConfigError(f"{name} is {twin}; every follower must be a copy of its own")
+        if follower.weight is layer.weight or id(follower.weight) in trained:
+            raise ConfigError(f"{name} is trained by the optimizer; a follower must be an averaged copy that nobody trains")
+        if follower.weight.shape[1:] != layer.weight.shape[1:]:
+            shapes = list(follower.weight.shape[1:]), list(layer.weight.shape[1:])
+            raise TopologyError(f"{name} carries kernels {shapes[0]}; those of the layer are {shapes[1]}")
+        if follower._topology != layer._topology:
+            raise TopologyError(
+                f"{name} has other edges than layer; a follower must have followed every rewiring, or be copied afresh"
+            )
 
 
 def _remappable_state(layer: SparseLayer, optimizer: torch.optim.Optimizer) -> dict[str, Any]:

@@ -94,7 +94,8 @@ def edge_view(layer: SparseLayer, **context: Any) -> EdgeView:
         context: the fields of `EdgeView` that only training knows (`step`, `learning_rate`, `previous`, ...).
 
     Raises:
-        ConfigError: if `layer` is no sparse layer, its weights are not one per edge, or `previous` is not of their shape.
+        ConfigError: if `layer` is no sparse layer or is sharded over ranks, its weights are not one per edge, or `previous` is
+            not of their shape.
 
     Example:
         >>> import torch
@@ -106,9 +107,21 @@ def edge_view(layer: SparseLayer, **context: Any) -> EdgeView:
     """
     if not isinstance(layer, SparseLayer):
         raise ConfigError(f"layer is a {type(layer).__name__}; it must be a SparseLayer, for example a SparseLinear")
+    check_whole(layer)
     weight = layer.weight.detach()
     topology = layer._topology
     array = (weight.float() if weight.element_size() == 2 else weight).cpu().numpy()
     if len(array) != topology.n_edges:
         raise ConfigError(f"weight has shape {array.shape}; the layer has {topology.n_edges} edges")
     return EdgeView(topology.n_in, topology.n_out, topology.src, topology.dst, array, layer._active, **context)
+
+
+def check_whole(layer: SparseLayer) -> None:
+    """Raise a ConfigError if the layer's weights are spread over ranks."""
+    weight = layer.weight
+    # A DTensor, as fully_shard makes it, or what FSDP's first version leaves of a parameter.
+    if hasattr(weight, "placements") or getattr(weight, "_fsdp_flattened", False):
+        raise ConfigError(
+            f"layer.weight is a {type(weight).__name__} that FSDP shards over ranks; edges can change only where every rank "
+            "holds the whole layer: rewire before sharding, or train with DistributedDataParallel"
+        )

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from netsci_nn.checks import check_count
-from netsci_nn.errors import ConfigError
+from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.layers import SparseLayer
+from netsci_nn.layers.ranks import end_training, generator_of_first_rank
 from netsci_nn.models import sparse_layers
 from netsci_nn.rewiring import NEEDS, Memory, Rewirer, edge_view
 from netsci_nn.training.state import Event, TrainingState
@@ -18,7 +19,8 @@ class Rewire:
     """Rewire sparse layers at the rule's own interval or another.
 
     The callback works on the layers that the training state offers, so it acts in the same way whether the training steps are
-    compiled or torch's.
+    compiled or torch's. If the model lies in DistributedDataParallel, the rule draws with rank 0's generator on every rank, so
+    that all ranks get the same edges.
 
     Args:
         rewirer: the rule.
@@ -26,10 +28,13 @@ class Rewire:
         every_epochs: act after every `every_epochs`-th epoch, and after the last one as the rule's last step; at least 1.
         every_steps: act after every `every_steps`-th mini-batch instead, and not again at the end; at least 1. Without either,
             a rule that `acts_every_step` acts after every mini-batch, any other after every epoch.
+        followers: averaged copies of the model (EMA, SWA), whose sparse layers get the same edges (see
+            `netsci_nn.rewiring.apply_delta`); they are matched by their order.
 
     Raises:
-        ConfigError: for an interval below 1, or both; when training starts, for layers that do not exist, and if the rule
-            cannot work with the optimiser.
+        ConfigError: for an interval below 1, or both; when training starts, for layers that do not exist, if the rule cannot
+            work with the optimiser, and if a follower is no copy of the model.
+        TopologyError: when training starts, if a follower has other edges than the model.
 
     Example:
         >>> from netsci_nn import SparseMLP, rewiring
@@ -49,14 +54,18 @@ class Rewire:
         layers: Sequence[int] | None = None,
         every_epochs: int | None = None,
         every_steps: int | None = None,
+        followers: Sequence[nn.Module] = (),
     ) -> None:
         for name, value in (("every_epochs", every_epochs), ("every_steps", every_steps)):
             if value is not None:
                 check_count(name, value, 1, error=ConfigError)
         if every_epochs is not None and every_steps is not None:
             raise ConfigError(f"every_epochs is {every_epochs} and every_steps is {every_steps}; only one of them may be given")
+        if not isinstance(followers, Sequence) or not all(isinstance(follower, nn.Module) for follower in followers):
+            raise ConfigError(f"followers is {followers!r}; it must be a list of averaged models")
         self.rewirer = rewirer
         self.layers = layers
+        self.followers = tuple(followers)
         if every_epochs is None and every_steps is None and getattr(rewirer, "acts_every_step", False):
             every_steps = 1
         self.every_steps = every_steps
@@ -71,8 +80,9 @@ class Rewire:
 
     @property
     def needs_every_step(self) -> bool:
-        """Whether compiled steps cannot serve: they do not know the forward mask that some rules set."""
-        return bool(getattr(self.rewirer, "sets_active", False))
+        """Whether compiled steps cannot serve: they know neither the forward mask that some rules set nor averaged copies."""
+        follows_between = bool(self.followers) and self.every_steps is not None
+        return bool(getattr(self.rewirer, "sets_active", False)) or follows_between
 
     def __call__(self, event: Event, state: TrainingState) -> None:
         """Act when it is time; add `rewiring_seconds` and `rewired_edges` since the last epoch to the record."""
@@ -105,6 +115,7 @@ class Rewire:
         self.rewired, self.seconds = 0, 0.0
         layers = sparse_layers(state.model)
         self._check_rivals(state)
+        self._check_followers(state.model)
         for layer in self.chosen_layers(state.model):
             number = layers.index(layer)
             kept = self._carried(state, number)
@@ -112,8 +123,25 @@ class Rewire:
                 if "previous" in getattr(self.rewirer, "needs", ()):
                     kept["previous"] = edge_view(layer).weight.copy()
                 if hasattr(self.rewirer, "remember"):
-                    kept |= self.rewirer.remember(edge_view(layer), state.rng)
+                    kept |= self.rewirer.remember(edge_view(layer), generator_of_first_rank(layer, state.rng))
             self.memory[number] = kept
+
+    def _check_followers(self, model: nn.Module) -> None:
+        """Raise an error unless every follower has the model's sparse layers, with the same edges."""
+        layers = sparse_layers(model)
+        for number, follower in enumerate(self.followers):
+            twins = sparse_layers(follower)
+            if len(twins) != len(layers) or set(twins) & set(layers):
+                problem = f"has {len(twins)} sparse layers and the model {len(layers)}"
+                if set(twins) & set(layers):
+                    problem = "holds a layer of the model itself"
+                raise ConfigError(f"followers[{number}] {problem}; it must be an averaged copy of the model")
+            unequal = [i for i, (twin, layer) in enumerate(zip(twins, layers, strict=True)) if twin.topology != layer.topology]
+            if unequal:
+                raise TopologyError(
+                    f"followers[{number}] has other edges than the model in sparse layer {unequal[0]}; "
+                    "make the averaged copy of the model as it is when training starts"
+                )
 
     def _check_rivals(self, state: TrainingState) -> None:
         """Raise a ConfigError if another rule changes a layer whose former weights this rule needs, edge by edge."""
@@ -158,6 +186,7 @@ class Rewire:
 
     def _rewire(self, state: TrainingState, is_last: bool) -> None:
         begin = time.perf_counter()
+        modules, followers = sparse_layers(state.model), [sparse_layers(follower) for follower in self.followers]
         for number, memory in self.memory.items():
             layer = state.layers[number]
             view = layer.view(
@@ -167,8 +196,10 @@ class Rewire:
                 previous=memory.get("previous"),
                 memory=memory,
             )
-            delta = self.rewirer.propose(view, rng=state.rng)
-            layer.apply(delta, state.step)
+            delta = self.rewirer.propose(view, rng=generator_of_first_rank(modules[number], state.rng))
+            if is_last and len(delta.dropped) != len(delta.grown_src):
+                end_training(modules[number])
+            layer.apply(delta, state.step, [twins[number] for twins in followers])
             if "previous" in memory:
                 memory["previous"] = layer.weight()
             self.rewired += len(delta.dropped)

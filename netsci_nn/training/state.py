@@ -31,8 +31,8 @@ class LiveLayer(Protocol):
         """Return its edges as arrays, with its learning rate and the fields of `EdgeView` in `context`."""
         ...
 
-    def apply(self, delta: EdgeDelta, step: int) -> None:
-        """Carry out a change; new edges are born at `step`."""
+    def apply(self, delta: EdgeDelta, step: int, followers: Sequence[SparseLayer] = ()) -> None:
+        """Carry out a change, also in averaged copies of the layer; new edges are born at `step`."""
         ...
 
     def weight(self) -> npt.NDArray[np.floating]:
@@ -51,9 +51,9 @@ class ModuleLayer:
         """See `LiveLayer`."""
         return edge_view(self.layer, learning_rate=float(parameter_group(self.layer, self.optimizer)["lr"]), **context)
 
-    def apply(self, delta: EdgeDelta, step: int) -> None:
+    def apply(self, delta: EdgeDelta, step: int, followers: Sequence[SparseLayer] = ()) -> None:
         """See `LiveLayer`."""
-        apply_delta(self.layer, delta, self.optimizer, step=step)
+        apply_delta(self.layer, delta, self.optimizer, step=step, followers=followers)
 
     def weight(self) -> npt.NDArray[np.floating]:
         """See `LiveLayer`."""

@@ -19,7 +19,8 @@ from torch.optim import optimizer as torch_optimizers
 from netsci_nn.errors import ConfigError, DataError
 from netsci_nn.kernels.parallel import workers
 from netsci_nn.kernels.vector import LANES, TILE
-from netsci_nn.layers import SparseLinear
+from netsci_nn.layers import SparseLayer, SparseLinear
+from netsci_nn.layers.ranks import wrapper_of
 from netsci_nn.models import SparseMLP
 from netsci_nn.rewiring import EdgeDelta, EdgeView
 from netsci_nn.topology import BipartiteTopology
@@ -47,6 +48,8 @@ def reason_against(model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.
         layers, _ = _stack(model)
     except ValueError as error:
         return str(error)
+    if wrapper_of(model) is not None or any(wrapper_of(layer) is not None for layer in layers):
+        return "the model lies in DistributedDataParallel, which compiled steps would bypass"
     if type(optimizer) is not torch.optim.SGD:
         return f"the optimizer is {type(optimizer).__name__}, not SGD"
     if any(group["nesterov"] or group["dampening"] or group["maximize"] for group in optimizer.param_groups):
@@ -149,9 +152,14 @@ class CompiledLayer:
         arrays = network.src[first:end], network.dst[first:end], network.weight[first:end]
         return EdgeView(layer.n_in, layer.n_out, *arrays, learning_rate=self.training.settings.learning_rate, **context)
 
-    def apply(self, delta: EdgeDelta, step: int) -> None:
+    def apply(self, delta: EdgeDelta, step: int, followers: Sequence[SparseLayer] = ()) -> None:
         """See `LiveLayer`."""
         training = self.training
+        if followers:
+            raise ConfigError(
+                "averaged copies follow a rewiring rule between compiled steps, while the modules do not hold the edges; "
+                "the callback must say needs_every_step = True"
+            )
         if delta.sets_active:
             raise ConfigError(
                 "the rewiring rule sets a forward mask, which compiled training steps do not know; "
