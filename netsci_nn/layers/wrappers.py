@@ -66,7 +66,7 @@ def update_average(averaged: AveragedModel, model: nn.Module) -> None:
             weight = theirs.weight.detach().to(device=mine.weight.device, dtype=mine.weight.dtype, copy=True)
             mine._replace_structure(theirs._topology, weight, theirs._birth, theirs._active)
         elif mine._active is not theirs._active:
-            mine._active, mine._mask = theirs._active, None
+            mine._set_active(theirs._active)
         mine._topology, mine._birth = theirs._topology, theirs._birth  # equal; as one object they are compared in no time
     type(averaged).update_parameters(averaged, model)
 
