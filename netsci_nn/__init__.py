@@ -2,7 +2,7 @@
 
 from netsci_nn import allocation, generators, pruning, rewiring
 from netsci_nn.errors import CheckpointError, ConfigError, DataError, TopologyError
-from netsci_nn.layers import SparseLinear
+from netsci_nn.layers import SparseLinear, spectral_norm, weight_norm
 from netsci_nn.models import SparseMLP, dense_mlp, network_graph, sparsify
 from netsci_nn.topology import BipartiteTopology
 
@@ -21,4 +21,6 @@ __all__ = [
     "pruning",
     "rewiring",
     "sparsify",
+    "spectral_norm",
+    "weight_norm",
 ]

@@ -64,7 +64,7 @@ class _Product(Function):
         index.check(values=values, **{"y" if transposed else "x": x})
         ctx.save_for_backward(values, x)
         ctx.setting = index, backend, transposed
-        if len(values) == 0 or x.shape[1] == 0:
+        if len(values) == 0 or x.shape[1] == 0 or x.is_meta:
             return x.new_zeros(index.n_in if transposed else index.n_out, x.shape[1])
         multiply = backend.transposed_product if transposed else backend.product
         return multiply(values.detach(), x.detach(), index)
@@ -78,7 +78,7 @@ class _Product(Function):
         index.check(values=values)  # whoever shortens a parameter by .data between forward and backward is not seen by autograd
         values_gradient = x_gradient = None
         at_once = backend.both_gradients is not None and all(ctx.needs_input_grad[:2]) and not transposed
-        if at_once and not torch.is_grad_enabled() and len(values) > 0 and x.shape[1] > 0:
+        if at_once and not torch.is_grad_enabled() and len(values) > 0 and x.shape[1] > 0 and not x.is_meta:
             return *backend.both_gradients(values, x, gradient, index), None, None, None
         if ctx.needs_input_grad[0]:
             at_source, at_target = (gradient, x) if transposed else (x, gradient)
@@ -96,7 +96,7 @@ class _SampledProduct(Function):
         index.check(x=x, y=y)
         ctx.save_for_backward(x, y)
         ctx.setting = index, backend  # type: ignore[attr-defined]
-        if len(index.src) == 0 or x.shape[1] == 0:
+        if len(index.src) == 0 or x.shape[1] == 0 or x.is_meta:
             return x.new_zeros(len(index.src))
         return backend.sampled_product(x.detach(), y.detach(), index)
 

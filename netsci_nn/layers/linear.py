@@ -27,7 +27,7 @@ class SparseLinear(SparseLayer):
 
     Raises:
         ConfigError: if the backend is unknown or not available.
-        DataError: if the input's last dimension is not n_in, or its dtype not the layer's. Under autocast the input is
+        DataError: if the input's last dimension is not n_in, or its dtype or device not the layer's. Under autocast the input is
             cast to the layer's dtype.
 
     Example:
@@ -49,7 +49,7 @@ class SparseLinear(SparseLayer):
         self.backend = backend
         self.bias = nn.Parameter(torch.empty(topology.n_out, device=device, dtype=dtype)) if bias else None
         if backend != "auto":
-            self._supporting(backend)
+            self._supporting(backend, self.weight)
         self.reset_parameters()
 
     @property
@@ -67,27 +67,27 @@ class SparseLinear(SparseLayer):
         if x.dim() == 0 or x.shape[-1] != self.n_in:
             raise DataError(f"x has shape {tuple(x.shape)}; its last dimension must be n_in = {self.n_in}")
         weight = self.weight if self._active is None else self.masked_weight()
-        if torch.is_autocast_enabled(x.device.type):
+        if not x.is_meta and torch.is_autocast_enabled(x.device.type):
             x = x.to(weight.dtype)  # sparse products are not among the operations that may lose precision
         if x.dtype != weight.dtype:
             raise DataError(f"x has dtype {x.dtype}; it must be the layer's, {weight.dtype}")
+        if x.device != weight.device:
+            raise DataError(f"x is on {x.device}; it must be on the layer's device, {weight.device}")
         columns = x.reshape(-1, self.n_in).t()
         index = self._edge_index()
         name = choose_backend(weight, columns.shape[1], index) if self.backend == "auto" else self.backend
-        y = sparse_product(weight, columns, index, self._supporting(name))
+        y = sparse_product(weight, columns, index, self._supporting(name, weight))
         if self.bias is not None:
             y += self.bias[:, None]
         return y.t().reshape(*x.shape[:-1], self.n_out)
 
     def to_dense(self) -> nn.Linear:
         """Return an `nn.Linear` that computes the same; its weight is zero where there is no active edge."""
-        has_bias = self.bias is not None
-        linear = nn.utils.skip_init(
-            nn.Linear, self.n_in, self.n_out, bias=has_bias, device=self.weight.device, dtype=self.weight.dtype
-        )
+        weight, has_bias = self.masked_weight(), self.bias is not None
+        linear = nn.utils.skip_init(nn.Linear, self.n_in, self.n_out, bias=has_bias, device=weight.device, dtype=weight.dtype)
         with torch.no_grad():
             linear.weight.zero_()
-            linear.weight[self.dst, self.src] = self.masked_weight()
+            linear.weight[self.dst, self.src] = weight
             if self.bias is not None:
                 linear.bias.copy_(self.bias)
         return linear
@@ -98,15 +98,18 @@ class SparseLinear(SparseLayer):
 
         Raises:
             TopologyError: if the sizes of `linear` and `topology` differ.
+            ConfigError: if there is no `topology`, and `linear` is on the meta device.
         """
+        weight = linear.weight.detach()
+        if topology is None and weight.is_meta:
+            raise ConfigError("topology is None and linear is on the meta device, where it is not known which weights are zero")
         if topology is None:
-            topology = from_mask(linear.weight.detach() != 0)
+            topology = from_mask(weight != 0)
         if (topology.n_in, topology.n_out) != (linear.in_features, linear.out_features):
             raise TopologyError(
                 f"topology joins {topology.n_in} sources and {topology.n_out} targets; "
                 f"linear maps {linear.in_features} to {linear.out_features}"
             )
-        weight = linear.weight.detach()
         layer = cls(topology, linear.bias is not None, backend, device=weight.device, dtype=weight.dtype)
         with torch.no_grad():
             layer.weight.copy_(weight[layer.dst, layer.src])
@@ -118,9 +121,9 @@ class SparseLinear(SparseLayer):
         """Sizes, for `print(model)`."""
         return f"{super().extra_repr()}, bias={self.bias is not None}, backend={self.backend!r}"
 
-    def _supporting(self, name: str) -> Backend:
+    def _supporting(self, name: str, weight: torch.Tensor) -> Backend:
         backend = BACKENDS[name]
-        reason = backend.unavailable_because() or backend.unsupported_because(self.weight)
+        reason = backend.unavailable_because() or backend.unsupported_because(weight)
         if reason is not None:
             raise ConfigError(f"backend {name!r} cannot serve this layer: {reason}")
         return backend
