@@ -16,7 +16,7 @@ from torch import nn
 
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.kernels import EdgeIndex, Edition, edge_index, of_edition
-from netsci_nn.layers.computed_weight import Parametrizations, reason_against_change, refusal
+from netsci_nn.layers.computed_weight import Parametrizations, counts_every_edge, put_back, reason_against_change, refusal
 from netsci_nn.layers.init import kaiming_normal_
 from netsci_nn.topology import BipartiteTopology, to_igraph
 
@@ -127,8 +127,7 @@ class SparseLayer(nn.Module):
 
     @active.setter
     def active(self, mask: torch.Tensor | npt.NDArray[np.bool_] | None) -> None:
-        chain = [] if mask is None or "weight" in self._parameters else getattr(self, "parametrizations", {}).get("weight", [])
-        if any(getattr(parametrization, "counts_every_edge", False) for parametrization in chain):
+        if mask is not None and counts_every_edge(self):
             raise ConfigError("active cannot be set while weight_norm or spectral_norm counts every edge of the layer")
         self._active = self._checked_mask(mask, self.n_edges)
         self._mask = None
@@ -147,7 +146,7 @@ class SparseLayer(nn.Module):
         Raises:
             ConfigError: if the weight is computed, by a parametrization or a hook.
         """
-        self._check_own_weight("the weight cannot be drawn")
+        self._check_own_weight("no weights can be drawn")
         kaiming_normal_(self.weight, self.dst, self.n_out)
         bias = getattr(self, "bias", None)
         if bias is not None:
@@ -207,8 +206,8 @@ class SparseLayer(nn.Module):
         weight = self.weight.detach()
         if weight.is_meta:
             raise ConfigError(
-                "the layer is on the meta device, where weights have no numbers; give it some first, by to_empty(device=...) and "
-                "reset_parameters(), or by load_state_dict(..., assign=True)"
+                "the layer is on the meta device, where weights have no numbers; to_empty(device=...) and reset_parameters(), "
+                "or load_state_dict(..., assign=True), give it some"
             )
         return weight
 
@@ -242,7 +241,7 @@ class SparseLayer(nn.Module):
             TopologyError: if sizes or shapes do not fit; nothing is changed then.
             ConfigError: if the weight is computed, by a parametrization or a hook.
         """
-        self._check_own_weight("the edges of the layer cannot change")
+        self._check_own_weight("the edges cannot change")
         if (topology.n_in, topology.n_out) != (self.n_in, self.n_out):
             raise TopologyError(
                 f"topology joins {topology.n_in} sources and {topology.n_out} targets; "
@@ -363,11 +362,11 @@ class SparseLayer(nn.Module):
     def register_parameter(self, name: str, param: nn.Parameter | None) -> None:
         """See `nn.Module`; what torch's old `weight_norm` and `spectral_norm` put in the place of `weight` is refused."""
         if name in ("weight_g", "weight_orig") and "weight" not in self._parameters:
-            self.__dict__.pop("_deleted_weight", None)
             # weight_norm has taken the parameter out of the layer, and nobody but its own frame holds it now.
-            own = param if name == "weight_orig" else sys._getframe(1).f_locals.get("weight")
-            super().register_parameter("weight", own)
+            put_back(self, param if name == "weight_orig" else sys._getframe(1).f_locals["weight"])
             raise refusal("spectral_norm" if name == "weight_orig" else "weight_norm")
+        if name == "weight":
+            self.__dict__.pop("_deleted_weight", None)
         super().register_parameter(name, param)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -460,7 +459,9 @@ class SparseLayer(nn.Module):
                 self._set_topology(topology, _array("birth", births).astype(np.int32), mask)
                 self.topology_version += 1
             elif weight.is_meta and not self.weight.is_meta:
-                return f"{prefix}weight is on the meta device, which holds no numbers; only load_state_dict(assign=True) takes it"
+                return (
+                    f"{prefix}weight is on the meta device, which holds no numbers; only load_state_dict(assign=True) takes it"
+                )
             else:
                 self.set_structure(topology, weight, births, structure["active"])
         else:
@@ -471,7 +472,7 @@ class SparseLayer(nn.Module):
 
 def _array(name: str, values: Any) -> npt.NDArray[Any]:
     """Return a tensor, on any device, or an array as one of numpy."""
-    tensor = torch.as_tensor(values) if isinstance(values, torch.Tensor) else torch.as_tensor(values, device="cpu")
+    tensor = values if isinstance(values, torch.Tensor) else torch.as_tensor(values, device="cpu")
     if tensor.is_meta:
         raise TopologyError(f"{name} is on the meta device, which holds no numbers; it must be known")
     array: npt.NDArray[Any] = tensor.cpu().numpy()

@@ -1,6 +1,6 @@
 """Weights that are computed, by torch's parametrizations or its hooks, instead of being a parameter of their layer."""
 
-from typing import Any
+from typing import Any, Self
 
 from torch import nn
 from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
@@ -28,13 +28,27 @@ def reason_against_change(layer: nn.Module) -> str | None:
         return None
     if is_parametrized(layer, "weight"):
         return (
-            "its weight is parametrized, and computed anew whenever it is read; call "
+            "the layer's weight is parametrized, and computed anew whenever it is read; call "
             "torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') first"
         )
     return (
-        "its weight is computed by a hook, from weight_orig if torch.nn.utils.prune has set it; call "
+        "the layer's weight is computed by a hook, from weight_orig if torch.nn.utils.prune has set it; call "
         "torch.nn.utils.prune.remove(layer, 'weight') first"
     )
+
+
+def counts_every_edge(layer: nn.Module) -> bool:
+    """Whether the weight is normalised by all edges, so that none may be inactive."""
+    chains: Any = layer.parametrizations if is_parametrized(layer, "weight") else {"weight": []}
+    return any(getattr(parametrization, "counts_every_edge", False) for parametrization in chains["weight"])
+
+
+def put_back(layer: nn.Module, weight: nn.Parameter | None) -> None:
+    """Make `weight` the first parameter of a layer again, as it was before torch took it away."""
+    others = dict(layer._parameters)
+    layer._parameters.clear()
+    layer.__dict__.pop("_deleted_weight", None)
+    layer._parameters.update({"weight": weight, **others})
 
 
 class Parametrizations(nn.ModuleDict):
@@ -66,13 +80,13 @@ class Parametrizations(nn.ModuleDict):
         if len(self) == 0:
             del layer.parametrizations
             layer.__class__ = type(layer).__bases__[0]
-        layer.register_parameter("weight", weight)
+        put_back(layer, weight)
 
 
 class _WeightParametrizations(ParametrizationList):
     """The parametrizations of the weights of edges, to which no other ones can be appended."""
 
-    def append(self, module: nn.Module) -> nn.ModuleList:
+    def append(self, module: nn.Module) -> Self:
         """See `nn.ModuleList`."""
         _check_of_edges(module)
         return super().append(module)

@@ -27,8 +27,8 @@ class SparseLinear(SparseLayer):
 
     Raises:
         ConfigError: if the backend is unknown or not available.
-        DataError: if the input's last dimension is not n_in, or its dtype or device not the layer's. Under autocast the input is
-            cast to the layer's dtype.
+        DataError: if the input's last dimension is not n_in, or its dtype or device not the layer's. Under autocast the
+            input is cast to the layer's dtype.
 
     Example:
         >>> from netsci_nn import SparseLinear, generators

@@ -21,7 +21,7 @@ def weight_norm(layer: Layer) -> Layer:
     Equals `torch.nn.utils.parametrizations.weight_norm` of the masked dense layer. The lengths g are
     `layer.parametrizations.weight.original0` `[n_out]`, the directions v `original1` `[n_edges, *kernel]`; |v| is the norm over
     all edges of a target, with all entries of their kernels. At first `weight` is what it was. A target without edges keeps a
-    length of 0. Make the optimiser afterwards: the parameters are new ones. `torch.nn.utils.parametrize.remove_parametrizations`
+    length of 0. Make the optimiser afterwards: the parameters are new ones. Torch's `remove_parametrizations(layer, "weight")`
     makes `weight` a parameter again; as long as it is none, the edges cannot change.
 
     Args:
@@ -62,8 +62,8 @@ def spectral_norm(layer: Layer, n_power_iterations: int = 1, eps: float = 1e-12)
     Equals `torch.nn.utils.parametrizations.spectral_norm` of the masked dense layer: the singular vectors are estimated by
     power iteration with the products W v and W^T u over the edges, whenever `weight` is read in training mode, and are kept in
     the buffers `_u` `[n_out]` and `_v` `[n_in * entries of a kernel]` of `layer.parametrizations.weight[0]`. Kernels count, as
-    torch's do, as a matrix `[n_out, n_in * entries]`. `torch.nn.utils.parametrize.remove_parametrizations` takes it away again; until
-    then the edges cannot change.
+    torch's do, as a matrix `[n_out, n_in * entries]`. Torch's `remove_parametrizations(layer, "weight")` takes it away again;
+    until then the edges cannot change.
 
     Args:
         layer: a sparse layer, changed in place.

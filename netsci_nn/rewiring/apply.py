@@ -41,8 +41,8 @@ def apply_delta(
 
     Raises:
         TopologyError: if `delta` names an edge that does not exist, is out of range, or would duplicate an edge.
-        ConfigError: if `layer` is no sparse layer, `optimizer` does not train it, or keeps state that cannot be remapped
-            (LBFGS).
+        ConfigError: if `layer` is no sparse layer or its weight is parametrized, `optimizer` does not train it, or keeps state
+            that cannot be remapped (LBFGS).
 
     Example:
         >>> from netsci_nn import SparseLinear, generators, rewiring
@@ -55,6 +55,7 @@ def apply_delta(
     """
     if not isinstance(layer, SparseLayer):
         raise ConfigError(f"layer is a {type(layer).__name__}; it must be a SparseLayer, for example a SparseLinear")
+    layer._check_own_weight("the edges cannot change")
     delta.check_fits(layer.n_edges, tuple(layer.weight.shape[1:]))
     group = None if optimizer is None else parameter_group(layer, optimizer)
     state = {} if optimizer is None else _remappable_state(layer, optimizer)
@@ -100,6 +101,7 @@ def apply_delta(
 
 def parameter_group(layer: SparseLayer, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Return the parameter group in which `optimizer` trains `layer.weight`, or raise a ConfigError."""
+    layer._check_own_weight("the edges cannot change")
     for group in optimizer.param_groups:
         if any(parameter is layer.weight for parameter in group["params"]):
             return group
