@@ -81,7 +81,7 @@ def spectral_norm(layer: Layer, n_power_iterations: int = 1, eps: float = 1e-12)
     Example:
         >>> from netsci_nn import SparseLinear, generators
         >>> layer = spectral_norm(SparseLinear(generators.erdos_renyi(30, 20, density=0.2, rng=0)), n_power_iterations=50)
-        >>> round(float(torch.linalg.matrix_norm(layer.to_dense().weight, 2)), 3)
+        >>> round(float(torch.linalg.matrix_norm(layer.to_dense().weight.detach(), 2)), 3)
         1.0
     """
     weight = _checked("spectral_norm", layer)
