@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # what type checkers and editors see; `HOMES` says the same to Python
     from netsci_nn import allocation, generators, pruning, rewiring
     from netsci_nn.errors import CheckpointError, ConfigError, DataError, TopologyError
-    from netsci_nn.layers import SparseLinear
+    from netsci_nn.layers import SparseLinear, spectral_norm, weight_norm
     from netsci_nn.models import SparseMLP, dense_mlp, network_graph, sparsify
     from netsci_nn.topology import BipartiteTopology
 
@@ -30,6 +30,8 @@ __all__ = [
     "pruning",
     "rewiring",
     "sparsify",
+    "spectral_norm",
+    "weight_norm",
 ]
 
 HOMES = {
@@ -43,6 +45,8 @@ HOMES = {
     "dense_mlp": "models",
     "network_graph": "models",
     "sparsify": "models",
+    "spectral_norm": "layers",
+    "weight_norm": "layers",
 }
 
 

@@ -50,6 +50,7 @@ def read_state_dict(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
         tensors = {name: _sound(name, tensor) for name, tensor in tensors.items()}
         for pair in PAIRS:
             tensors = _put_together(tensors, *pair)
+        _check_not_parametrized(tensors)
     except CheckpointError as error:
         raise CheckpointError(f"file {str(path)!r}: {error}") from error
     return tensors, notes
@@ -210,6 +211,17 @@ def _put_together(
             result[prefix + whole] = combined
             used.add(prefix + partner)
     return {name: tensor for name, tensor in result.items() if name not in used}
+
+
+def _check_not_parametrized(tensors: Mapping[str, torch.Tensor]) -> None:
+    """Raise a CheckpointError if a sparse layer of ours computes its weights in a way that a file does not hold."""
+    for name in tensors:
+        prefix = name.partition("parametrizations.weight.original")[0]
+        if name != prefix and {prefix + "src", prefix + "dst", prefix + "sizes"} <= tensors.keys():
+            raise CheckpointError(
+                f"the weight of sparse layer {prefix.removesuffix('.') or 'the layer'!r} is parametrized, and the file does "
+                "not say how; call torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') before saving it"
+            )
 
 
 def _masked(weight: torch.Tensor, mask: torch.Tensor) -> torch.Tensor | None:

@@ -1,9 +1,8 @@
 """`backend="auto"`: which backend serves a product best, by density, batch, dtype and device.
 
-On the CPU the compiled kernels serve float32 and float64 up to a density from which the dense matrix is faster. That
-crossover depends on the machine: `measure_crossover` (`netsci-nn doctor --measure` on the command line) measures it once and
-keeps it in the user's cache folder; without that, built-in values serve. The environment variable NETSCI_NN_DENSE_ABOVE, a
-density, overrides both.
+On the CPU the compiled kernels serve up to a density from which the dense matrix is faster. That crossover depends on the
+machine: `measure_crossover` (`netsci-nn doctor --measure` on the command line) measures it once and keeps it in the user's
+cache folder; without that, built-in values serve. The environment variable NETSCI_NN_DENSE_ABOVE, a density, overrides both.
 """
 
 import functools
@@ -46,8 +45,6 @@ def choose_backend(values: torch.Tensor, batch: int, index: EdgeIndex) -> str:
     density = len(values) / (index.n_in * index.n_out)
     if values.device.type != "cpu":
         return "dense" if density > CUDA_DENSE_ABOVE else "csr"
-    if values.dtype not in (torch.float32, torch.float64):
-        return "dense"
     return "dense" if density > crossover()["small_batch" if batch <= SMALL_BATCH else "large_batch"] else "compiled"
 
 

@@ -86,7 +86,7 @@ class _Product(_Transformable):
     @staticmethod
     def forward(values: torch.Tensor, x: torch.Tensor, index: EdgeIndex, backend: Backend, transposed: bool) -> torch.Tensor:
         index.check(values=values, **{"y" if transposed else "x": x})
-        if len(values) == 0 or x.shape[1] == 0:
+        if len(values) == 0 or x.shape[1] == 0 or x.is_meta:
             return x.new_zeros(index.n_in if transposed else index.n_out, x.shape[1])
         multiply = backend.transposed_product if transposed else backend.product
         return multiply(values.detach(), x.detach(), index)
@@ -108,7 +108,7 @@ class _Product(_Transformable):
         values_gradient = x_gradient = None
         at_once = backend.both_gradients is not None and all(ctx.needs_input_grad[:2]) and not transposed
         is_final = not torch.is_grad_enabled() and not torch._C._are_functorch_transforms_active()
-        if at_once and is_final and len(values) > 0 and x.shape[1] > 0:
+        if at_once and is_final and len(values) > 0 and x.shape[1] > 0 and not x.is_meta:
             return *backend.both_gradients(values, x, gradient, index), None, None, None
         if ctx.needs_input_grad[0]:
             at_source, at_target = (gradient, x) if transposed else (x, gradient)
@@ -140,7 +140,7 @@ class _SampledProduct(_Transformable):
     @staticmethod
     def forward(x: torch.Tensor, y: torch.Tensor, index: EdgeIndex, backend: Backend) -> torch.Tensor:
         index.check(x=x, y=y)
-        if len(index.src) == 0 or x.shape[1] == 0:
+        if len(index.src) == 0 or x.shape[1] == 0 or x.is_meta:
             return x.new_zeros(len(index.src))
         return backend.sampled_product(x.detach(), y.detach(), index)
 

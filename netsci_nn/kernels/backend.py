@@ -1,7 +1,8 @@
 """What a backend is: three products, and whether they can run here."""
 
+import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -26,3 +27,24 @@ class Backend(NamedTuple):
 
 
 BACKENDS: Registry[Backend] = Registry("backend")
+
+HALF = torch.bfloat16, torch.float16
+
+
+def half_in_single(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a product of a backend compute bfloat16 and float16 in float32: its results are rounded once, after the sum.
+
+    Args:
+        function: of two or three operands and an index, returning a tensor or a tuple of them.
+    """
+
+    @functools.wraps(function)
+    def product(*arguments: Any) -> Any:
+        *operands, index = arguments
+        dtype = operands[0].dtype
+        if dtype not in HALF:
+            return function(*arguments)
+        result = function(*(operand.float() for operand in operands), index)
+        return tuple(part.to(dtype) for part in result) if isinstance(result, tuple) else result.to(dtype)
+
+    return product

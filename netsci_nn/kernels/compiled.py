@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numba import njit
 
-from netsci_nn.kernels.backend import BACKENDS, Backend
+from netsci_nn.kernels.backend import BACKENDS, HALF, Backend, half_in_single
 from netsci_nn.kernels.index import EdgeIndex
 from netsci_nn.kernels.parallel import run_edges, run_rows
 from netsci_nn.kernels.vector import (
@@ -141,6 +141,7 @@ def _announce() -> None:
     logger.info("loading compiled kernels (the first time they are compiled, which takes some seconds)")
 
 
+@half_in_single
 def product(values: torch.Tensor, x: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
     """W x."""
     _announce()
@@ -151,6 +152,7 @@ def product(values: torch.Tensor, x: torch.Tensor, index: EdgeIndex) -> torch.Te
     return _cut(out, x.shape[1])
 
 
+@half_in_single
 def transposed_product(values: torch.Tensor, y: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
     """W^T y."""
     index.check(values=values, y=y)
@@ -161,6 +163,7 @@ def transposed_product(values: torch.Tensor, y: torch.Tensor, index: EdgeIndex) 
     return _cut(out, y.shape[1])
 
 
+@half_in_single
 def sampled_product(x: torch.Tensor, y: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
     """The sum over the batch of x[src] * y[dst]."""
     index.check(x=x, y=y)
@@ -169,6 +172,7 @@ def sampled_product(x: torch.Tensor, y: torch.Tensor, index: EdgeIndex) -> torch
     return out
 
 
+@half_in_single
 def both_gradients(
     values: torch.Tensor, x: torch.Tensor, y: torch.Tensor, index: EdgeIndex
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -318,8 +322,8 @@ def _blocks(n_columns: int, item_size: int) -> Iterator[tuple[int, int]]:
 
 
 def _unsupported_because(values: torch.Tensor) -> str | None:
-    if values.device.type != "cpu" or values.dtype not in (torch.float32, torch.float64):
-        return f"it computes float32 and float64 on the CPU, not {values.dtype} on {values.device.type}"
+    if values.device.type not in ("cpu", "meta") or values.dtype not in (torch.float32, torch.float64, *HALF):
+        return f"it computes float32, float64, bfloat16 and float16 on the CPU, not {values.dtype} on {values.device.type}"
     return None
 
 

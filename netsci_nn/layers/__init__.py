@@ -3,8 +3,9 @@
 from netsci_nn.layers.activations import ACTIVATIONS
 from netsci_nn.layers.base import SparseLayer
 from netsci_nn.layers.linear import SparseLinear
+from netsci_nn.layers.normalisation import spectral_norm, weight_norm
 from netsci_nn.layers.wrappers import watch_wrappers
 
-__all__ = ["ACTIVATIONS", "SparseLayer", "SparseLinear"]
+__all__ = ["ACTIVATIONS", "SparseLayer", "SparseLinear", "spectral_norm", "weight_norm"]
 
 watch_wrappers()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -13,8 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from netsci_nn.errors import TopologyError
+from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.kernels import EdgeIndex, Edition, of_edition
+from netsci_nn.layers.computed_weight import Parametrizations, counts_every_edge, put_back, reason_against_change, refusal
 from netsci_nn.layers.init import kaiming_normal_
 from netsci_nn.layers.ranks import check_resizable, check_same_change
 from netsci_nn.topology import BipartiteTopology, to_igraph
@@ -36,6 +38,8 @@ class SparseLayer(nn.Module):
     `birth` and `active` hand out copies. They are in the state dict together with the sizes, but are no registered buffers, so
     broadcasts, averages of buffers and stray writes cannot reach them.
 
+    On the meta device the weights are a shape without numbers, but the edges are known: `src` and its like are on the CPU then.
+
     A layer may carry `active`, a mask over its edges: an inactive edge computes as if its weight were 0, and still receives the
     gradient that a weight of 0 there would have.
 
@@ -54,6 +58,7 @@ class SparseLayer(nn.Module):
 
     weight: nn.Parameter
     bias: nn.Parameter | None
+    _kernel: tuple[int, ...]
     _topology: BipartiteTopology
     _birth: npt.NDArray[np.int32]
     _active: npt.NDArray[np.bool_] | None
@@ -72,6 +77,7 @@ class SparseLayer(nn.Module):
         if not isinstance(topology, BipartiteTopology):
             raise TopologyError(f"topology is a {type(topology).__name__}; it must be a BipartiteTopology")
         self.weight = nn.Parameter(torch.empty(topology.n_edges, *kernel, device=device, dtype=dtype))
+        self._kernel = tuple(kernel)
         self.topology_version = 0
         self._set_topology(topology.clone(), np.zeros(topology.n_edges, dtype=np.int32), None)
 
@@ -98,17 +104,17 @@ class SparseLayer(nn.Module):
     @property
     def src(self) -> torch.Tensor:
         """The source of every edge, int32 `[n_edges]`, as a copy."""
-        return torch.tensor(self._topology.src, device=self.weight.device)
+        return torch.tensor(self._topology.src, device=self._device_of_edges())
 
     @property
     def dst(self) -> torch.Tensor:
         """The target of every edge, int32 `[n_edges]`, as a copy."""
-        return torch.tensor(self._topology.dst, device=self.weight.device)
+        return torch.tensor(self._topology.dst, device=self._device_of_edges())
 
     @property
     def birth(self) -> torch.Tensor:
         """The step at which every edge was born, int32 `[n_edges]`, as a copy; 0 is the start."""
-        return torch.tensor(self._birth, device=self.weight.device)
+        return torch.tensor(self._birth, device=self._device_of_edges())
 
     @property
     def active(self) -> torch.Tensor | None:
@@ -116,11 +122,14 @@ class SparseLayer(nn.Module):
 
         Raises:
             TopologyError: if what is set is no bool `[n_edges]`.
+            ConfigError: if `weight_norm` or `spectral_norm`, whose norms count every edge, is in force.
         """
-        return None if self._active is None else torch.tensor(self._active, device=self.weight.device)
+        return None if self._active is None else torch.tensor(self._active, device=self._device_of_edges())
 
     @active.setter
     def active(self, mask: torch.Tensor | npt.NDArray[np.bool_] | None) -> None:
+        if mask is not None and counts_every_edge(self):
+            raise ConfigError("active cannot be set while weight_norm or spectral_norm counts every edge of the layer")
         self._set_active(self._checked_mask(mask, self.n_edges))
 
     @property
@@ -132,7 +141,12 @@ class SparseLayer(nn.Module):
         return self.weight
 
     def reset_parameters(self) -> None:
-        """Draw new weights (see `netsci_nn.layers.init`) and set the biases, if there are any, to 0."""
+        """Draw new weights (see `netsci_nn.layers.init`) and set the biases, if there are any, to 0.
+
+        Raises:
+            ConfigError: if the weight is computed, by a parametrization or a hook.
+        """
+        self._check_own_weight("no weights can be drawn")
         kaiming_normal_(self.weight, self.dst, self.n_out)
         bias = getattr(self, "bias", None)
         if bias is not None:
@@ -141,6 +155,9 @@ class SparseLayer(nn.Module):
     def strength(self) -> torch.Tensor:
         """Return how strong every edge is: |w|, or the Euclidean norm of its kernel; `[n_edges]`, without gradient.
 
+        Raises:
+            ConfigError: if the layer is on the meta device.
+
         Example:
             >>> from netsci_nn import SparseLinear
             >>> layer = SparseLinear(BipartiteTopology(n_in=3, n_out=2, src=[1, 2, 0], dst=[0, 0, 1]))
@@ -148,7 +165,7 @@ class SparseLayer(nn.Module):
             >>> layer.strength().tolist()
             [0.5, 1.0, 2.0]
         """
-        weight = self.weight.detach()
+        weight = self._known_weight()
         return weight.abs() if weight.dim() == 1 else torch.linalg.vector_norm(weight.flatten(1), dim=1)
 
     def masked_weight(self) -> torch.Tensor:
@@ -156,19 +173,46 @@ class SparseLayer(nn.Module):
 
         A gradient that comes back after the layer was rewired is refused.
         """
+        weight = self.weight  # once: a parametrized weight is computed whenever it is read
         if self._mask is None:
-            return of_edition(self.weight, self._edge_index())
-        if self._mask.device != self.weight.device:
-            self._mask = torch.tensor(self._active, device=self.weight.device)
-        mask = self._mask.reshape(-1, *[1] * (self.weight.dim() - 1))
-        return of_edition(self.weight, self._edge_index(), mask)
+            return of_edition(weight, self._edge_index())
+        if self._mask.device != weight.device:
+            self._mask = torch.tensor(self._active, device=weight.device)
+        mask = self._mask.reshape(-1, *[1] * (weight.dim() - 1))
+        return of_edition(weight, self._edge_index(), mask)
 
     def _edge_index(self) -> EdgeIndex:
         """Return the edges in both orientations for the kernels, cached until the topology or the device changes.
 
         The arrays are the layer's own: whoever computes with them must not write to them.
         """
-        return self._edition.index(self.weight.device)
+        return self._edition.index(self._device())
+
+    def _device(self) -> torch.device:
+        """Return the device of the weight without computing it, should it be parametrized."""
+        weight = self._parameters.get("weight")
+        return (next(self.parameters()) if weight is None else weight).device
+
+    def _device_of_edges(self) -> torch.device:
+        """Return the device of the tensors that show the edges."""
+        device = self._device()
+        return torch.device("cpu") if device.type == "meta" else device
+
+    def _known_weight(self) -> torch.Tensor:
+        """Return the weights without gradient, or raise a ConfigError if they have no numbers."""
+        weight = self.weight.detach()
+        if weight.is_meta:
+            raise ConfigError(
+                "the layer is on the meta device, where weights have no numbers; to_empty(device=...) and reset_parameters(), "
+                "or load_state_dict(..., assign=True), give it some"
+            )
+        return weight
+
+    def _check_own_weight(self, consequence: str) -> None:
+        """Raise a ConfigError if the weight is computed, and so cannot be changed."""
+        reason = reason_against_change(self)
+        if reason is not None:
+            raise ConfigError(f"{consequence}: {reason}")
 
     def set_structure(
         self,
@@ -194,21 +238,23 @@ class SparseLayer(nn.Module):
 
         Raises:
             TopologyError: if sizes or shapes do not fit, or ranks would get different edges; nothing is changed then.
+            ConfigError: if the weight is computed, by a parametrization or a hook.
         """
         check_same_change(self, UNEQUAL_RANKS, topology, tuple(weight.shape), birth, active)
+        self._check_own_weight("the edges cannot change")
         if (topology.n_in, topology.n_out) != (self.n_in, self.n_out):
             raise TopologyError(
                 f"topology joins {topology.n_in} sources and {topology.n_out} targets; "
                 f"the layer has {self.n_in} and {self.n_out}"
             )
-        kernel = self.weight.shape[1:]
+        kernel = self._kernel
         if weight.shape != (topology.n_edges, *kernel) or tuple(birth.shape) != (topology.n_edges,):
             raise TopologyError(
                 f"weight has shape {tuple(weight.shape)} and birth {tuple(birth.shape)}; "
                 f"they must be [n_edges, *kernel] = {[topology.n_edges, *kernel]} and [n_edges] = [{topology.n_edges}]"
             )
         mask = self._checked_mask(active, topology.n_edges)
-        births = torch.as_tensor(birth).cpu().numpy().astype(np.int32)
+        births = _array("birth", birth).astype(np.int32)
         copied = weight.detach().to(device=self.weight.device, dtype=self.weight.dtype, copy=True)  # it may be the layer's own
         self._replace_structure(topology.clone(), copied, births, mask)
 
@@ -239,6 +285,9 @@ class SparseLayer(nn.Module):
 
         Of a layer with kernels `weight` is `strength()`; of an inactive edge it is 0.
 
+        Raises:
+            ConfigError: if the layer is on the meta device; `layer.topology.to_igraph()` needs no weights.
+
         Example:
             >>> from netsci_nn import SparseLinear
             >>> layer = SparseLinear(BipartiteTopology(n_in=3, n_out=2, src=[1, 2, 0], dst=[0, 0, 1]))
@@ -247,14 +296,20 @@ class SparseLayer(nn.Module):
             >>> graph.get_edgelist(), graph.es["weight"]
             ([(1, 3), (2, 3), (0, 4)], [0.5, -1.0, 2.0])
         """
+        weights = self.edge_weights()
         if self._mirror is None:
             self._mirror = to_igraph(self._topology)
         graph = self._mirror.copy()
-        graph.es["weight"] = self.edge_weights().tolist()
+        graph.es["weight"] = weights.tolist()
         return graph
 
     def edge_weights(self) -> npt.NDArray[np.floating]:
         """Return one number per edge for graphs, `[n_edges]`: the weight, or the strength of a kernel; 0 if inactive.
+
+        Half precision, which few libraries know, becomes float32.
+
+        Raises:
+            ConfigError: if the layer is on the meta device.
 
         Example:
             >>> from netsci_nn import SparseLinear
@@ -263,8 +318,8 @@ class SparseLayer(nn.Module):
             >>> layer.edge_weights().tolist()
             [0.5, -1.0, 2.0]
         """
-        weight = self.weight.detach() if self.weight.dim() == 1 else self.strength()
-        known = weight.float() if weight.dtype in (torch.bfloat16, torch.float16) else weight
+        weight = self.strength() if self._kernel else self._known_weight()
+        known = weight.float() if weight.element_size() == 2 else weight
         array = known.cpu().numpy().copy()
         if self._active is not None:
             array[~self._active] = 0
@@ -272,7 +327,7 @@ class SparseLayer(nn.Module):
 
     def extra_repr(self) -> str:
         """Sizes, for `print(model)`."""
-        t, kernel = self._topology, list(self.weight.shape[1:])
+        t, kernel = self._topology, list(self._kernel)
         shape = f", kernel={kernel}" if kernel else ""
         return f"n_in={t.n_in}, n_out={t.n_out}, n_edges={t.n_edges}, density={t.density:.4g}{shape}"
 
@@ -296,19 +351,37 @@ class SparseLayer(nn.Module):
     def _checked_mask(mask: Any, n_edges: int) -> npt.NDArray[np.bool_] | None:
         if mask is None:
             return None
-        array = torch.as_tensor(mask).cpu().numpy().copy()
+        array = _array("active", mask).copy()
         if array.dtype != np.bool_ or array.shape != (n_edges,):
             raise TopologyError(
                 f"active has dtype {array.dtype} and shape {array.shape}; it must be bool [n_edges] = [{n_edges}]"
             )
         return array
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, Parametrizations(self) if name == "parametrizations" else value)
+
+    def __delattr__(self, name: str) -> None:
+        if name == "weight" and name in self._parameters:
+            self.__dict__["_deleted_weight"] = self._parameters[name]  # until it is known what takes its place
+        super().__delattr__(name)
+
+    def register_parameter(self, name: str, param: nn.Parameter | None) -> None:
+        """See `nn.Module`; what torch's old `weight_norm` and `spectral_norm` put in the place of `weight` is refused."""
+        if name in ("weight_g", "weight_orig") and "weight" not in self._parameters:
+            # weight_norm has taken the parameter out of the layer, and nobody but its own frame holds it now.
+            put_back(self, param if name == "weight_orig" else sys._getframe(1).f_locals["weight"])
+            raise refusal("spectral_norm" if name == "weight_orig" else "weight_norm")
+        if name == "weight":
+            self.__dict__.pop("_deleted_weight", None)
+        super().register_parameter(name, param)
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_mirror": None}
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
-        sizes = torch.tensor([self.n_in, self.n_out])
+        sizes = torch.tensor([self.n_in, self.n_out], device="cpu")
         entries = {"src": self.src, "dst": self.dst, "birth": self.birth, "sizes": sizes, "active": self.active}
         destination.update({prefix + name: tensor for name, tensor in entries.items() if tensor is not None})
 
@@ -333,10 +406,11 @@ class SparseLayer(nn.Module):
                 own[prefix + "weight"] = own.pop(prefix + "values")
             structure = {name: own.pop(prefix + name, None) for name in STRUCTURE}
             check_same_change(self, UNEQUAL_RANKS, *structure.values())
-            weight = own.get(prefix + "weight")
+            weight, is_computed = own.get(prefix + "weight"), reason_against_change(self) is not None
             missing_keys += [prefix + name for name in ("src", "dst", "birth") if strict and structure[name] is None]
-            if weight is not None and structure["src"] is not None and structure["dst"] is not None:
-                reason = self._take_structure(weight, structure, prefix)
+            if (is_computed or weight is not None) and structure["src"] is not None and structure["dst"] is not None:
+                is_assigned = local_metadata.get("assign_to_params_buffers", False)
+                reason = self._take_structure(None if is_computed else weight, structure, prefix, is_assigned)
                 if reason is not None:
                     error_msgs.append(reason)
                     return
@@ -344,8 +418,16 @@ class SparseLayer(nn.Module):
         finally:
             self._load_state_dict_pre_hooks = hooks
 
-    def _take_structure(self, weight: torch.Tensor, structure: dict[str, torch.Tensor | None], prefix: str) -> str | None:
-        """Take over edges, births and mask of a state dict, or return why they do not fit."""
+    def _take_structure(
+        self, weight: torch.Tensor | None, structure: dict[str, torch.Tensor | None], prefix: str, is_assigned: bool
+    ) -> str | None:
+        """Take over edges, births and mask of a state dict, or return why they do not fit.
+
+        `weight` is None if the layer computes its own from what the state dict holds for it; the edges must be the same then.
+        """
+        on_meta = [part for part, tensor in structure.items() if tensor is not None and tensor.is_meta]
+        if on_meta:
+            return f"{prefix}{on_meta[0]} is on the meta device, which holds no numbers; edges must be known to be loaded"
         name, sizes = prefix.removesuffix(".") or type(self).__name__, structure["sizes"]
         if sizes is None:
             logger.warning(
@@ -365,18 +447,41 @@ class SparseLayer(nn.Module):
             topology = BipartiteTopology(self.n_in, self.n_out, src.cpu().numpy(), dst.cpu().numpy())
         except TopologyError as error:
             raise TopologyError(f"{name}: {error}") from None
-        births = torch.zeros(topology.n_edges, dtype=torch.int32) if birth is None else birth
+        births = torch.zeros(topology.n_edges, dtype=torch.int32, device="cpu") if birth is None else birth
         if births.is_floating_point() or births.is_complex():
             return f"{prefix}birth has dtype {births.dtype}; it must be integers"
-        kernel = self.weight.shape[1:]
-        for part, tensor, shape in (("weight", weight, (topology.n_edges, *kernel)), ("birth", births, (topology.n_edges,))):
-            if tensor.shape != shape:
+        if weight is None and topology != self._topology:
+            self._check_own_weight(f"{name}: the state dict has other edges, which the layer cannot take over")
+        shapes = (("weight", weight, (topology.n_edges, *self._kernel)), ("birth", births, (topology.n_edges,)))
+        for part, tensor, shape in shapes:
+            if tensor is not None and tensor.shape != shape:
                 return (
                     f"size mismatch for {prefix}{part}: the state dict has {list(tensor.shape)}, its edges need {list(shape)}"
                 )
-        if topology != self._topology:
-            self.set_structure(topology, weight, births, structure["active"])
+        if weight is not None and topology != self._topology:
+            if is_assigned:  # the parameter of before stays as it is, and another takes its place
+                mask = self._checked_mask(structure["active"], topology.n_edges)
+                if not weight.is_floating_point():
+                    return f"{prefix}weight has dtype {weight.dtype}; it must be floating"
+                self.weight = nn.Parameter(weight.detach(), self.weight.requires_grad)
+                self._set_topology(topology, _array("birth", births).astype(np.int32), mask)
+                self.topology_version += 1
+            elif weight.is_meta and not self.weight.is_meta:
+                return (
+                    f"{prefix}weight is on the meta device, which holds no numbers; only load_state_dict(assign=True) takes it"
+                )
+            else:
+                self.set_structure(topology, weight, births, structure["active"])
         else:
             self.active = structure["active"]
             self._birth = births.cpu().numpy().astype(np.int32)
         return None
+
+
+def _array(name: str, values: Any) -> npt.NDArray[Any]:
+    """Return a tensor, on any device, or an array as one of numpy."""
+    tensor = values if isinstance(values, torch.Tensor) else torch.as_tensor(values, device="cpu")
+    if tensor.is_meta:
+        raise TopologyError(f"{name} is on the meta device, which holds no numbers; it must be known")
+    array: npt.NDArray[Any] = tensor.cpu().numpy()
+    return array

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from netsci_nn.errors import DataError, TopologyError
+from netsci_nn.errors import ConfigError, DataError, TopologyError
 from netsci_nn.kernels import backend_of, sparse_product, supporting, traced_product
 from netsci_nn.layers.base import SparseLayer
 from netsci_nn.topology import BipartiteTopology, from_mask
@@ -27,8 +27,8 @@ class SparseLinear(SparseLayer):
 
     Raises:
         ConfigError: if the backend is unknown or not available.
-        DataError: if the input's last dimension is not n_in, or its dtype not the layer's. Under autocast the input is
-            cast to the layer's dtype.
+        DataError: if the input's last dimension is not n_in, or its dtype or device not the layer's. Under autocast the
+            input is cast to the layer's dtype.
 
     Example:
         >>> from netsci_nn import SparseLinear, generators
@@ -66,16 +66,18 @@ class SparseLinear(SparseLayer):
         """Map `(..., n_in)` to `(..., n_out)`."""
         if x.dim() == 0 or x.shape[-1] != self.n_in:
             raise DataError(f"x has shape {tuple(x.shape)}; its last dimension must be n_in = {self.n_in}")
-        weight: torch.Tensor = self.weight
-        if torch.is_autocast_enabled(x.device.type):
+        is_compiling = torch.compiler.is_compiling()
+        weight = self.weight if self._mask is None or is_compiling else self.masked_weight()
+        if not x.is_meta and torch.is_autocast_enabled(x.device.type):
             x = x.to(weight.dtype)  # sparse products are not among the operations that may lose precision
         if x.dtype != weight.dtype:
             raise DataError(f"x has dtype {x.dtype}; it must be the layer's, {weight.dtype}")
+        if x.device != weight.device:
+            raise DataError(f"x is on {x.device}; it must be on the layer's device, {weight.device}")
         columns = x.reshape(-1, self.n_in).t()
-        if torch.compiler.is_compiling():
+        if is_compiling:
             y = traced_product(weight, columns, self.bias, self._mask, self._edition, self.backend)
         else:
-            weight = weight if self._mask is None else self.masked_weight()
             index = self._edge_index()
             y = sparse_product(weight, columns, index, backend_of(self.backend, weight, columns.shape[1], index))
             if self.bias is not None:
@@ -85,13 +87,11 @@ class SparseLinear(SparseLayer):
 
     def to_dense(self) -> nn.Linear:
         """Return an `nn.Linear` that computes the same; its weight is zero where there is no active edge."""
-        has_bias = self.bias is not None
-        linear = nn.utils.skip_init(
-            nn.Linear, self.n_in, self.n_out, bias=has_bias, device=self.weight.device, dtype=self.weight.dtype
-        )
+        weight, has_bias = self.masked_weight(), self.bias is not None
+        linear = nn.utils.skip_init(nn.Linear, self.n_in, self.n_out, bias=has_bias, device=weight.device, dtype=weight.dtype)
         with torch.no_grad():
             linear.weight.zero_()
-            linear.weight[self.dst, self.src] = self.masked_weight()
+            linear.weight[self.dst, self.src] = weight
             if self.bias is not None:
                 linear.bias.copy_(self.bias)
         return linear
@@ -102,15 +102,18 @@ class SparseLinear(SparseLayer):
 
         Raises:
             TopologyError: if the sizes of `linear` and `topology` differ.
+            ConfigError: if there is no `topology`, and `linear` is on the meta device.
         """
+        weight = linear.weight.detach()
+        if topology is None and weight.is_meta:
+            raise ConfigError("topology is None and linear is on the meta device, where it is not known which weights are zero")
         if topology is None:
-            topology = from_mask(linear.weight.detach() != 0)
+            topology = from_mask(weight != 0)
         if (topology.n_in, topology.n_out) != (linear.in_features, linear.out_features):
             raise TopologyError(
                 f"topology joins {topology.n_in} sources and {topology.n_out} targets; "
                 f"linear maps {linear.in_features} to {linear.out_features}"
             )
-        weight = linear.weight.detach()
         layer = cls(topology, linear.bias is not None, backend, device=weight.device, dtype=weight.dtype)
         with torch.no_grad():
             layer.weight.copy_(weight[layer.dst, layer.src])

@@ -18,6 +18,7 @@ from netsci_nn.layers import SparseLayer
 from netsci_nn.models.mlp import SparseMLP
 from netsci_nn.models.walk import LinearLayer, linear_layers, size_of
 from netsci_nn.topology import WeightedTopology, from_mask, stack_to_igraph
+from netsci_nn.topology.arrays import as_array
 
 if TYPE_CHECKING:
     import igraph
@@ -95,7 +96,7 @@ def _edges(layer: LinearLayer) -> WeightedTopology:
     if isinstance(layer, SparseLayer):
         return WeightedTopology(layer.topology, layer.edge_weights())
     full = from_mask(np.ones((layer.out_features, layer.in_features), dtype=np.bool_))
-    return WeightedTopology(full, layer.weight.detach().cpu().numpy().reshape(-1))
+    return WeightedTopology(full, as_array(layer.weight).reshape(-1))
 
 
 def _of_stack(model: nn.Module, sizes: Sizes) -> list[Pair]:

@@ -38,6 +38,8 @@ def linear_layers(model: nn.Module) -> dict[str, LinearLayer]:
     for name, layer in layers.items():
         if isinstance(layer.weight, nn.parameter.UninitializedParameter):
             raise ConfigError(f"layer {name!r} has no weights before its first input; the model must have seen one")
+        if next(layer.parameters()).is_meta:
+            raise ConfigError(f"layer {name!r} is on the meta device, where weights have no numbers; the model must have some")
     return layers
 
 

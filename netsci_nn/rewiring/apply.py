@@ -59,8 +59,9 @@ def apply_delta(
         TopologyError: if `delta` names an edge that does not exist, is out of range, or would duplicate an edge; if a follower
             has other edges; if ranks would get different edges, or a layer another number of edges inside of
             DistributedDataParallel.
-        ConfigError: if `layer` is no sparse layer or is sharded over ranks, `optimizer` does not train it, or keeps state that
-            cannot be remapped (LBFGS); if a follower is no other sparse layer, occurs twice or is trained.
+        ConfigError: if `layer` is no sparse layer, is sharded over ranks or its weight is parametrized; if `optimizer` does not
+            train it, or keeps state that cannot be remapped (LBFGS); if a follower is no other sparse layer, occurs twice or is
+            trained.
 
     Example:
         >>> from netsci_nn import SparseLinear, generators, rewiring
@@ -76,12 +77,8 @@ def apply_delta(
     born = layer.topology_version + 1 if step is None else step
     structure = layer._topology, layer._birth, layer._active
     check_same_change(layer, UNEQUAL_RANKS, *structure, *vars(delta).values(), born)  # first: else one rank may wait for others
+    layer._check_own_weight("the edges cannot change")
     check_whole(layer)
-    if not isinstance(layer.weight, torch.nn.Parameter):
-        raise ConfigError(
-            f"layer.weight is a {type(layer.weight).__name__} and no Parameter: it is computed from others, or a part of a "
-            "flat parameter of FSDP; the edges of such a layer cannot change"
-        )
     delta.check_fits(layer.n_edges, tuple(layer.weight.shape[1:]))
     _check_followers(layer, followers, optimizer)
     group = None if optimizer is None else parameter_group(layer, optimizer)
@@ -135,6 +132,7 @@ def apply_delta(
 
 def parameter_group(layer: SparseLayer, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Return the parameter group in which `optimizer` trains `layer.weight`, or raise a ConfigError."""
+    layer._check_own_weight("the edges cannot change")
     for group in optimizer.param_groups:
         if any(parameter is layer.weight for parameter in group["params"]):
             return group

@@ -94,8 +94,8 @@ def edge_view(layer: SparseLayer, **context: Any) -> EdgeView:
         context: the fields of `EdgeView` that only training knows (`step`, `learning_rate`, `previous`, ...).
 
     Raises:
-        ConfigError: if `layer` is no sparse layer or is sharded over ranks, its weights are not one per edge, or `previous` is
-            not of their shape.
+        ConfigError: if `layer` is no sparse layer, is sharded over ranks or on the meta device, its weights are not one per
+            edge, or `previous` is not of their shape.
 
     Example:
         >>> import torch
@@ -108,7 +108,7 @@ def edge_view(layer: SparseLayer, **context: Any) -> EdgeView:
     if not isinstance(layer, SparseLayer):
         raise ConfigError(f"layer is a {type(layer).__name__}; it must be a SparseLayer, for example a SparseLinear")
     check_whole(layer)
-    weight = layer.weight.detach()
+    weight = layer._known_weight()
     topology = layer._topology
     array = (weight.float() if weight.element_size() == 2 else weight).cpu().numpy()
     if len(array) != topology.n_edges:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from netsci_nn.errors import TopologyError
+
 if TYPE_CHECKING:
     import torch
 
@@ -22,9 +24,17 @@ BoolArray = npt.NDArray[np.bool_]
 
 
 def as_array(values: ArrayLike) -> npt.NDArray[Any]:
-    """Return numbers as a numpy array: torch tensors (also with a gradient), iterators and nested sequences."""
+    """Return numbers as a numpy array: torch tensors (also with a gradient), iterators and nested sequences.
+
+    Half precision becomes float32, since numpy has no bfloat16.
+    """
     if hasattr(values, "detach"):
-        return values.detach().cpu().numpy()
+        tensor: Any = values.detach()
+        if tensor.is_meta:
+            raise TopologyError("a tensor is on the meta device, which holds no numbers; it must be on another one")
+        is_half = tensor.is_floating_point() and tensor.element_size() == 2
+        array: npt.NDArray[Any] = (tensor.float() if is_half else tensor).cpu().numpy()
+        return array
     if isinstance(values, Iterable) and not hasattr(values, "__array__") and not isinstance(values, (str, bytes)):
         return np.asarray(list(values))
     return np.asarray(values)

@@ -58,7 +58,7 @@ def evaluate(
             rows, targets = rows.to(device), targets.to(device)
             if targets.dtype in (torch.int8, torch.int16, torch.int32, torch.uint8):
                 targets = targets.long()
-            outputs = model(rows)
+            outputs, targets = _wide(model(rows)), _wide(targets)
             for name in metrics:
                 totals[name] += float(METRICS[name].per_row(outputs, targets).sum())
             totals["loss"] += _summed(loss, outputs, targets)
@@ -67,6 +67,11 @@ def evaluate(
     if n_rows == 0:
         raise DataError("x gave no batch; batches that are evaluated more than once must be a list or a DataLoader")
     return {name: total / n_rows for name, total in totals.items()}
+
+
+def _wide(tensor: torch.Tensor) -> torch.Tensor:
+    """Return half precision as float32, since a sum over rows in it would be as coarse as its terms; all else as it is."""
+    return tensor.float() if tensor.is_floating_point() and tensor.element_size() == 2 else tensor
 
 
 def _summed(loss: Loss, outputs: torch.Tensor, targets: torch.Tensor) -> float:

@@ -255,6 +255,7 @@ class EagerTraining:
             n_rows += rows
             for name, value in values.items():
                 value = torch.as_tensor(value).detach()
+                value = value.float() if value.element_size() == 2 else value  # means of half precision would be as coarse
                 totals[name] = totals.get(name, torch.zeros((), device=value.device)) + value * rows
             state.step += 1
             notify(Event.STEP)

@@ -101,7 +101,8 @@ class Rewire:
 
     def check(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Raise a ConfigError if the rule cannot work on this model or with this optimiser."""
-        self.chosen_layers(model)
+        for layer in self.chosen_layers(model):
+            layer._check_own_weight("the edges cannot change")
         unknown = sorted(set(getattr(self.rewirer, "needs", ())) - NEEDS.keys())
         if unknown:
             raise ConfigError(f"the rewiring rule needs {unknown[0]!r}; training can provide: {', '.join(NEEDS)}")

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune
 
 import analysis
-from netsci_nn import BipartiteTopology, CheckpointError, ConfigError, SparseLinear, SparseMLP
+from netsci_nn import BipartiteTopology, CheckpointError, ConfigError, SparseLinear, SparseMLP, spectral_norm, weight_norm
 from netsci_nn.intake import take_in
 
 TOPOLOGY = BipartiteTopology.from_edges([(0, 0), (1, 0), (2, 1)], 3, 2)
@@ -541,3 +541,14 @@ def test_sparse_layers_that_are_refused(changes: dict[str, torch.Tensor], messag
     with pytest.raises(CheckpointError, match=re.escape(message)) as caught:
         take_in(path)
     assert f"file {str(path)!r}: " in str(caught.value)
+
+
+@pytest.mark.parametrize("norm", [weight_norm, spectral_norm])
+def test_a_sparse_layer_with_a_computed_weight_is_not_left_out_in_silence(norm: Any, tmp_path: Path) -> None:
+    model = nn.Sequential(norm(SparseLinear(TOPOLOGY)), SparseLinear(BipartiteTopology(2, 2, [0], [1])))
+    with pytest.raises(
+        CheckpointError, match=r"the weight of sparse layer '0' is parametrized.*remove_parametrizations\(layer"
+    ):
+        take_in(saved(model.state_dict(), tmp_path / "model.pt"))
+    with pytest.raises(CheckpointError, match="the weight of sparse layer 'the layer' is parametrized"):
+        take_in(saved(norm(SparseLinear(TOPOLOGY)).state_dict(), tmp_path / "layer.pt"))
