@@ -84,7 +84,7 @@ def _notes_on_kinds(tensors: Tensors) -> list[str]:
     """What is read by a rule of its own, and what is not read at all, though a reader might miss it: no biases or counters."""
     kinds: dict[str, list[str]] = {CONVOLUTIONS: [], KERNELS: [], EMBEDDINGS: [], OTHERS: []}
     for name, tensor in tensors.items():
-        if _is_of_sparse_layer(name, tensors):
+        if is_of_sparse_layer(name, tensors):
             kind = KERNELS if tensor.dim() > 1 else None
         elif _is_kernel(name, tensor):
             kind = CONVOLUTIONS
@@ -100,7 +100,7 @@ def _notes_on_kinds(tensors: Tensors) -> list[str]:
 def _layers(tensors: Tensors, threshold: float | None) -> Iterator[Found]:
     for name, tensor in tensors.items():
         with converting(name):
-            if _is_of_sparse_layer(name, tensors):
+            if is_of_sparse_layer(name, tensors):
                 yield _of_sparse_layer(name, tensors, threshold)
             elif _is_of_weights(tensor, 2) and not _is_embedding(name, tensor):
                 yield _of_matrix(name, tensor, threshold)
@@ -121,7 +121,7 @@ def _is_kernel(name: str, tensor: torch.Tensor) -> bool:
     return _is_of_weights(tensor, 4) and name.endswith("weight")
 
 
-def _is_of_sparse_layer(name: str, tensors: Tensors) -> bool:
+def is_of_sparse_layer(name: str, tensors: Tensors) -> bool:
     """Whether these are the weights of a sparse layer: `weight` beside `src`, `dst`, `sizes`; in 0.1.0 `values`, no sizes."""
     prefix, _, ending = name.rpartition(".")
     others = [tensors.get(f"{prefix}.{part}" if prefix else part) for part in ("src", "dst", "sizes")]
@@ -145,7 +145,7 @@ def _of_sparse_layer(name: str, tensors: Tensors, threshold: float | None) -> Fo
     parts = {part: tensors[prefix + part] for part in ("src", "dst", "sizes", "active", "bias") if prefix + part in tensors}
     weight = tensors[name]
     try:
-        topology = _topology(weight, parts)
+        topology = stored_topology(weight, parts)
     except TopologyError as error:
         raise CheckpointError(f"sparse layer {label!r}: {error}") from error
     kernels = _numbers(name, weight).reshape(topology.n_edges, math.prod(weight.shape[1:]))
@@ -160,7 +160,7 @@ def _of_sparse_layer(name: str, tensors: Tensors, threshold: float | None) -> Fo
     return Found(layer, prefix=None if "sizes" in parts else prefix)
 
 
-def _topology(weight: torch.Tensor, parts: Tensors) -> BipartiteTopology:
+def stored_topology(weight: torch.Tensor, parts: Tensors) -> BipartiteTopology:
     """The topology of a sparse layer after checking all its tensors, of the least size if the file does not state its size."""
     src, dst, sizes, active, bias = (parts.get(part) for part in ("src", "dst", "sizes", "active", "bias"))
     assert src is not None
