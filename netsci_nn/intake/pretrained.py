@@ -170,7 +170,7 @@ def _check(model: nn.Module, tensors: Tensors, topologies: Mapping[str, Bipartit
     for reason, names in (("it lacks", expected - tensors.keys()), ("the model has no", tensors.keys() - expected)):
         if names:
             raise CheckpointError(f"{reason} {listed(sorted(names))}")
-    for name in expected - of_edges:
+    for name in sorted(expected - of_edges):
         tensor, known = tensors[name], own[name]
         if tensor.layout != torch.strided or tensor.shape != known.shape or _kind(tensor) != _kind(known):
             raise CheckpointError(f"tensor {name!r} is {_described(tensor)}, and in the model {_described(known)}")

@@ -288,6 +288,10 @@ def _numbers(tensor: torch.Tensor) -> Any:
 
 def _check_subset(name: str, layer: LinearLayer, topology: BipartiteTopology) -> None:
     """Raise a TopologyError if the layer has a pattern already and the mask has an edge beside it."""
+    if isinstance(layer, SparseLayer) and _pruned_parts(layer):
+        raise ConfigError(
+            f"layer {name!r} is sparse and has live masks on its edges; end them first with nn.utils.prune.remove"
+        )
     if isinstance(layer, SparseLayer):
         pattern = layer.topology
     elif "weight" in _pruned_parts(layer):

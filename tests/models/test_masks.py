@@ -322,6 +322,10 @@ def test_models_and_layers_that_are_refused() -> None:
     with pytest.raises(ConfigError, match="it has hooks, which would be lost"):
         ns.from_masks(hooked)
     assert "weight_orig" in dict(hooked[0].named_parameters())
+    masked = ns.from_masks(stack(), {"0": MASK})
+    prune.identity(masked[0], "weight")
+    with pytest.raises(ConfigError, match="layer '0' is sparse and has live masks on its edges; end them first"):
+        ns.from_masks(masked, {"0": MASK})
     with pytest.raises(ConfigError, match="backend"):
         ns.from_masks(stack(), {"0": MASK}, backend="nothing")
 
