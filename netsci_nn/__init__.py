@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # what type checkers and editors see; `HOMES` says the same to Python
     from netsci_nn import allocation, generators, pruning, rewiring
     from netsci_nn.errors import CheckpointError, ConfigError, DataError, TopologyError
+    from netsci_nn.intake import load_pretrained
     from netsci_nn.layers import SparseLinear, spectral_norm, weight_norm
-    from netsci_nn.models import SparseMLP, dense_mlp, network_graph, sparsify
+    from netsci_nn.models import SparseMLP, dense_mlp, from_masks, network_graph, sparsify, to_dense
     from netsci_nn.topology import BipartiteTopology
 
 __all__ = [
@@ -25,12 +26,15 @@ __all__ = [
     "TopologyError",
     "allocation",
     "dense_mlp",
+    "from_masks",
     "generators",
+    "load_pretrained",
     "network_graph",
     "pruning",
     "rewiring",
     "sparsify",
     "spectral_norm",
+    "to_dense",
     "weight_norm",
 ]
 
@@ -43,9 +47,12 @@ HOMES = {
     "SparseMLP": "models",
     "TopologyError": "errors",
     "dense_mlp": "models",
+    "from_masks": "models",
+    "load_pretrained": "intake",
     "network_graph": "models",
     "sparsify": "models",
     "spectral_norm": "layers",
+    "to_dense": "models",
     "weight_norm": "layers",
 }
 

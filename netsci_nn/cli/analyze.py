@@ -25,7 +25,8 @@ def analyze(
         Path,
         typer.Argument(
             help="Run directory; topology (.safetensors, .npz, .graphml, .csv); scipy biadjacency (.npz); edge list (.csv, "
-            ".tsv, .txt, .edges); or state dict of any torch model (.pt, .pth, .ckpt, .bin, .safetensors)."
+            ".tsv, .txt, .edges); or state dict of any torch model (.pt, .pth, .ckpt, .bin, .safetensors, .index.json with "
+            "shards, or the folder of a Hugging Face model)."
         ),
     ],
     nulls: Annotated[int, typer.Option(help="Random graphs of each null model.")] = 200,

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from netsci_nn.errors import CheckpointError
+from netsci_nn.intake.shards import is_index, natural, read_shards
 from netsci_nn.training import model_tensors
 
 Combination = Callable[[torch.Tensor, torch.Tensor], torch.Tensor | None]
@@ -32,10 +33,11 @@ COMPRESSED = {
 
 
 def read_state_dict(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
-    """Read the tensors of a safetensors file or of one that torch has saved, those of the model if it holds others too.
+    """Read the tensors of a safetensors file, of one that torch has saved, or of the shards of an index.
 
-    Of several dicts of tensors the one with most numbers is taken. Pruned and normalised weights, which torch keeps in two
-    tensors, are put together. Sparse tensors are checked: torch loads them unchecked, and follows any index in them.
+    Of a file that holds others too those of the model are taken, and of several dicts of tensors the one with most numbers.
+    Pruned and normalised weights, which torch keeps in two tensors, are put together. Sparse tensors are checked: torch loads
+    them unchecked, and follows any index in them.
 
     Returns:
         The tensors by name, in the order of the layers, and sentences that say how they were found.
@@ -44,16 +46,24 @@ def read_state_dict(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
         CheckpointError: when the file is damaged, or holds anything but tensors and plain values: such a file could run code
             when it is read, and is refused before it does.
     """
-    tensors, notes = _read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_pickled(path)
-    tensors = model_tensors(tensors) or tensors  # of a checkpoint of this program, the model's alone
+    tensors, notes = read_tensors(path)
     try:
-        tensors = {name: _sound(name, tensor) for name, tensor in tensors.items()}
         for pair in PAIRS:
             tensors = _put_together(tensors, *pair)
         _check_not_parametrized(tensors)
     except CheckpointError as error:
         raise CheckpointError(f"file {str(path)!r}: {error}") from error
     return tensors, notes
+
+
+def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
+    """Read the tensors as `read_state_dict` does, under the names that they have in the file."""
+    tensors, notes = read_shards(path, _read_file) if is_index(path) else _read_file(path)
+    tensors = model_tensors(tensors) or tensors  # of a checkpoint of this program, the model's alone
+    try:
+        return {name: _sound(name, tensor) for name, tensor in tensors.items()}, notes
+    except CheckpointError as error:
+        raise CheckpointError(f"file {str(path)!r}: {error}") from error
 
 
 @contextmanager
@@ -132,13 +142,17 @@ def described(name: str, tensor: torch.Tensor) -> str:
     return f"{name} {list(tensor.shape)}"
 
 
+def _read_file(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
+    return _read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_pickled(path)
+
+
 def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"file {str(path)!r} cannot be read as safetensors: {error}") from error
     # The file does not keep the order of the layers; numbers in their names do.
-    return {name: tensors[name] for name in sorted(tensors, key=_natural)}, []
+    return {name: tensors[name] for name in sorted(tensors, key=natural)}, []
 
 
 def _read_pickled(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
@@ -187,11 +201,6 @@ def _content(value: Any, levels: int = 2) -> str:
     if not isinstance(value, Mapping) or not value or not levels:
         return ""
     return f" ({listed(f'{name}: {_kind(entry)}{_content(entry, levels - 1)}' for name, entry in value.items())})"
-
-
-def _natural(name: str) -> list[tuple[bool, int, str]]:
-    parts = re.split(r"(\d+)", name, flags=re.ASCII)
-    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
 def _put_together(

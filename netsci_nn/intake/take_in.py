@@ -13,6 +13,8 @@ import torch
 from netsci_nn.errors import CheckpointError, ConfigError, TopologyError
 from netsci_nn.experiment import RunDirectory
 from netsci_nn.intake.edge_list import read_edge_list
+from netsci_nn.intake.shards import ENDING as INDEX
+from netsci_nn.intake.shards import is_index, weights_in
 from netsci_nn.intake.state_dict import listed, read_state_dict
 from netsci_nn.intake.tensors import Sizes, layers_of
 from netsci_nn.intake.values import Intake, Layer, Network
@@ -21,7 +23,7 @@ from netsci_nn.topology.formats import DAMAGE, read_layered_graphml
 
 EDGE_LISTS = (".csv", ".tsv", ".txt", ".edges", ".edgelist")
 STATE_DICTS = (".pt", ".pth", ".ckpt", ".bin")
-ENDINGS = (".safetensors", ".npz", ".graphml", *EDGE_LISTS, *STATE_DICTS)
+ENDINGS = (".safetensors", ".npz", ".graphml", *EDGE_LISTS, *STATE_DICTS, INDEX)
 
 NOT_JOINED = "the file does not say how its layers are joined; each is reported by itself"
 
@@ -34,7 +36,8 @@ def take_in(target: str | PathLike[str], threshold: float | None = None, sizes: 
 
     Args:
         target: a run directory; a topology or network (.safetensors, .npz, .graphml, .csv); a scipy matrix (.npz); an edge
-            list (.csv, .tsv, .txt, .edges, .edgelist); or a state dict (.pt, .pth, .ckpt, .bin, .safetensors).
+            list (.csv, .tsv, .txt, .edges, .edgelist); or a state dict (.pt, .pth, .ckpt, .bin, .safetensors, the
+            .index.json of several such files, or the folder that `save_pretrained` of Hugging Face has written).
         threshold: weights of a state dict are edges if |w| > threshold; None for those other than 0.
         sizes: (n_in, n_out) by the names of sparse layers of a state dict that does not state theirs. Without, the least that
             hold their edges are assumed, which a note says.
@@ -54,7 +57,11 @@ def take_in(target: str | PathLike[str], threshold: float | None = None, sizes: 
         ('fc.weight', [1, 0], [0, 1], [0.5, 2.0])
     """
     target = Path(target)
-    ending = target.suffix.lower()
+    ending = INDEX if is_index(target) else target.suffix.lower()
+    weights = weights_in(target) if target.is_dir() and not RunDirectory(target).is_begun else None
+    if weights is not None:
+        networks, notes = take_in(weights, threshold)
+        return Intake(networks, [f"the weights are read from {weights.name}", *notes])
     if target.is_dir():
         run = RunDirectory(target)
         layers = [Layer.of(layer) for layer in run.final_layers()]

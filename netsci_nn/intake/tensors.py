@@ -100,7 +100,7 @@ def layers_of(
 
 def _check_names(sizes: Sizes, tensors: Tensors) -> None:
     """Raise a ConfigError unless every name is that of a sparse layer whose sizes are not in the file."""
-    layers = [name for name in tensors if _is_of_sparse_layer(name, tensors)]
+    layers = [name for name in tensors if is_of_sparse_layer(name, tensors)]
     allowed = [_label(name) for name in layers if f"{_prefix(name)}sizes" not in tensors]
     for name in sizes:
         if name not in allowed:
@@ -129,7 +129,7 @@ def _notes_on_kinds(tensors: Tensors) -> list[str]:
     """What is read by a rule of its own, and what is not read at all, though a reader might miss it: no biases or counters."""
     kinds: dict[str, list[str]] = {CONVOLUTIONS: [], KERNELS: [], EMBEDDINGS: [], OTHERS: []}
     for name, tensor in tensors.items():
-        if _is_of_sparse_layer(name, tensors):
+        if is_of_sparse_layer(name, tensors):
             kind = KERNELS if tensor.dim() > 1 else None
         elif _is_kernel(name, tensor):
             kind = CONVOLUTIONS
@@ -178,7 +178,7 @@ def _sized(entry: Found, side: str, n: int, is_known: bool) -> Found:
 def _layers(tensors: Tensors, threshold: float | None, sizes: Sizes) -> Iterator[Found]:
     for name, tensor in tensors.items():
         with converting(name):
-            if _is_of_sparse_layer(name, tensors):
+            if is_of_sparse_layer(name, tensors):
                 yield _of_sparse_layer(name, tensors, threshold, sizes)
             elif _is_of_weights(tensor, 2) and not _is_embedding(name, tensor):
                 yield _turned(_of_matrix(name, tensor, threshold), tensors)
@@ -226,7 +226,7 @@ def _is_kernel(name: str, tensor: torch.Tensor) -> bool:
     return _is_of_weights(tensor, 4) and name.endswith("weight")
 
 
-def _is_of_sparse_layer(name: str, tensors: Tensors) -> bool:
+def is_of_sparse_layer(name: str, tensors: Tensors) -> bool:
     """Whether these are the weights of a sparse layer: `weight` (in 0.1.0 `values`) beside `src`, `dst` and perhaps `sizes`."""
     prefix, tensor = _prefix(name), tensors[name]
     if prefix is None:
@@ -262,7 +262,7 @@ def _of_sparse_layer(name: str, tensors: Tensors, threshold: float | None, sizes
         parts["sizes"] = torch.tensor(sizes[label])
     weight = tensors[name]
     try:
-        topology = _topology(weight, parts)
+        topology = stored_topology(weight, parts)
     except TopologyError as error:
         raise CheckpointError(f"sparse layer {label!r}: {error}") from error
     kernels = _numbers(name, weight).reshape(topology.n_edges, math.prod(weight.shape[1:]))
@@ -277,7 +277,7 @@ def _of_sparse_layer(name: str, tensors: Tensors, threshold: float | None, sizes
     return Found(layer, unknown=tuple(side for side, part in TELLS.items() if parts.keys().isdisjoint(part)))
 
 
-def _topology(weight: torch.Tensor, parts: Tensors) -> BipartiteTopology:
+def stored_topology(weight: torch.Tensor, parts: Tensors) -> BipartiteTopology:
     """The topology of a sparse layer after checking all its tensors, of the least sizes that its file allows."""
     src, dst, sizes, active, bias = (parts.get(part) for part in PARTS)
     assert src is not None
