@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # what type checkers and editors see; `HOMES` says the same to Python
     from netsci_nn import allocation, generators, pruning, rewiring
     from netsci_nn.errors import CheckpointError, ConfigError, DataError, TopologyError
+    from netsci_nn.export import export_onnx
     from netsci_nn.intake import load_pretrained
     from netsci_nn.layers import SparseLinear, spectral_norm, weight_norm
     from netsci_nn.models import SparseMLP, dense_mlp, from_masks, network_graph, sparsify, to_dense
@@ -26,6 +27,7 @@ __all__ = [
     "TopologyError",
     "allocation",
     "dense_mlp",
+    "export_onnx",
     "from_masks",
     "generators",
     "load_pretrained",
@@ -47,6 +49,7 @@ HOMES = {
     "SparseMLP": "models",
     "TopologyError": "errors",
     "dense_mlp": "models",
+    "export_onnx": "export",
     "from_masks": "models",
     "load_pretrained": "intake",
     "network_graph": "models",

@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 from netsci_nn.cli.output import interruptible, reported_errors
 
-NAMES = ("demo", "generate", "train", "analyze", "compare", "evolve", "ablate", "doctor")
+NAMES = ("demo", "generate", "train", "analyze", "compare", "evolve", "ablate", "export", "doctor")
 """Of every command, of the file that holds it, and of its function there."""
 
 

@@ -44,7 +44,7 @@ def gathered_product(
     weight: Tensor, x: Tensor, bias: Tensor | None, mask: Tensor | None, src: Tensor, dst: Tensor, n_out: int
 ) -> Tensor:
     """Return y = W x + b by torch's own operations, in memory for n_edges * batch numbers."""
-    src, dst = src.to(x.device), dst.to(x.device)
+    src, dst = src.to(x.device, torch.int64), dst.to(x.device, torch.int64)  # ONNX scatters by no other integers
     if mask is not None:
         weight = weight - torch.where(mask.to(x.device), 0.0, weight).detach()
     y = x.new_zeros(n_out, x.shape[1]).index_add(0, dst, weight[:, None] * x.index_select(0, src))

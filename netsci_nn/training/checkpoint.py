@@ -133,6 +133,11 @@ def read_edges(path: str | PathLike[str]) -> tuple[int, list[SavedEdges]]:
     return progress["step"], [SavedEdges(*(tensors[prefix + part].numpy() for part in parts)) for prefix in prefixes]
 
 
+def read_model(path: str | PathLike[str]) -> dict[str, torch.Tensor]:
+    """Return the state dict of the model in a file of `save_checkpoint`; errors are those of `read_edges`."""
+    return _model_state(_read(Path(path))[0])
+
+
 def model_tensors(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor] | None:
     """Return the state dict of the model in the tensors of a file; None if they are not those of a checkpoint."""
     model = _model_state(tensors)

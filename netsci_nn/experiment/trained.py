@@ -1,0 +1,50 @@
+"""The trained network of a run, from its checkpoint."""
+
+import re
+from itertools import pairwise
+from os import PathLike
+
+from torch import nn
+
+from netsci_nn.errors import CheckpointError, ConfigError, TopologyError
+from netsci_nn.experiment.config import load_experiment
+from netsci_nn.experiment.run_directory import RunDirectory
+from netsci_nn.layers import ACTIVATIONS, SparseLinear
+from netsci_nn.topology import BipartiteTopology
+from netsci_nn.training.checkpoint import read_model
+
+
+def trained_model(directory: str | PathLike[str]) -> nn.Sequential:
+    """Return the network of a run as it is in its last checkpoint: linear layers, dense or sparse, and activations.
+
+    Raises:
+        ConfigError: if this is no run directory, or nothing is trained yet.
+        CheckpointError: if the checkpoint is damaged or does not belong to the run's layer sizes.
+    """
+    run = RunDirectory(directory)
+    if not run.is_begun:
+        raise ConfigError(f"directory {str(directory)!r} has no {run.config.name}; it must be the directory of one run")
+    if not run.checkpoint.is_file():
+        raise ConfigError(f"directory {str(directory)!r} has no checkpoint; the run must have completed an epoch")
+    settings = load_experiment(run.config).model
+    state, sizes = read_model(run.checkpoint), list(pairwise(settings.layer_sizes))
+    prefixes = {name.rpartition(".")[0] for name in state}
+    order = sorted(prefixes, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
+    damaged = f"file {str(run.checkpoint)!r} does not hold the layers {settings.layer_sizes}"
+    if len(order) != len(sizes):
+        raise CheckpointError(f"{damaged}: it has {len(order)} layers")
+    modules: list[nn.Module] = []
+    for prefix, (n_in, n_out) in zip(order, sizes, strict=True):
+        entries = {name.rpartition(".")[2]: tensor for name, tensor in state.items() if name.rpartition(".")[0] == prefix}
+        has_bias = "bias" in entries
+        try:
+            if "src" in entries:
+                topology = BipartiteTopology(n_in, n_out, entries["src"].numpy(), entries["dst"].numpy())
+                layer: nn.Module = SparseLinear(topology, has_bias, settings.backend)
+            else:
+                layer = nn.Linear(n_in, n_out, bias=has_bias)
+            layer.load_state_dict(entries)
+        except (KeyError, RuntimeError, TopologyError) as error:
+            raise CheckpointError(f"{damaged}: {error}") from error
+        modules += [layer, ACTIVATIONS[settings.activation]()]
+    return nn.Sequential(*modules[:-1]).eval()
