@@ -190,7 +190,7 @@ class SparseLayer(nn.Module):
 
     def _device(self) -> torch.device:
         """Return the device of the weight without computing it, should it be parametrized."""
-        weight = self._parameters.get("weight")
+        weight = self._parameters.get("weight", self.__dict__.get("weight"))  # hooks and replicas make it a plain tensor
         return (next(self.parameters()) if weight is None else weight).device
 
     def _device_of_edges(self) -> torch.device:

@@ -387,6 +387,15 @@ def test_what_has_no_norm_is_refused() -> None:
         ns.spectral_norm(layer(), eps=0)
 
 
+def test_a_weight_that_is_a_plain_tensor_computes_as_in_torchs_replicas() -> None:
+    sparse = layer()
+    expected, own = sparse(x()), sparse.weight
+    del sparse._parameters["weight"]
+    sparse.weight = own.detach() * 2
+    torch.testing.assert_close(sparse(x()) - sparse.bias, 2 * (expected - sparse.bias))
+    assert sparse.src.device == own.device
+
+
 # torch's pruning
 
 
