@@ -3,7 +3,7 @@
 from netsci_nn import allocation, generators, pruning, rewiring
 from netsci_nn.errors import CheckpointError, ConfigError, DataError, TopologyError
 from netsci_nn.layers import SparseLinear
-from netsci_nn.models import SparseMLP, dense_mlp, network_graph, sparsify
+from netsci_nn.models import SparseMLP, SparsifySummary, dense_mlp, network_graph, parameter_groups, sparsify
 from netsci_nn.topology import BipartiteTopology
 
 __all__ = [
@@ -13,11 +13,13 @@ __all__ = [
     "DataError",
     "SparseLinear",
     "SparseMLP",
+    "SparsifySummary",
     "TopologyError",
     "allocation",
     "dense_mlp",
     "generators",
     "network_graph",
+    "parameter_groups",
     "pruning",
     "rewiring",
     "sparsify",

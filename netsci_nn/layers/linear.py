@@ -6,6 +6,7 @@ from torch import nn
 from netsci_nn.errors import ConfigError, DataError, TopologyError
 from netsci_nn.kernels import BACKENDS, Backend, choose_backend, sparse_product
 from netsci_nn.layers.base import SparseLayer
+from netsci_nn.layers.dense import weight_matrix
 from netsci_nn.topology import BipartiteTopology, from_mask
 
 
@@ -96,17 +97,22 @@ class SparseLinear(SparseLayer):
     def from_dense(cls, linear: nn.Linear, topology: BipartiteTopology | None = None, backend: str = "auto") -> "SparseLinear":
         """Return the sparse layer with `linear`'s weights on the edges of `topology`, or on its own non-zero weights.
 
+        Args:
+            linear: an `nn.Linear`, or a Hugging Face `Conv1D`, whose weight is `[n_in, n_out]`.
+            topology: between as many sources and targets; None for the non-zero weights of `linear`.
+            backend: of the sparse layer.
+
         Raises:
             TopologyError: if the sizes of `linear` and `topology` differ.
         """
+        weight = weight_matrix(linear)
         if topology is None:
-            topology = from_mask(linear.weight.detach() != 0)
-        if (topology.n_in, topology.n_out) != (linear.in_features, linear.out_features):
+            topology = from_mask(weight != 0)
+        n_out, n_in = weight.shape
+        if (topology.n_in, topology.n_out) != (n_in, n_out):
             raise TopologyError(
-                f"topology joins {topology.n_in} sources and {topology.n_out} targets; "
-                f"linear maps {linear.in_features} to {linear.out_features}"
+                f"topology joins {topology.n_in} sources and {topology.n_out} targets; linear maps {n_in} to {n_out}"
             )
-        weight = linear.weight.detach()
         layer = cls(topology, linear.bias is not None, backend, device=weight.device, dtype=weight.dtype)
         with torch.no_grad():
             layer.weight.copy_(weight[layer.dst, layer.src])

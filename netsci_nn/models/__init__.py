@@ -1,8 +1,19 @@
-"""Stacks of layers, and the graph of a whole network."""
+"""Stacks of layers, layers of any model made sparse, and the graph of a whole network."""
 
 from netsci_nn.models.mlp import SparseMLP, dense_mlp
+from netsci_nn.models.parameter_groups import parameter_groups
 from netsci_nn.models.sparsify import sparsify
+from netsci_nn.models.summary import SparsifySummary
 from netsci_nn.models.walk import linear_layers, sparse_layers
 from netsci_nn.models.wiring import network_graph
 
-__all__ = ["SparseMLP", "dense_mlp", "linear_layers", "network_graph", "sparse_layers", "sparsify"]
+__all__ = [
+    "SparseMLP",
+    "SparsifySummary",
+    "dense_mlp",
+    "linear_layers",
+    "network_graph",
+    "parameter_groups",
+    "sparse_layers",
+    "sparsify",
+]
