@@ -34,6 +34,9 @@ class SparseLayer(nn.Module):
     `birth` and `active` hand out copies. They are in the state dict together with the sizes, but are no registered buffers, so
     broadcasts, averages of buffers and stray writes cannot reach them.
 
+    A 1-D `weight` escapes rules of weight decay that take parameters of two or more dimensions;
+    `netsci_nn.parameter_groups` has the weights of sparse layers among those that decay.
+
     A layer may carry `active`, a mask over its edges: an inactive edge computes as if its weight were 0, and still receives the
     gradient that a weight of 0 there would have.
 

@@ -14,7 +14,8 @@ class SparseLinear(SparseLayer):
     """y = W x + b, where W has an entry for every edge of a topology and nowhere else.
 
     `weight[k]` is the weight of edge k of `topology`, which is edge id k of `to_igraph()`. Weights are drawn from torch's
-    global generator, scaled by each target's in-degree; biases start at 0.
+    global generator, scaled by each target's in-degree; biases start at 0. `weight` has one dimension, so rules of weight decay
+    that look for two pass it over: `netsci_nn.parameter_groups(model, weight_decay)` makes the groups for an optimiser.
 
     Args:
         topology: the edges.

@@ -81,9 +81,10 @@ def sparsify(
             n_out) edges and no share in the common budget; nor has one whose generator fixes its own number of edges.
         exclude: regular expression; layers with a match anywhere in one of their dotted names stay dense and take no part
             in the budget. None excludes none.
-        init: "fan_in" multiplies every weight by sqrt(n_in / in-degree of its target), which gives back the variance that a
-            fresh initialisation had: a target with k sources has what a dense layer of k sources would. "keep" leaves weights
-            as they are, as for weights that were trained.
+        init: "fan_in" multiplies every weight by sqrt(n_in / in-degree of its target), which gives back the variance that the
+            dense initialisation had: a target with k sources gets the weights of a dense layer with k inputs. "keep" leaves
+            weights as they are. At a density of 5 %, networks of 3, 10 and 30 layers with He's initialisation learned the
+            digits to 87, 94 and 90 % with "fan_in", and to 87, 16 and 10 % with "keep" (docs/networks.md).
         backend: of every layer (see `SparseLinear`).
         rng: int seed or numpy Generator, for the topologies; torch's global generators are left as they were.
 
@@ -183,6 +184,12 @@ def _plan(
         number = next((i for i, (text, _) in enumerate(made) if any(text.search(other) for other in names[layer])), None)
         its_generator, parameters, density = (generator, {}, None) if number is None else made[number][1]
         shares = density is None and takes(its_generator, "n_edges")
+        missing = [key for key in _needed(its_generator) if key not in parameters]
+        if missing:
+            raise ConfigError(
+                f"layer {name!r} has a generator that needs {', '.join(missing)}; give it in `layers`, "
+                "or bind it with functools.partial"
+            )
         plans[name] = _Plan(layer, its_generator, parameters, density, shares)
         used.add(number)
     for number, (pattern, _) in enumerate(made):
@@ -221,6 +228,13 @@ def _generator(what: str, generator: str | Generator) -> Generator:
     if not callable(chosen):
         raise ConfigError(f"{what} is {generator!r}; it must be a name or a function")
     return chosen
+
+
+def _needed(generator: Generator) -> list[str]:
+    """Return the parameters of a generator that have no default and do not come from the program."""
+    kinds = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    known = inspect.signature(generator).parameters.items()
+    return [key for key, entry in known if key not in RESERVED and entry.default is entry.empty and entry.kind in kinds]
 
 
 def _compile(what: str, pattern: str) -> re.Pattern[str]:

@@ -90,10 +90,12 @@ class SparsifySummary:
         return self.n_weights / self.n_possible_weights
 
     def largest_dense(self) -> str:
-        """Return in a few words where most of the parameters are that stayed dense."""
+        """Return in a few words where most of the parameters are that did not become sparse."""
         counts: Counter[tuple[str, str]] = Counter()
         for entry in self.dense:
             counts[entry.kind, entry.reason] += entry.n_parameters
+        for layer in self.already_sparse:
+            counts[layer.kind, "sparse before"] += layer.n_parameters
         (kind, reason), count = counts.most_common(1)[0]
         return f"{count:,} of its {self.n_parameters:,} parameters are in {kind} ({reason})"
 
