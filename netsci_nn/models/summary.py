@@ -21,10 +21,10 @@ LINE_WIDTH, NAME_WIDTH, KIND_WIDTH = 100, 28, 18
 
 REASONS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
     ((nn.MultiheadAttention,), "its input projections are no layers"),
-    ((nn.modules.conv._ConvNd,), "this version keeps convolutions dense"),
+    ((nn.modules.conv._ConvNd,), "convolutions are not made sparse"),
     ((nn.Embedding, nn.EmbeddingBag), "an embedding is looked up"),
     (NORMALISATIONS, "a normalisation"),
-    ((nn.RNNBase, nn.RNNCellBase), "this version keeps them dense"),
+    ((nn.RNNBase, nn.RNNCellBase), "recurrent layers stay dense"),
 )
 
 Entry = TypeVar("Entry")
@@ -154,10 +154,8 @@ def summarise(
         else:
             weights = sum(parameter.numel() for parameter in fresh if parameter.dim() >= 2)
             n_before, n_weights, n_possible = n_before + count, n_weights + weights, n_possible + weights
-            reason = _reason(module, module in excluded, module in projections)
-            if is_lazy:
-                reason += "; not yet initialised"
-            elif len(fresh) < len(parameters):
+            reason = "not yet initialised" if is_lazy else _reason(module, module in excluded, module in projections)
+            if not is_lazy and len(fresh) < len(parameters):
                 reason += "; shared with one above"
             dense.append(DenseEntry(name, type(module).__name__, count, reason))
     if asked is None:

@@ -58,6 +58,8 @@ def size_of(layer: LinearLayer) -> tuple[int, int]:
     """Return the numbers of sources and of targets."""
     if isinstance(layer, SparseLayer):
         return layer.n_in, layer.n_out
+    if isinstance(layer, nn.Linear):
+        return layer.in_features, layer.out_features
     n_out, n_in = weight_matrix(layer).shape
     return n_in, n_out
 

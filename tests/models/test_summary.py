@@ -42,7 +42,7 @@ def test_a_worked_example() -> None:
         already_sparse=(),
         dense=(
             DenseEntry("1", "LayerNorm", 8, "a normalisation"),
-            DenseEntry("2.conv", "Conv2d", 20, "this version keeps convolutions dense"),
+            DenseEntry("2.conv", "Conv2d", 20, "convolutions are not made sparse"),
         ),
         asked=0.3,
         n_parameters_before=44 + 8 + 20,
@@ -59,7 +59,7 @@ def test_a_network_of_convolutions_warns_and_says_where_its_parameters_are() -> 
     n_parameters = sum(parameter.numel() for parameter in model.parameters())
     message = (
         r"the whole model has a density of 0\.9969, more than twice the 0\.1 that was asked of its linear layers: "
-        r"46,832 of its 46,890 parameters are in Conv2d \(this version keeps convolutions dense\); the summary"
+        r"46,832 of its 46,890 parameters are in Conv2d \(convolutions are not made sparse\); the summary"
     )
     with pytest.warns(UserWarning, match=message) as caught:
         summary = ns.sparsify(model, density=0.1, rng=0)
@@ -127,16 +127,16 @@ def test_every_module_with_parameters_is_listed_with_its_reason() -> None:
     assert {entry.name: entry.reason for entry in summary.dense} == {
         "attention": "its input projections are no layers",
         "attention.out_proj": "attention reads its weight directly",
-        "conv": "this version keeps convolutions dense",
+        "conv": "convolutions are not made sparse",
         "embedding": "an embedding is looked up",
         "norm": "a normalisation",
-        "recurrent": "this version keeps them dense",
-        "cell": "this version keeps them dense",
+        "recurrent": "recurrent layers stay dense",
+        "cell": "recurrent layers stay dense",
         "bilinear": "it is no linear layer",
         "slope": "it is no linear layer",
         "head": "excluded; shared with one above",
         "normed": "excluded",
-        "lazy": "this version keeps convolutions dense; not yet initialised",
+        "lazy": "not yet initialised",
     }
 
 
@@ -179,6 +179,15 @@ def test_repr_of_a_small_model() -> None:
         "  1    LayerNorm          64  a normalisation",
         "  3    Linear            110  excluded",
     ]
+
+
+def test_no_reason_is_cut_off() -> None:
+    """Names and kinds are shortened in their middle, so that reasons have room."""
+    inner = nn.ModuleDict({f"a_name_that_is_rather_long_{name}": module for name, module in every_kind().items()})
+    summary = summary_of(nn.Sequential(inner), exclude="head|normed")
+    lines = repr(summary).splitlines()
+    assert max(map(len, lines)) <= 100
+    assert {entry.reason for entry in summary.dense} == {line.rsplit("  ", 1)[1] for line in lines[-len(summary.dense) :]}
 
 
 def test_repr_of_a_large_model_is_short() -> None:
