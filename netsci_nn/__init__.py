@@ -14,7 +14,16 @@ if TYPE_CHECKING:  # what type checkers and editors see; `HOMES` says the same t
     from netsci_nn.export import export_onnx
     from netsci_nn.intake import load_pretrained
     from netsci_nn.layers import SparseLinear, spectral_norm, weight_norm
-    from netsci_nn.models import SparseMLP, dense_mlp, from_masks, network_graph, sparsify, to_dense
+    from netsci_nn.models import (
+        SparseMLP,
+        SparsifySummary,
+        dense_mlp,
+        from_masks,
+        network_graph,
+        parameter_groups,
+        sparsify,
+        to_dense,
+    )
     from netsci_nn.topology import BipartiteTopology
 
 __all__ = [
@@ -24,6 +33,7 @@ __all__ = [
     "DataError",
     "SparseLinear",
     "SparseMLP",
+    "SparsifySummary",
     "TopologyError",
     "allocation",
     "dense_mlp",
@@ -32,6 +42,7 @@ __all__ = [
     "generators",
     "load_pretrained",
     "network_graph",
+    "parameter_groups",
     "pruning",
     "rewiring",
     "sparsify",
@@ -47,12 +58,14 @@ HOMES = {
     "DataError": "errors",
     "SparseLinear": "layers",
     "SparseMLP": "models",
+    "SparsifySummary": "models",
     "TopologyError": "errors",
     "dense_mlp": "models",
     "export_onnx": "export",
     "from_masks": "models",
     "load_pretrained": "intake",
     "network_graph": "models",
+    "parameter_groups": "models",
     "sparsify": "models",
     "spectral_norm": "layers",
     "to_dense": "models",

@@ -14,9 +14,7 @@ from netsci_nn.errors import ConfigError
 def export(
     run: Annotated[Path, typer.Argument(help="Run directory.")],
     out: Annotated[Path, typer.Option(help="File to write, .onnx.")],
-    form: Annotated[
-        str, typer.Option(help="dense: matrices with zeros; gather: a weight and two indices per edge.")
-    ] = "dense",
+    form: Annotated[str, typer.Option(help="dense: matrices with zeros; gather: a weight and two indices per edge.")] = "dense",
 ) -> None:
     """Write the trained network of a run as an ONNX file, and say how large it is in either form.
 
@@ -26,12 +24,13 @@ def export(
 
     from netsci_nn.experiment.trained import trained_model
     from netsci_nn.export import export_onnx
-    from netsci_nn.models.walk import size_of
+    from netsci_nn.models.walk import linear_layers, size_of
 
     check_writable(out, reads=run)
     if out.suffix.lower() != ".onnx":
         raise ConfigError(f"--out {str(out)!r} ends in {out.suffix!r}; it must end in '.onnx'")
     model = trained_model(run)
-    example = torch.rand(2, size_of(model[0])[0], generator=torch.Generator().manual_seed(0))
+    n_in = size_of(next(iter(linear_layers(model).values())))[0]
+    example = torch.rand(2, n_in, generator=torch.Generator().manual_seed(0))
     with naming_options({"form is": "--form is"}):
         print_line(str(export_onnx(model, out, example, form=form)))

@@ -134,11 +134,13 @@ def _program(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Any:
             return torch.onnx.export(model, inputs, dynamo=True, dynamic_shapes=shapes, verbose=False)
         except Exception as error:  # of torch's exporter, which has many kinds
             reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            raise ConfigError(f"model is a {type(model).__name__} that torch cannot export to ONNX: {reason.strip()}") from error
+            raise ConfigError(
+                f"model is a {type(model).__name__} that torch cannot export to ONNX: {reason.strip()}"
+            ) from error
 
 
 def _difference(model: nn.Module, path: str | PathLike[str], inputs: tuple[torch.Tensor, ...]) -> float | None:
-    """Return the largest difference between the outputs of onnxruntime and of the model, or raise a ConfigError if it is large."""
+    """Return the largest difference between the outputs of onnxruntime and of the model; a ConfigError if it is large."""
     if importlib.util.find_spec("onnxruntime") is None:
         return None
     import onnxruntime

@@ -14,7 +14,7 @@ from netsci_nn.intake.state_dict import listed, read_tensors
 from netsci_nn.intake.tensors import is_of_sparse_layer, stored_topology
 from netsci_nn.layers import SparseLayer
 from netsci_nn.models.surgery import check_replaceable, replace_layers, sparse_twin
-from netsci_nn.models.walk import LinearLayer, linear_layers, size_of
+from netsci_nn.models.walk import is_linear, linear_layers, size_of
 from netsci_nn.topology import BipartiteTopology
 
 Tensors = dict[str, torch.Tensor]
@@ -49,7 +49,8 @@ def load_pretrained(model: nn.Module, path: str | PathLike[str]) -> nn.Module:
         >>> from netsci_nn import sparsify
         >>> def build():
         ...     return nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 2))
-        >>> model = sparsify(build(), density=0.5, exclude="2", rng=0)
+        >>> model = build()
+        >>> _ = sparsify(model, density=0.5, exclude="2", rng=0)
         >>> with TemporaryDirectory() as folder:
         ...     torch.save(model.state_dict(), f"{folder}/model.pt")
         ...     loaded = load_pretrained(build(), f"{folder}/model.pt")
@@ -70,9 +71,10 @@ def load_pretrained(model: nn.Module, path: str | PathLike[str]) -> nn.Module:
     except CheckpointError as error:
         raise CheckpointError(f"file {str(file)!r} does not fit the model: {error}") from error
     modules = dict(model.named_modules(remove_duplicate=False))
-    dense = {name: layer for name in topologies if isinstance(layer := modules[name], nn.Linear)}
+    replaced = [name for name in topologies if not isinstance(modules[name], SparseLayer)]
+    dense: dict[str, Any] = {name: modules[name] for name in replaced}
     if model in dense.values():
-        raise ConfigError("model is an nn.Linear, which cannot become sparse in place; build a SparseLinear to load into")
+        raise ConfigError("model is a dense layer, which cannot become sparse in place; build a SparseLinear to load into")
     check_replaceable(model, dense)
     devices = {layer.weight.device for layer in dense.values() if layer.weight.device.type == "cuda"}
     with torch.random.fork_rng(devices=devices):
@@ -106,7 +108,7 @@ def _topologies(model: nn.Module, tensors: Tensors) -> dict[str, BipartiteTopolo
         if not weight.endswith("weight") or not is_of_sparse_layer(weight, tensors):
             continue
         layer = modules.get(name)
-        if not (isinstance(layer, LinearLayer) and layer in replaceable):
+        if layer is None or not is_linear(layer) or layer not in replaceable:
             kind = "nothing" if layer is None else f"a {type(layer).__name__}"
             raise CheckpointError(f"layer {name!r} is sparse in the file, and the model has {kind} there")
         prefix = f"{name}." if name else ""

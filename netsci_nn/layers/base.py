@@ -40,6 +40,9 @@ class SparseLayer(nn.Module):
 
     On the meta device the weights are a shape without numbers, but the edges are known: `src` and its like are on the CPU then.
 
+    A 1-D `weight` escapes rules of weight decay that take parameters of two or more dimensions;
+    `netsci_nn.parameter_groups` has the weights of sparse layers among those that decay.
+
     A layer may carry `active`, a mask over its edges: an inactive edge computes as if its weight were 0, and still receives the
     gradient that a weight of 0 there would have.
 

@@ -6,6 +6,7 @@ from torch import nn
 from netsci_nn.errors import ConfigError, DataError, TopologyError
 from netsci_nn.kernels import backend_of, sparse_product, supporting, traced_product
 from netsci_nn.layers.base import SparseLayer
+from netsci_nn.layers.dense import dense_kind, weight_matrix
 from netsci_nn.topology import BipartiteTopology, from_mask
 
 
@@ -13,7 +14,8 @@ class SparseLinear(SparseLayer):
     """y = W x + b, where W has an entry for every edge of a topology and nowhere else.
 
     `weight[k]` is the weight of edge k of `topology`, which is edge id k of `to_igraph()`. Weights are drawn from torch's
-    global generator, scaled by each target's in-degree; biases start at 0.
+    global generator, scaled by each target's in-degree; biases start at 0. `weight` has one dimension, so rules of weight decay
+    that look for two pass it over: `netsci_nn.parameter_groups(model, weight_decay)` makes the groups for an optimiser.
 
     Args:
         topology: the edges.
@@ -36,6 +38,8 @@ class SparseLinear(SparseLayer):
         >>> layer.weight.shape, layer(torch.zeros(32, 784)).shape
         (torch.Size([23520]), torch.Size([32, 300]))
     """
+
+    dense_class: type[nn.Module] = nn.Linear  # of the layer that this one was made of
 
     def __init__(
         self,
@@ -100,25 +104,31 @@ class SparseLinear(SparseLayer):
     def from_dense(cls, linear: nn.Linear, topology: BipartiteTopology | None = None, backend: str = "auto") -> "SparseLinear":
         """Return the sparse layer with `linear`'s weights on the edges of `topology`, or on its own non-zero weights.
 
+        Args:
+            linear: an `nn.Linear`, or a Hugging Face `Conv1D`, whose weight is `[n_in, n_out]`.
+            topology: between as many sources and targets; None for the non-zero weights of `linear`.
+            backend: of the sparse layer.
+
         Raises:
             TopologyError: if the sizes of `linear` and `topology` differ.
             ConfigError: if there is no `topology`, and `linear` is on the meta device.
         """
-        weight = linear.weight.detach()
+        weight = weight_matrix(linear)
         if topology is None and weight.is_meta:
             raise ConfigError("topology is None and linear is on the meta device, where it is not known which weights are zero")
         if topology is None:
             topology = from_mask(weight != 0)
-        if (topology.n_in, topology.n_out) != (linear.in_features, linear.out_features):
+        n_out, n_in = weight.shape
+        if (topology.n_in, topology.n_out) != (n_in, n_out):
             raise TopologyError(
-                f"topology joins {topology.n_in} sources and {topology.n_out} targets; "
-                f"linear maps {linear.in_features} to {linear.out_features}"
+                f"topology joins {topology.n_in} sources and {topology.n_out} targets; linear maps {n_in} to {n_out}"
             )
         layer = cls(topology, linear.bias is not None, backend, device=weight.device, dtype=weight.dtype)
         with torch.no_grad():
             layer.weight.copy_(weight[layer.dst, layer.src])
             if layer.bias is not None:
                 layer.bias.copy_(linear.bias)
+        layer.dense_class = dense_kind(linear) or nn.Linear
         return layer
 
     def extra_repr(self) -> str:

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from typing import Any
 
+import torch
 from torch import nn
 
 from netsci_nn.errors import ConfigError
@@ -13,7 +14,9 @@ from netsci_nn.models.walk import linear_layers
 
 
 def to_dense(model: nn.Module) -> nn.Module:
-    """Return a copy of `model` whose sparse layers are `nn.Linear` layers that compute the same; `model` stays as it is.
+    """Return a copy of `model` whose sparse layers are dense ones that compute the same; `model` stays as it is.
+
+    They are `nn.Linear` layers, or what the sparse layers were made of (Hugging Face's `Conv1D`).
 
     A weight is 0 where there is no edge, and where the edge is not active. All other modules are copied. Layers and biases
     that are shared stay shared; modes, dtypes, devices and what is trainable stay. Gradients, births of edges and backends are
@@ -54,8 +57,13 @@ def to_dense(model: nn.Module) -> nn.Module:
         raise ConfigError(f"model is a {type(model).__name__} that cannot be copied: {reason}") from error
 
 
-def _dense_twin(layer: SparseLinear, memo: dict[int, Any]) -> nn.Linear:
-    linear = layer.to_dense()
+def _dense_twin(layer: SparseLinear, memo: dict[int, Any]) -> nn.Module:
+    linear: Any = layer.to_dense()
+    if layer.dense_class is not nn.Linear:  # Hugging Face's Conv1D, whose weight is [n_in, n_out]
+        with torch.device("meta"):
+            twin: Any = layer.dense_class(layer.n_out, layer.n_in)
+        twin.weight, twin.bias = nn.Parameter(linear.weight.detach().t().contiguous()), linear.bias
+        linear = twin
     linear.weight.requires_grad_(layer.weight.requires_grad)
     if layer.bias is not None:
         linear.bias = copy.deepcopy(layer.bias, memo)

@@ -14,6 +14,8 @@ from torch.nn.utils.prune import BasePruningMethod
 
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.layers import SparseLayer
+from netsci_nn.layers.dense import dense_kind
+from netsci_nn.models.summary import SparsifySummary, summarise
 from netsci_nn.models.surgery import check_replaceable, replace_layers, sparse_twin
 from netsci_nn.models.walk import LinearLayer, linear_layers, names_of, size_of
 from netsci_nn.sampling import contains
@@ -39,7 +41,7 @@ class Restriction(NamedTuple):
     bias_mask: torch.Tensor | None
 
 
-def from_masks(model: nn.Module, masks: Mapping[str, Any] | None = None, *, backend: str = "auto") -> nn.Module:
+def from_masks(model: nn.Module, masks: Mapping[str, Any] | None = None, *, backend: str = "auto") -> SparsifySummary:
     """Replace the linear layers that have a mask by sparse ones: an edge for every one in the mask, with the layer's weight.
 
     The model is changed in place, at any depth, and only when all masks fit; layers without a mask stay as they are. A weight
@@ -51,14 +53,14 @@ def from_masks(model: nn.Module, masks: Mapping[str, Any] | None = None, *, back
     Args:
         model: any module that has linear layers and is no `nn.Linear` itself.
         masks: by the dotted names of layers ("fc1") or of their parameters ("fc1.weight", "fc1.bias"), each with or without
-            "_mask" at the end. A mask is `[n_out, n_in]`, like the weight, and holds True and False or 1 and 0: a torch
-            tensor on any device, dense, COO, CSR, CSC or BSR, a numpy array, nested lists, a scipy sparse matrix, or a
-            `BipartiteTopology`. Stored zeros are no edges; entries that are stored several times are summed up. None takes
-            the live masks of `torch.nn.utils.prune`.
+            "_mask" at the end. A mask is `[n_out, n_in]`, like the weight (of a Hugging Face `Conv1D` `[n_in, n_out]`), and
+            holds True and False or 1 and 0: a torch tensor on any device, dense, COO, CSR, CSC or BSR, a numpy array, nested
+            lists, or a scipy sparse matrix; or it is a `BipartiteTopology`. Stored zeros are no edges; entries that are stored
+            several times are summed up. None takes the live masks of `torch.nn.utils.prune`.
         backend: of every new layer (see `SparseLinear`).
 
     Returns:
-        `model` itself.
+        What became sparse, what stayed dense and why, and the density of the whole model (see `SparsifySummary`).
 
     Raises:
         ConfigError: when there are no masks, a name is of no linear layer or occurs twice, or a layer would lose something:
@@ -68,20 +70,22 @@ def from_masks(model: nn.Module, masks: Mapping[str, Any] | None = None, *, back
 
     Example:
         >>> model = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 4))
-        >>> from_masks(model, {"0": torch.tensor([[0, 1, 1], [1, 0, 0]])})
+        >>> from_masks(model, {"0": torch.tensor([[0, 1, 1], [1, 0, 0]])}).density
+        0.7857142857142857
+        >>> model
         Sequential(
           (0): SparseLinear(n_in=3, n_out=2, n_edges=3, density=0.5, bias=True, backend='auto')
           (1): ReLU()
           (2): Linear(in_features=2, out_features=4, bias=True)
         )
     """
-    if not isinstance(model, nn.Module) or isinstance(model, nn.Linear):
+    if not isinstance(model, nn.Module) or dense_kind(model) is not None:
         raise ConfigError(
             f"model is a {type(model).__name__}; it must be a module that contains linear layers "
             "(SparseLinear.from_dense makes a sparse layer of a single one)"
         )
     chosen = _restrictions(model, _live_masks(model) if masks is None else masks)
-    plain = {name: _unpruned(entry.layer) for name, entry in chosen.items() if isinstance(entry.layer, nn.Linear)}
+    plain = {name: _unpruned(entry.layer) for name, entry in chosen.items() if not isinstance(entry.layer, SparseLayer)}
     check_replaceable(model, plain)
     devices = {layer.weight.device for layer in plain.values() if layer.weight.device.type == "cuda"}
     replacement: dict[nn.Module, nn.Module] = {}
@@ -94,8 +98,13 @@ def from_masks(model: nn.Module, masks: Mapping[str, Any] | None = None, *, back
     for name, (layer, _, bias_mask) in chosen.items():
         if bias_mask is not None:
             _clear_biases(name, replacement.get(layer, layer), bias_mask)
+    others = [layer for layer in linear_layers(model).values() if layer not in replacement]
+    left: dict[nn.Module, str] = dict.fromkeys(others, "it has no mask")
     replace_layers(model, replacement)
-    return model
+    kinds = {twin: type(layer).__name__ for layer, twin in replacement.items()}
+    topologies = [entry.topology for entry in chosen.values()]
+    asked = sum(t.n_edges for t in topologies) / sum(t.n_in * t.n_out for t in topologies)
+    return summarise(model, kinds, left, asked)
 
 
 def _live_masks(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -200,15 +209,15 @@ def _topology(key: str, mask: Any, layer: LinearLayer) -> BipartiteTopology:
     """Return the edges of a mask after checking that it is one for this layer."""
     n_in, n_out = size_of(layer)
     entries = _entries(key, mask)
-    if entries.shape != (n_out, n_in):
-        is_turned = entries.shape == (n_in, n_out)
-        hint = ", and this looks like its transpose (pass mask.T)" if is_turned else ""
+    is_sources_first = dense_kind(layer) not in (None, nn.Linear) and not isinstance(mask, BipartiteTopology)
+    shape, words = ((n_in, n_out), "[n_in, n_out]") if is_sources_first else ((n_out, n_in), "[n_out, n_in]")
+    if entries.shape != shape:
+        hint = ", and this looks like its transpose (pass mask.T)" if entries.shape == shape[::-1] else ""
         raise TopologyError(
-            f"the mask {key!r} has shape {list(entries.shape)}; it must be [n_out, n_in] = {[n_out, n_in]}"
-            f", like the weight{hint}"
+            f"the mask {key!r} has shape {list(entries.shape)}; it must be {words} = {list(shape)}, like the weight{hint}"
         )
-    dst, src = entries.row, entries.col
-    is_edge = _ones(key, entries.data, lambda k: f"[{dst[k]}, {src[k]}]")
+    is_edge = _ones(key, entries.data, lambda k: f"[{entries.row[k]}, {entries.col[k]}]")
+    dst, src = (entries.col, entries.row) if is_sources_first else (entries.row, entries.col)
     return BipartiteTopology.from_keys(dst[is_edge].astype(np.int64) * n_in + src[is_edge], n_in, n_out)
 
 

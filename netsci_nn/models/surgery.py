@@ -2,19 +2,23 @@
 
 import copy
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
 from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer, SparseLinear
+from netsci_nn.layers.dense import dense_kind
 from netsci_nn.models.walk import LinearLayer
 from netsci_nn.topology import BipartiteTopology
 
 
 def check_replaceable(
-    model: nn.Module, layers: Mapping[str, LinearLayer], own: Sequence[str] = ("weight", "bias"), advice: str = ""
+    model: nn.Module,
+    layers: Mapping[str, LinearLayer],
+    own: Sequence[str] = ("weight", "bias"),
+    advice: Callable[[str], str] = lambda name: "",
 ) -> None:
     """Raise a ConfigError if one of `layers` would lose something when it is replaced.
 
@@ -22,24 +26,25 @@ def check_replaceable(
         model: the model that holds them.
         layers: by their names.
         own: parameters that a layer must not share with another module, since they would train apart afterwards.
-        advice: what the user can do about it, for the end of the sentence.
+        advice: from the name of a layer to what the user can do about it, for the end of the sentence.
     """
     owners = Counter(id(parameter) for module in model.modules() for parameter in module.parameters(recurse=False))
     for name, layer in layers.items():
         parameters = dict(layer.named_parameters())
         shared = [part for part in own if part in parameters and owners[id(parameters[part])] > 1]
-        reason = _reason_against(layer) if isinstance(layer, nn.Linear) else None
+        reason = None if isinstance(layer, SparseLayer) else _reason_against(layer)
         if reason is None and shared:
             reason = f"its {' and '.join(shared)} is shared with another module, and they would train apart"
         if reason is not None:
-            raise ConfigError(f"layer {name!r} cannot become sparse: {reason}{advice}")
+            raise ConfigError(f"layer {name!r} cannot become sparse: {reason}{advice(name)}")
 
 
 def _reason_against(layer: nn.Linear) -> str | None:
     parameters = dict(layer.named_parameters())
     if any(isinstance(parameter, nn.parameter.UninitializedParameter) for parameter in parameters.values()):
         return "it has no weights before its first input"
-    if type(layer).forward is not nn.Linear.forward or "forward" in vars(layer):
+    kind = dense_kind(layer)
+    if kind is None or type(layer).forward is not kind.forward or "forward" in vars(layer):
         return f"it is a {type(layer).__name__} with a forward of its own"
     further = sorted(parameters.keys() - {"weight", "bias"})
     if further:

@@ -1,28 +1,44 @@
 """The one way to find the layers of a model: linear ones, dense or sparse, by their names."""
 
 from collections import defaultdict
+from typing import TypeGuard
 
 from torch import nn
 
 from netsci_nn.layers import SparseLayer
+from netsci_nn.layers.dense import dense_kind, weight_matrix
 
+# Hugging Face's Conv1D is typed as nn.Linear, too: it has a weight and a bias. Its size and orientation are asked of `size_of`
+# and `weight_matrix`, and whether a layer is dense of `not isinstance(layer, SparseLayer)`.
 LinearLayer = nn.Linear | SparseLayer
+
+NORMALISATIONS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+
+
+def is_linear(module: nn.Module) -> TypeGuard[LinearLayer]:
+    """Return whether a module is a linear layer: a sparse layer, `nn.Linear` or Hugging Face's `Conv1D`."""
+    return isinstance(module, SparseLayer) or dense_kind(module) is not None
 
 
 def linear_layers(model: nn.Module, *, attention: bool = True) -> dict[str, LinearLayer]:
-    """Return every `nn.Linear` and every sparse layer by its dotted name, in the order of `model.modules()`.
+    """Return every `nn.Linear`, every Hugging Face `Conv1D` and every sparse layer by its dotted name.
 
-    A layer that is registered under several names occurs once, under the first; the name of `model` itself is "".
+    They come in the order of `model.modules()`. A layer that is registered under several names occurs once, under the first;
+    the name of `model` itself is "".
 
     Args:
         model: any module.
         attention: whether the output projection of an `nn.MultiheadAttention` counts. Its weight is read past the layer, so
             it can be neither replaced nor pruned.
     """
-    modules = [] if attention else [module for module in model.modules() if isinstance(module, nn.MultiheadAttention)]
-    projections = {module.out_proj for module in modules}
-    layers = {name: module for name, module in model.named_modules() if isinstance(module, LinearLayer)}
+    projections = set() if attention else attention_projections(model)
+    layers = {name: module for name, module in model.named_modules() if is_linear(module)}
     return {name: layer for name, layer in layers.items() if layer not in projections}
+
+
+def attention_projections(model: nn.Module) -> set[nn.Module]:
+    """Return the output projections of every `nn.MultiheadAttention`, whose weights are read past the layers."""
+    return {module.out_proj for module in model.modules() if isinstance(module, nn.MultiheadAttention)}
 
 
 def sparse_layers(model: nn.Module) -> list[SparseLayer]:
@@ -40,7 +56,12 @@ def names_of(model: nn.Module) -> dict[nn.Module, list[str]]:
 
 def size_of(layer: LinearLayer) -> tuple[int, int]:
     """Return the numbers of sources and of targets."""
-    return (layer.n_in, layer.n_out) if isinstance(layer, SparseLayer) else (layer.in_features, layer.out_features)
+    if isinstance(layer, SparseLayer):
+        return layer.n_in, layer.n_out
+    if isinstance(layer, nn.Linear):
+        return layer.in_features, layer.out_features
+    n_out, n_in = weight_matrix(layer).shape
+    return n_in, n_out
 
 
 def count_edges(layer: LinearLayer) -> int:

@@ -15,6 +15,7 @@ from torch import nn
 
 from netsci_nn.errors import TopologyError
 from netsci_nn.layers import SparseLayer
+from netsci_nn.layers.dense import dense_kind, weight_matrix
 from netsci_nn.models.mlp import SparseMLP
 from netsci_nn.models.walk import LinearLayer, linear_layers, size_of
 from netsci_nn.topology import WeightedTopology, from_mask, stack_to_igraph
@@ -44,7 +45,7 @@ def network_graph(model: nn.Module, *, wiring: Iterable[Pair] | None = None) -> 
     Vertices carry `layer`, the number of the group of neurons that they belong to, counted from the inputs on. Edges carry
     `layer`, the number of their layer, counted in the order of the groups that the layers start from, and `weight`. Edges
     come layer by layer: edge k of layer l has the id k plus the number of edges before it. In a chain of layers the edges of
-    layer l join the groups l and l + 1. A dense `nn.Linear` counts as a complete bipartite graph.
+    layer l join the groups l and l + 1. A dense `nn.Linear`, or Hugging Face `Conv1D`, counts as a complete bipartite graph.
 
     Args:
         model: without `wiring` a plain stack: a linear layer, a `SparseMLP`, or an `nn.Sequential` of linear layers,
@@ -95,8 +96,8 @@ def network_graph(model: nn.Module, *, wiring: Iterable[Pair] | None = None) -> 
 def _edges(layer: LinearLayer) -> WeightedTopology:
     if isinstance(layer, SparseLayer):
         return WeightedTopology(layer.topology, layer.edge_weights())
-    full = from_mask(np.ones((layer.out_features, layer.in_features), dtype=np.bool_))
-    return WeightedTopology(full, as_array(layer.weight).reshape(-1))
+    weights = as_array(weight_matrix(layer))
+    return WeightedTopology(from_mask(np.ones(weights.shape, dtype=np.bool_)), weights.reshape(-1))
 
 
 def _of_stack(model: nn.Module, sizes: Sizes) -> list[Pair]:
@@ -106,7 +107,8 @@ def _of_stack(model: nn.Module, sizes: Sizes) -> list[Pair]:
     pending = [model]
     while pending:
         module = pending.pop()
-        if _runs_as(module, (nn.Linear,)) or (isinstance(module, SparseLayer) and "forward" not in vars(module)):
+        kind = dense_kind(module)
+        if (kind and _runs_as(module, (kind,))) or (isinstance(module, SparseLayer) and "forward" not in vars(module)):
             stack.append(names[module])
         elif _runs_as(module, (nn.Sequential, SparseMLP)):
             pending += reversed(list(module.layers if isinstance(module, SparseMLP) else module))  # type: ignore[call-overload]

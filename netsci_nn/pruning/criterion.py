@@ -7,12 +7,13 @@ from torch import nn
 
 from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer
+from netsci_nn.layers.dense import weight_matrix
 from netsci_nn.models import walk
 from netsci_nn.models.walk import LinearLayer
 from netsci_nn.registry import Registry
 
-# A criterion: (model, **parameters) -> one tensor for each of `linear_layers(model)`, in that order, of the shape of its
-# weights, of a sparse layer `[n_edges]`: the higher a score, the better worth keeping. What it needs beside the model, such as
+# A criterion: (model, **parameters) -> one tensor for each of `linear_layers(model)`, in that order: `[n_out, n_in]` of a dense
+# layer, `[n_edges]` of a sparse one; the higher a score, the better worth keeping. What it needs beside the model, such as
 # inputs to compute gradients from, is bound by functools.partial. It leaves the model as it was.
 Criterion = Callable[..., list[torch.Tensor]]
 
@@ -49,6 +50,6 @@ def strengths_of(layer: LinearLayer) -> torch.Tensor:
     The strength of an inactive edge is 0, as it computes.
     """
     if not isinstance(layer, SparseLayer):
-        return layer.weight.detach().abs()
+        return weight_matrix(layer).abs()
     active = layer.active
     return layer.strength() if active is None else layer.strength() * active

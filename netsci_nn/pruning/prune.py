@@ -98,7 +98,7 @@ def restrict(model: nn.Module, topologies: Sequence[BipartiteTopology]) -> nn.Mo
     devices = {layer.weight.device for layer in layers.values() if layer.weight.device.type == "cuda"}
     with torch.random.fork_rng(devices=devices):
         for layer, topology in zip(layers.values(), chosen, strict=True):
-            if isinstance(layer, nn.Linear):
+            if not isinstance(layer, SparseLayer):
                 memo[id(layer)] = sparse_twin(layer, topology, memo=memo)
     result = copy.deepcopy(model, memo)
     for layer, topology, kept in zip(layers.values(), chosen, places, strict=True):
@@ -202,8 +202,8 @@ def _topology(layer: LinearLayer, positions: Int64Array) -> BipartiteTopology:
 
 
 def _shape(layer: LinearLayer) -> torch.Size:
-    """Return the shape of a layer's scores: one per weight of a dense layer, one per edge of a sparse one."""
-    return torch.Size([layer.n_edges]) if isinstance(layer, SparseLayer) else layer.weight.shape
+    """Return the shape of a layer's scores: `[n_out, n_in]` of a dense layer, one per edge of a sparse one."""
+    return torch.Size([layer.n_edges] if isinstance(layer, SparseLayer) else size_of(layer)[::-1])
 
 
 def _check_topologies(topologies: Any, layers: Layers) -> list[BipartiteTopology]:

@@ -1,5 +1,7 @@
 """ONNX files by torch's exporter, computed with by onnxruntime."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import onnx
@@ -7,7 +9,8 @@ import onnxruntime
 import pytest
 import torch
 from torch import nn
-from toy_experiments import DATA, run as train_toy
+from toy_experiments import DATA
+from toy_experiments import run as train_toy
 
 from netsci_nn import SparseLinear, SparseMLP, generators, sparsify
 from netsci_nn.errors import ConfigError
@@ -75,8 +78,7 @@ def test_a_model_of_other_modules_and_two_inputs(form: str, tmp_path: Path) -> N
             return self.both(torch.cat([self.image(image), extra], 1))
 
     model = Two()
-    with pytest.warns(UserWarning):
-        sparsify(model, density=0.2, rng=0)
+    sparsify(model, density=0.2, rng=0)
     export_onnx(model, tmp_path / "model.onnx", [torch.rand(2, 1, 8, 8), torch.rand(2, 4)], form=form)
     inputs = torch.rand(7, 1, 8, 8), torch.rand(7, 4)
     torch.testing.assert_close(outputs_of(tmp_path / "model.onnx", *inputs), model(*inputs).detach(), rtol=1e-4, atol=1e-5)
@@ -104,9 +106,6 @@ def test_a_file_that_is_there_stays_if_the_export_fails(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_command(form: str, tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
     train_toy(tmp_path / "run")
     command = [sys.executable, "-m", "netsci_nn", "export", "run", "--out", "m.onnx", "--form", form]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)

@@ -31,9 +31,7 @@ def test_missing_packages_are_named_with_their_install_line(
 
 
 @pytest.mark.parametrize("example", [torch.rand(1, 20), torch.tensor(1.0), [], [torch.rand(2, 20), None]])
-def test_an_example_without_a_batch(
-    model: SparseMLP, example: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_example_without_a_batch(model: SparseMLP, example: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     with pytest.raises(ConfigError, match="of at least two rows, so that the batch may have any size"):
         export_onnx(model, tmp_path / "m.onnx", example)  # type: ignore[arg-type]

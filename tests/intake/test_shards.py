@@ -184,6 +184,12 @@ def test_pickled_shards_run_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 # load_pretrained
 
 
+def sparse_norm() -> nn.ModuleDict:
+    model = nn.ModuleDict({"norm": nn.Linear(6, 6)})
+    ns.sparsify(model, density=0.5, rng=0)
+    return model
+
+
 class Tied(nn.Module):
     """A head that shares the weight of the embedding, a frozen layer, a counter and a layer under two names."""
 
@@ -203,7 +209,8 @@ X = torch.arange(9)
 
 def trained() -> Tied:
     torch.manual_seed(0)
-    model = ns.sparsify(Tied(), density=0.4, exclude="head", rng=0)
+    model = Tied()
+    ns.sparsify(model, density=0.4, exclude="head", rng=0)
     model(X)  # moves the averages of the norm
     return model.eval()  # type: ignore[return-value]
 
@@ -243,7 +250,8 @@ def test_layers_that_are_sparse_already_keep_their_backend(tmp_path: Path) -> No
     model = trained()
     model.up.active = torch.arange(model.up.n_edges) > 2
     torch.save(model.state_dict(), tmp_path / "m.pt")
-    other = ns.sparsify(Tied(), density=0.9, exclude="head", backend="csr", rng=3)
+    other = Tied()
+    ns.sparsify(other, density=0.9, exclude="head", backend="csr", rng=3)
     parameter = other.up.weight
     ns.load_pretrained(other, tmp_path / "m.pt").eval()
     assert other.up.weight is parameter
@@ -304,7 +312,7 @@ def changed(**tensors: torch.Tensor | None) -> Callable[[dict[str, torch.Tensor]
             "layer 'again' has other edges than under its other names in the model",
         ),
         (
-            lambda state: ns.sparsify(nn.ModuleDict({"norm": nn.Linear(6, 6)}), density=0.5, rng=0).state_dict(),
+            lambda state: sparse_norm().state_dict(),
             "layer 'norm' is",
         ),
         (lambda state: {"model": state, "ema": state}, "it does not hold the state dict of one model alone"),
@@ -333,7 +341,7 @@ def test_models_and_paths_that_are_refused(tmp_path: Path) -> None:
     for model, path, error, message in (
         (unborn, "m.pt", ConfigError, "model has 'embed.weight' on the meta device, without memory for numbers"),
         (hooked, "m.pt", ConfigError, "layer 'up' cannot become sparse: it has hooks"),
-        (nn.Linear(6, 6), "layer.pt", ConfigError, "model is an nn.Linear, which cannot become sparse in place"),
+        (nn.Linear(6, 6), "layer.pt", ConfigError, "model is a dense layer, which cannot become sparse in place"),
         ("model", "m.pt", ConfigError, "model is a str; it must be a module"),
         (Tied(), "none.pt", CheckpointError, "none.pt' does not exist"),
         (

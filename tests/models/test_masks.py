@@ -78,7 +78,8 @@ KINDS: dict[str, Callable[[], Any]] = {
 def test_every_kind_of_mask(kind: str) -> None:
     model = stack()
     linear = model[0]
-    assert ns.from_masks(model, {"0": KINDS[kind]()}) is model
+    summary = ns.from_masks(model, {"0": KINDS[kind]()})
+    assert [entry.n_edges for entry in summary.sparse] == [3]
     assert isinstance(model[0], SparseLinear)
     assert model[0].topology.to_edges().tolist() == EDGES
     expected = [linear.weight[0, 1], linear.weight[0, 2], linear.weight[1, 0]]
@@ -94,13 +95,16 @@ def test_outputs_are_those_of_the_masked_model() -> None:
         for name, mask in masks.items():
             dense[int(name[0])].weight.mul_(mask)
     x = torch.randn(7, 3)
-    torch.testing.assert_close(ns.from_masks(model, masks)(x), dense(x))
+    ns.from_masks(model, masks)
+    torch.testing.assert_close(model(x), dense(x))
     assert [layer.n_edges for layer in sparse_layers(model)] == [3, 2, 12]
 
 
 @pytest.mark.parametrize("key", ["0", "0.weight", "0_mask", "0.weight_mask"])
 def test_names_of_layers_and_of_parameters(key: str) -> None:
-    assert ns.from_masks(stack(), {key: MASK})[0].n_edges == 3
+    model = stack()
+    ns.from_masks(model, {key: MASK})
+    assert model[0].n_edges == 3
 
 
 def test_a_layer_may_be_called_like_a_mask() -> None:
@@ -110,7 +114,8 @@ def test_a_layer_may_be_called_like_a_mask() -> None:
 
 
 def test_empty_and_full_masks() -> None:
-    model = ns.from_masks(stack(), {"0": torch.zeros(2, 3), "2": torch.ones(4, 2)})
+    model = stack()
+    ns.from_masks(model, {"0": torch.zeros(2, 3), "2": torch.ones(4, 2)})
     assert [layer.n_edges for layer in sparse_layers(model)] == [0, 8]
     assert torch.equal(model[0](torch.ones(1, 3))[0], model[0].bias)
 
@@ -118,7 +123,8 @@ def test_empty_and_full_masks() -> None:
 def test_a_weight_of_0_under_a_one_is_an_edge() -> None:
     model = stack()
     model[0].weight.data.zero_()
-    assert ns.from_masks(model, {"0": MASK})[0].n_edges == 3
+    ns.from_masks(model, {"0": MASK})
+    assert model[0].n_edges == 3
 
 
 def test_modes_dtypes_and_what_is_trainable_stay() -> None:
@@ -147,7 +153,8 @@ class Twice(nn.Module):
 
 @pytest.mark.parametrize("name", ["first", "block.0"])
 def test_a_shared_layer_is_replaced_under_all_its_names(name: str) -> None:
-    model = ns.from_masks(Twice(), {name: torch.eye(3)})
+    model = Twice()
+    ns.from_masks(model, {name: torch.eye(3)})
     assert isinstance(model.first, SparseLinear)
     assert model.first is model.block[0]
 
@@ -183,7 +190,8 @@ def test_live_masks_of_biases(caplog: pytest.LogCaptureFixture) -> None:
         x = torch.randn(4, 3)
         expected = model(x)
         caplog.clear()
-        torch.testing.assert_close(ns.from_masks(model, masks)(x), expected)
+        ns.from_masks(model, masks)
+        torch.testing.assert_close(model(x), expected)
         assert model[0].bias.tolist()[0] == 0
         assert caplog.messages == ["0: 1 biases under a mask are 0 now, and are trained on like the others"]
 
@@ -322,7 +330,8 @@ def test_models_and_layers_that_are_refused() -> None:
     with pytest.raises(ConfigError, match="it has hooks, which would be lost"):
         ns.from_masks(hooked)
     assert "weight_orig" in dict(hooked[0].named_parameters())
-    masked = ns.from_masks(stack(), {"0": MASK})
+    masked = stack()
+    ns.from_masks(masked, {"0": MASK})
     prune.identity(masked[0], "weight")
     with pytest.raises(ConfigError, match="layer '0' is sparse and has live masks on its edges; end them first"):
         ns.from_masks(masked, {"0": MASK})
@@ -356,7 +365,9 @@ def test_dense_copies_of_single_shared_and_nested_layers() -> None:
     assert type(dense) is nn.Linear
     assert dense.weight.dtype == torch.float64
     assert torch.equal(dense.weight != 0, MASK.bool())
-    twice = ns.to_dense(ns.from_masks(Twice(), {"first": torch.eye(3)}))
+    sparse = Twice()
+    ns.from_masks(sparse, {"first": torch.eye(3)})
+    twice = ns.to_dense(sparse)
     assert type(twice.first) is nn.Linear
     assert twice.first is twice.block[0]
     plain = stack()
@@ -412,8 +423,62 @@ def test_to_dense_and_from_masks_are_inverse(data: st.DataObject) -> None:
         for i, layer in enumerate(model)
     }
     ns.from_masks(model, masks)
-    back = ns.from_masks(ns.to_dense(model), {str(i): layer.topology.to_mask() for i, layer in enumerate(model)})
+    back = ns.to_dense(model)
+    ns.from_masks(back, {str(i): layer.topology.to_mask() for i, layer in enumerate(model)})
     for layer, again, mask in zip(model, back, masks.values(), strict=True):
         assert layer.topology == again.topology == BipartiteTopology.from_mask(mask)
         assert torch.equal(layer.weight, again.weight)
         assert (layer.bias is None and again.bias is None) or torch.equal(layer.bias, again.bias)
+
+
+def test_the_summary_says_what_has_no_mask() -> None:
+    summary = ns.from_masks(stack(), {"0": MASK})
+    assert [(entry.name, entry.n_edges, entry.kind) for entry in summary.sparse] == [("0", 3, "Linear")]
+    assert [(entry.name, entry.reason) for entry in summary.dense] == [("2", "it has no mask"), ("3", "it has no mask")]
+    assert summary.asked == 0.5
+
+
+class Conv1D(nn.Module):
+    """What transformers has under this name: the weight is `[n_in, n_out]`."""
+
+    __module__ = "transformers.pytorch_utils"
+
+    def __init__(self, nf: int, nx: int) -> None:
+        super().__init__()
+        self.nf = nf
+        self.weight = nn.Parameter(torch.empty(nx, nf))
+        self.bias = nn.Parameter(torch.zeros(nf))
+        nn.init.normal_(self.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x @ self.weight + self.bias
+
+
+@pytest.mark.parametrize("n_out", [3, 5])
+def test_layers_whose_weight_is_sources_first(n_out: int) -> None:
+    """Masks are like the weight, and the way back gives the same class in the same orientation, also where it is square."""
+    model = nn.Sequential(Conv1D(n_out, 3), nn.Tanh())
+    mask, x = torch.rand(3, n_out, generator=torch.Generator().manual_seed(0)) < 0.5, torch.randn(6, 3)
+    masked = x @ (model[0].weight * mask) + model[0].bias
+    ns.from_masks(model, {"0": mask})
+    assert isinstance(model[0], ns.SparseLinear)
+    torch.testing.assert_close(model(x), masked.tanh())
+    dense = ns.to_dense(model)
+    assert type(dense[0]) is Conv1D
+    assert dense[0].weight.shape == (3, n_out)
+    torch.testing.assert_close(dense(x), masked.tanh())
+    again = nn.Sequential(Conv1D(n_out, 3), nn.Tanh())
+    ns.from_masks(again, {"0": model[0].topology})
+    assert again[0].topology == model[0].topology
+    if n_out != 3:
+        with pytest.raises(TopologyError, match=r"it must be \[n_in, n_out\] = \[3, 5\], like the weight, and this looks like"):
+            ns.from_masks(nn.Sequential(Conv1D(n_out, 3)), {"0": mask.T})
+
+
+def test_live_masks_of_layers_whose_weight_is_sources_first() -> None:
+    model = nn.Sequential(Conv1D(5, 3))
+    prune.random_unstructured(model[0], "weight", amount=0.5)
+    x = torch.randn(6, 3)
+    expected = model(x)
+    ns.from_masks(model)
+    torch.testing.assert_close(model(x), expected)

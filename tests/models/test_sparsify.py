@@ -1,6 +1,7 @@
 """`sparsify`: any model's linear layers, in place, with exact budgets, the same weights, and all or nothing."""
 
 import copy
+import warnings
 from functools import partial
 from typing import Any
 
@@ -14,8 +15,7 @@ from netsci_nn.allocation import ALLOCATIONS, Allocation, erk, explicit, layer_s
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.generators import erdos_renyi, input_weighted
 from netsci_nn.layers import SparseLinear
-from netsci_nn.models import sparse_layers
-from netsci_nn.models.sparsify import sparsify
+from netsci_nn.models import sparse_layers, sparsify
 from netsci_nn.topology import BipartiteTopology
 
 
@@ -43,6 +43,14 @@ class Residual(nn.Module):
         return self.head(x + self.stack(self.again(x)))
 
 
+def sparsified(model: nn.Module, **arguments: Any) -> nn.Module:
+    """Return `model` after `sparsify`, whose warning of a model that stays dense is for other tests to see."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "the whole model has a density of", UserWarning)
+        sparsify(model, **arguments)
+    return model
+
+
 def masked(dense: nn.Module, sparse: nn.Module) -> nn.Module:
     """Return `dense` with the weights zeroed where `sparse` has no edge."""
     dense = copy.deepcopy(dense)
@@ -56,7 +64,7 @@ def masked(dense: nn.Module, sparse: nn.Module) -> nn.Module:
 @pytest.mark.parametrize("density", [0.05, 0.3, 1.0])
 def test_nested_layers_get_the_edges_of_the_allocation(density: float) -> None:
     model = nested_model()
-    assert sparsify(model, density=density, rng=0) is model
+    sparsify(model, density=density, rng=0)
     assert [name for name, module in model.named_modules() if isinstance(module, SparseLinear)] == NAMES
     assert not any(isinstance(module, nn.Linear) for module in model.modules())
     assert tuple(layer.n_edges for layer in sparse_layers(model)) == erk(SHAPES, density).n_edges
@@ -64,17 +72,17 @@ def test_nested_layers_get_the_edges_of_the_allocation(density: float) -> None:
 
 
 def test_allocations_by_name_and_as_a_value() -> None:
-    by_name = [sparsify(nested_model(), density=0.1, allocation=name, rng=0) for name in ("uniform", "er", "erk")]
+    by_name = [sparsified(nested_model(), density=0.1, allocation=name, rng=0) for name in ("uniform", "er", "erk")]
     counts = [tuple(layer.n_edges for layer in sparse_layers(model)) for model in by_name]
     assert counts == [ALLOCATIONS[name](SHAPES, 0.1).n_edges for name in ("uniform", "er", "erk")]
     given = explicit(SHAPES, [0.1, 0.2, 0.3, 1.0])
-    model = sparsify(nested_model(), allocation=given, rng=0)
+    model = sparsified(nested_model(), allocation=given, rng=0)
     assert tuple(layer.n_edges for layer in sparse_layers(model)) == given.n_edges == (24, 120, 270, 150)
 
 
 def test_weights_and_biases_survive() -> None:
     dense = nested_model()
-    model = sparsify(copy.deepcopy(dense), density=0.2, rng=0)
+    model = sparsified(copy.deepcopy(dense), density=0.2, init="keep", rng=0)
     for name in NAMES:
         linear, layer = dense.get_submodule(name), model.get_submodule(name)
         assert torch.equal(layer.weight, linear.weight[layer.dst, layer.src])
@@ -86,7 +94,7 @@ def test_weights_and_biases_survive() -> None:
 def test_computes_what_the_masked_dense_model_does(backend: str) -> None:
     for build, width in ((nested_model, 12), (Residual, 8)):
         dense = build()
-        model = sparsify(copy.deepcopy(dense), density=0.3, backend=backend, rng=0)
+        model = sparsified(copy.deepcopy(dense), density=0.3, backend=backend, init="keep", rng=0)
         assert {layer.backend for layer in sparse_layers(model)} == {backend}
         x = torch.randn(7, width)
         torch.testing.assert_close(model(x), masked(dense, model)(x), rtol=1e-5, atol=1e-5)
@@ -95,28 +103,28 @@ def test_computes_what_the_masked_dense_model_does(backend: str) -> None:
 def test_excluded_layers_stay_and_are_no_part_of_the_budget() -> None:
     model = nested_model()
     kept = model[0], model[4]
-    sparsify(model, density=0.1, exclude=r"^[04]$", rng=0)
+    sparsified(model, density=0.1, exclude=r"^[04]$", rng=0)
     assert (model[0], model[4]) == kept
     assert [layer.n_edges for layer in sparse_layers(model)] == [*erk(SHAPES[1:3], 0.1).n_edges]
     assert sum(layer.n_edges for layer in sparse_layers(model)) == 150
-    assert len(sparse_layers(sparsify(nested_model(), density=0.1, exclude="2", rng=0))) == 2  # a match anywhere
+    assert len(sparse_layers(sparsified(nested_model(), density=0.1, exclude="2", rng=0))) == 2  # a match anywhere
 
 
 def test_a_shared_layer_is_replaced_once_everywhere() -> None:
-    model = sparsify(Residual(), density=0.25, allocation="uniform", rng=0)
+    model = sparsified(Residual(), density=0.25, allocation="uniform", rng=0)
     assert isinstance(model.first, SparseLinear)
     assert model.again is model.first is model.stack[0] is model.stack[2]
     assert [layer.n_edges for layer in sparse_layers(model)] == [16, 6]
     for name in ("again", r"stack\.2"):  # one of its names is enough to keep it
         model = Residual()
         first = model.first
-        sparsify(model, density=0.25, exclude=name, rng=0)
+        sparsified(model, density=0.25, exclude=name, rng=0)
         assert first is model.first is model.again is model.stack[0]
         assert isinstance(model.head, SparseLinear)
 
 
 def test_same_seed_same_edges() -> None:
-    first, same, rng, other = (sparsify(nested_model(), density=0.2, rng=rng) for rng in (3, 3, np.random.default_rng(3), 4))
+    first, same, rng, other = (sparsified(nested_model(), density=0.2, rng=rng) for rng in (3, 3, np.random.default_rng(3), 4))
     for twin in (same, rng):
         assert [layer.topology for layer in sparse_layers(first)] == [layer.topology for layer in sparse_layers(twin)]
     pairs = zip(sparse_layers(first), sparse_layers(other), strict=True)
@@ -131,10 +139,10 @@ def test_torchs_global_generator_is_untouched() -> None:
 
 
 def test_generators_by_name_and_as_functions() -> None:
-    model = sparsify(nested_model(), density=0.2, generator="small_world", allocation="uniform", rng=0)
+    model = sparsified(nested_model(), density=0.2, generator="small_world", allocation="uniform", rng=0)
     assert all(np.ptp(layer.topology.out_degrees) <= 1 for layer in sparse_layers(model))
     bound = partial(input_weighted, weights=[1.0] + [0.0] * 11)
-    model = sparsify(nested_model(), density=0.05, generator=bound, exclude="2|4", rng=0)
+    model = sparsified(nested_model(), density=0.05, generator=bound, exclude="2|4", rng=0)
     assert model[0].topology.out_degrees.tolist() == [12] + [0] * 11
 
 
@@ -150,7 +158,7 @@ def test_mode_dtype_and_frozen_parameters_carry_over() -> None:
 
 
 def test_a_sparsified_model_learns() -> None:
-    model = sparsify(nested_model(), density=0.3, exclude="^4$", rng=0)
+    model = sparsified(nested_model(), density=0.3, exclude="^4$", rng=0)
     torch.manual_seed(1)
     x = torch.randn(64, 12)
     labels = (x[:, :5]).argmax(dim=1)
@@ -163,7 +171,7 @@ def test_a_sparsified_model_learns() -> None:
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.3 * losses[0]
-    twin = sparsify(nested_model(), density=0.3, exclude="^4$", rng=9)
+    twin = sparsified(nested_model(), density=0.3, exclude="^4$", rng=9)
     twin.load_state_dict(model.state_dict())
     assert torch.equal(twin(x), model(x))
 
@@ -178,7 +186,7 @@ def test_a_transformer_encoder_trains_and_evaluates() -> None:
     torch.manual_seed(0)
     model = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, dropout=0, batch_first=True), 2)
     dense = copy.deepcopy(model)
-    sparsify(model, density=0.5, rng=0)
+    sparsified(model, density=0.2, init="keep", rng=0)
     assert len(sparse_layers(model)) == 4
     assert isinstance(model.layers[0].self_attn.out_proj, nn.Linear)
     x, padding = torch.randn(3, 5, 8), torch.tensor([[False] * (5 - n) + [True] * n for n in range(3)])
@@ -227,7 +235,7 @@ def pruned() -> nn.Module:
         (lambda: nn.Sequential(nn.LazyLinear(4)), "layer '0' cannot become sparse: it has no weights before its first input"),
         (
             lambda: nn.Sequential(parametrizations.weight_norm(nn.Linear(4, 4))),
-            r"it has the parameters parametrizations\.weight\.original0, .* beside weight and bias; `exclude` can keep it",
+            r"it has the parameters parametrizations\.weight\.original0, .* beside weight and bias; exclude=r.* keeps it dense",
         ),
         (pruned, "it has the parameters weight_orig beside weight and bias"),
         (hooked, "layer '0' cannot become sparse: it has hooks, which would be lost"),
@@ -239,7 +247,7 @@ def test_layers_that_would_lose_something_are_refused_unless_excluded(build: Any
     with pytest.raises(ConfigError, match=message.replace("layer '", r"layer '0\.")):
         sparsify(model, density=0.5, rng=0)
     assert not sparse_layers(model)
-    assert len(sparse_layers(sparsify(model, density=0.5, exclude=r"^0\.", rng=0))) == 1
+    assert len(sparse_layers(sparsified(model, density=0.5, exclude=r"^0\.", rng=0))) == 1
 
 
 def stubborn(n_in: int, n_out: int, **arguments: Any) -> BipartiteTopology:
@@ -257,7 +265,7 @@ def one_more(n_in: int, n_out: int, *, n_edges: int, rng: Any) -> BipartiteTopol
     ("arguments", "error", "message"),
     [
         ({"density": 0}, TopologyError, r"density is 0; it must be a number in \(0, 1\]"),
-        ({"density": None}, TopologyError, r"density is None; it must be a number in \(0, 1\]"),
+        ({"density": None}, TopologyError, r"density is None; it must be a number in \(0, 1\] for the layers that .*: '0', '2"),
         ({"allocation": "erd"}, ConfigError, r"unknown allocation 'erd' .*; allowed are: "),
         ({"allocation": 3}, ConfigError, r"unknown allocation 3"),
         ({"allocation": "explicit"}, ConfigError, "allocation is 'explicit', which needs more than a density; call it"),
@@ -279,7 +287,7 @@ def one_more(n_in: int, n_out: int, *, n_edges: int, rng: Any) -> BipartiteTopol
         ({"generator": one_more}, TopologyError, r"generator gave \d+ edges to '0'; it must give \d+"),
         ({"exclude": "("}, ConfigError, r"exclude is '\('; it must be a regular expression: missing \)"),
         ({"exclude": 4}, ConfigError, "exclude is 4; it must be a regular expression: it is no text"),
-        ({"exclude": ""}, ConfigError, "model has 4 nn.Linear layers and exclude is ''; at least one must be left"),
+        ({"exclude": ""}, ConfigError, "exclude is '', which keeps every linear layer dense .*; at least one must be left"),
         ({"backend": "nope"}, ConfigError, "unknown backend 'nope'; allowed are: "),
         ({"rng": None}, ConfigError, "rng is None; it must be an integer seed"),
     ],
@@ -298,8 +306,8 @@ def test_bad_arguments_leave_the_model_as_it_was(arguments: dict[str, Any], erro
     [
         (nn.Linear(3, 3), "model is a Linear; it must be a module that contains nn.Linear layers"),
         ([nn.Linear(3, 3)], "model is a list; it must be a module"),
-        (nn.Sequential(nn.ReLU()), "model has 0 nn.Linear layers and exclude is None; at least one must be left to replace"),
-        (nn.MultiheadAttention(4, 2), "model has 0 nn.Linear layers"),
+        (nn.Sequential(nn.ReLU()), "without dense linear layers: it has no parameters at all; sparsify replaces"),
+        (nn.MultiheadAttention(4, 2), "without dense linear layers: it has 1 MultiheadAttention; sparsify"),
     ],
     ids=["linear", "list", "none", "attention"],
 )
@@ -309,13 +317,13 @@ def test_bad_models(model: Any, message: str) -> None:
 
 
 def test_a_second_call_finds_nothing_left() -> None:
-    model = sparsify(nested_model(), density=0.2, rng=0)
-    with pytest.raises(ConfigError, match=r"model has 0 nn\.Linear layers"):
+    model = sparsified(nested_model(), density=0.2, rng=0)
+    with pytest.raises(ConfigError, match="without dense linear layers: its 4 linear layers are sparse already"):
         sparsify(model, density=0.2, rng=0)
 
 
 def test_empty_layers_are_legal() -> None:
-    model = sparsify(nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2)), allocation=Allocation((6, 4), (0, 4)), rng=0)
+    model = sparsified(nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2)), allocation=Allocation((6, 4), (0, 4)), rng=0)
     assert torch.equal(model[0](torch.randn(5, 3)), model[0].bias.expand(5, 2))
 
 
