@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Two processes; the tests of a file stay with one of them.
 PARALLEL := -n 2 --dist loadfile
 
-.PHONY: demo test test-laws lint bench paper clean
+.PHONY: demo test test-laws test-ecosystem lint bench paper clean
 
 demo: $(STAMP)
 	$(BIN)/netsci-nn demo
@@ -16,6 +16,11 @@ test: $(STAMP)
 
 test-laws: $(STAMP)
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest $(PARALLEL) -m laws tests/laws
+
+# Lightning, Hugging Face, accelerate and ONNX, each with the real library; TESTS="-k ddp" for a part of them.
+test-ecosystem: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ecosystem]'
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest $(PARALLEL) -m ecosystem tests/ecosystem $(TESTS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -17,7 +17,10 @@ from netsci_nn.errors import ConfigError
 from netsci_nn.experiment.trained import trained_model
 from netsci_nn.export import FORMS, export_onnx
 
-pytestmark = pytest.mark.ecosystem
+pytestmark = [
+    pytest.mark.ecosystem,
+    pytest.mark.filterwarnings("ignore:`isinstance\\(treespec, LeafSpec\\)` is deprecated:FutureWarning"),  # in torch's exporter
+]
 
 
 def outputs_of(path: Path, *inputs: torch.Tensor) -> torch.Tensor:

@@ -79,3 +79,13 @@ def test_files_that_the_architecture_walks_through_exist() -> None:
     assert len(named) > 20
     missing = [path for path in named if not ((ROOT / path).exists() or (ROOT / "netsci_nn" / path).exists())]
     assert not missing
+
+
+def test_every_line_of_what_users_do_names_a_test_that_exists() -> None:
+    text = (ROOT / "docs" / "pytorch.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\| (?!\*\*|you |---)(.*) \|$", text, flags=re.MULTILINE)
+    assert len(lines) > 40
+    for line in lines:
+        named = re.search(r"\]\(\.\./(tests/[\w/]+\.py)\) `(test_\w+)`$", line)
+        assert named, line
+        assert re.search(rf"^def {named[2]}\(", (ROOT / named[1]).read_text(encoding="utf-8"), flags=re.MULTILINE), line
