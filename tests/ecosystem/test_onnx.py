@@ -19,7 +19,8 @@ from netsci_nn.export import FORMS, export_onnx
 
 pytestmark = [
     pytest.mark.ecosystem,
-    pytest.mark.filterwarnings("ignore:`isinstance\\(treespec, LeafSpec\\)` is deprecated:FutureWarning"),  # in torch's exporter
+    # In torch's exporter.
+    pytest.mark.filterwarnings("ignore:`isinstance\\(treespec, LeafSpec\\)` is deprecated:FutureWarning"),
 ]
 
 
