@@ -27,9 +27,10 @@ def load_pretrained(model: nn.Module, path: str | PathLike[str]) -> nn.Module:
     """Load all weights of a file or folder into `model`; layers that are sparse there become sparse here, with their edges.
 
     The way back for models that `save_pretrained` of Hugging Face has written, whose `from_pretrained` knows no sparse layers
-    and refuses them. As in `load_state_dict`, names and shapes must be the model's, and values take the dtype and the device
-    that the model has. A weight that a model ties to another one may be missing. `model` is changed in place, and only when
-    all fits; its mode stays (`from_pretrained` calls `eval`). Make optimisers afterwards.
+    and refuses them; `save_original_format=False` keeps it from writing other names than the model has. As in
+    `load_state_dict`, names and shapes must be the model's, and values take the dtype and the device that the model has. A
+    weight that a model ties to another one may be missing. `model` is changed in place, and only when all fits; its mode stays
+    (`from_pretrained` calls `eval`). Make optimisers afterwards.
 
     Args:
         model: built from the same config as the saved one; its layers may be dense or sparse.
@@ -110,7 +111,7 @@ def _topologies(model: nn.Module, tensors: Tensors) -> dict[str, BipartiteTopolo
         layer = modules.get(name)
         if layer is None or not is_linear(layer) or layer not in replaceable:
             kind = "nothing" if layer is None else f"a {type(layer).__name__}"
-            raise CheckpointError(f"layer {name!r} is sparse in the file, and the model has {kind} there")
+            raise CheckpointError(f"layer {name!r} is sparse in the file, and the model has {kind} there{_hint(model)}")
         prefix = f"{name}." if name else ""
         parts = {part: tensors[prefix + part] for part in (*STRUCTURE, OPTIONAL, "bias") if prefix + part in tensors}
         try:
@@ -171,11 +172,18 @@ def _check(model: nn.Module, tensors: Tensors, topologies: Mapping[str, Bipartit
     expected = (own.keys() - optional) | of_edges
     for reason, names in (("it lacks", expected - tensors.keys()), ("the model has no", tensors.keys() - expected)):
         if names:
-            raise CheckpointError(f"{reason} {listed(sorted(names))}")
+            raise CheckpointError(f"{reason} {listed(sorted(names))}{_hint(model)}")
     for name in sorted(expected - of_edges):
         tensor, known = tensors[name], own[name]
         if tensor.layout != torch.strided or tensor.shape != known.shape or _kind(tensor) != _kind(known):
             raise CheckpointError(f"tensor {name!r} is {_described(tensor)}, and in the model {_described(known)}")
+
+
+def _hint(model: nn.Module) -> str:
+    """Return what may be the reason if names differ, for the end of the sentence."""
+    if not hasattr(model, "save_pretrained"):
+        return ""
+    return "; if transformers changed the names as it saved, save with save_pretrained(..., save_original_format=False)"
 
 
 def _kind(tensor: torch.Tensor) -> tuple[bool, bool]:

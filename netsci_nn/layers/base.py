@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+DTYPES = torch.float32, torch.float64, torch.bfloat16, torch.float16
+DTYPES_IN_WORDS = "float32, float64, bfloat16 or float16"
 STRUCTURE = "src", "dst", "birth", "sizes", "active"  # entries of the state dict beside the parameters
 UNEQUAL_RANKS = "the ranks set different edges of a layer that lies in DistributedDataParallel; set the same on every rank"
 
@@ -53,10 +55,11 @@ class SparseLayer(nn.Module):
         topology: the edges.
         kernel: shape of what each edge carries beside one number, `()` for one weight per edge.
         device: where the parameter is created.
-        dtype: floating dtype of the parameter.
+        dtype: of the parameter: float32, float64, bfloat16 or float16.
 
     Raises:
         TopologyError: if `topology` is no `BipartiteTopology`.
+        ConfigError: if `dtype` is another one.
     """
 
     weight: nn.Parameter
@@ -79,6 +82,8 @@ class SparseLayer(nn.Module):
         super().__init__()
         if not isinstance(topology, BipartiteTopology):
             raise TopologyError(f"topology is a {type(topology).__name__}; it must be a BipartiteTopology")
+        if (dtype or torch.get_default_dtype()) not in DTYPES:
+            raise ConfigError(f"dtype is {dtype}; it must be {DTYPES_IN_WORDS}")
         self.weight = nn.Parameter(torch.empty(topology.n_edges, *kernel, device=device, dtype=dtype))
         self._kernel = tuple(kernel)
         self.topology_version = 0

@@ -22,13 +22,13 @@ class SparseLinear(SparseLayer):
         bias: whether to add a bias per target.
         backend: "auto", "compiled", "csr", "dense" or "torch-sparse" (see `netsci_nn.kernels`).
         device: where parameters are created.
-        dtype: floating dtype of the parameters.
+        dtype: of the parameters: float32, float64, bfloat16 or float16.
 
     Shapes: x `(..., n_in)` to `(..., n_out)`. The output of a batch is feature-major in memory, which spares the next
     sparse layer a transpose; call `.contiguous()` before `.view`.
 
     Raises:
-        ConfigError: if the backend is unknown or not available.
+        ConfigError: if the backend is unknown or not available, or `dtype` is another one.
         DataError: if the input's last dimension is not n_in, or its dtype or device not the layer's. Under autocast the
             input is cast to the layer's dtype.
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer, SparseLinear
+from netsci_nn.models.surgery import HOOKS_LOST, has_hooks
 from netsci_nn.models.walk import linear_layers
 
 
@@ -78,5 +79,4 @@ def _reason_against(layer: SparseLayer) -> str | None:
     further = sorted(dict(layer.named_parameters()).keys() - {"weight", "bias"})
     if further:
         return f"it has the parameters {', '.join(further)} beside weight and bias"
-    hooks = (layer._forward_pre_hooks, layer._forward_hooks, layer._backward_pre_hooks, layer._backward_hooks)
-    return "it has hooks, which would be lost" if any(hooks) else None
+    return HOOKS_LOST if has_hooks(layer) else None

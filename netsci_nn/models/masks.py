@@ -64,7 +64,8 @@ def from_masks(model: nn.Module, masks: Mapping[str, Any] | None = None, *, back
 
     Raises:
         ConfigError: when there are no masks, a name is of no linear layer or occurs twice, or a layer would lose something:
-            a weight that it shares with another module, hooks, further parameters, a `forward` of its own.
+            a weight that it shares with another module, hooks, further parameters, a `forward` of its own; or when the model
+            lies in `DistributedDataParallel` or the like already.
         TopologyError: when a mask is of another shape, holds anything but 0 and 1, or adds edges to a layer that has a
             pattern already.
 

@@ -93,7 +93,8 @@ def sparsify(
 
     Raises:
         ConfigError: when an argument is not allowed, no layer is left to replace, or one would lose something: a weight
-            that it shares with another module, hooks, further parameters, a `forward` of its own.
+            that it shares with another module, hooks, further parameters, a `forward` of its own; or when the model lies in
+            `DistributedDataParallel` or the like already.
         TopologyError: when the budget is out of range or the generator cannot place it.
 
     Warns:

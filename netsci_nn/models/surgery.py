@@ -1,32 +1,70 @@
 """The one way to replace linear layers of a model by sparse ones; refuses to lose hooks, shared weights and the like."""
 
 import copy
+import gc
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import nn
 
 from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer, SparseLinear
+from netsci_nn.layers.base import DTYPES, DTYPES_IN_WORDS
 from netsci_nn.layers.dense import dense_kind
 from netsci_nn.models.walk import LinearLayer
 from netsci_nn.topology import BipartiteTopology
 
+WRAPPERS = frozenset({"DistributedDataParallel", "FullyShardedDataParallel", "AveragedModel"})
+"""Names of the classes of torch that keep to the parameters which a model has when it is wrapped."""
+
+MODULE_HOOKS = (
+    *("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks"),
+    *("_state_dict_pre_hooks", "_state_dict_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks"),
+)
+PARAMETER_HOOKS = "_backward_hooks", "_post_accumulate_grad_hooks"
+HOOKS_LOST = "it has hooks, which would be lost"
+
 
 def check_replaceable(
+    model: nn.Module, layers: Mapping[str, LinearLayer], advice: Callable[[str], str] = lambda name: ""
+) -> None:
+    """Raise a ConfigError if one of `layers` would lose something when another takes its place in `model`.
+
+    Args:
+        model: the model that holds them.
+        layers: by their names.
+        advice: from the name of a layer to what the user can do about it, for the end of the sentence.
+    """
+    if not layers:
+        return
+    wrapper = _wrapper_of(model)
+    if wrapper is not None:
+        raise ConfigError(
+            f"model lies in {wrapper}, which works on the parameters that it was given and would pass over new ones; "
+            "make the model sparse first, and wrap it afterwards"
+        )
+    check_convertible(model, layers, advice=advice)
+    modules, places = dict(model.named_modules(remove_duplicate=False)), _places_beside_children(model)
+    for name in layers:
+        if modules[name] in places:
+            raise ConfigError(f"layer {name!r} cannot become sparse: {places[modules[name]]}{advice(name)}")
+
+
+def check_convertible(
     model: nn.Module,
     layers: Mapping[str, LinearLayer],
     own: Sequence[str] = ("weight", "bias"),
     advice: Callable[[str], str] = lambda name: "",
 ) -> None:
-    """Raise a ConfigError if one of `layers` would lose something when it is replaced.
+    """Raise a ConfigError if a sparse layer could not be all that one of `layers` is.
 
     Args:
         model: the model that holds them.
         layers: by their names.
         own: parameters that a layer must not share with another module, since they would train apart afterwards.
-        advice: from the name of a layer to what the user can do about it, for the end of the sentence.
+        advice: as for `check_replaceable`.
     """
     owners = Counter(id(parameter) for module in model.modules() for parameter in module.parameters(recurse=False))
     for name, layer in layers.items():
@@ -49,8 +87,53 @@ def _reason_against(layer: nn.Linear) -> str | None:
     further = sorted(parameters.keys() - {"weight", "bias"})
     if further:
         return f"it has the parameters {', '.join(further)} beside weight and bias"
-    hooks = (layer._forward_pre_hooks, layer._forward_hooks, layer._backward_pre_hooks, layer._backward_hooks)
-    return "it has hooks, which would be lost" if any(hooks) else None
+    parts = sorted(name for name, _ in (*layer.named_buffers(), *layer.named_children()))
+    if parts:
+        return f"it has {', '.join(parts)} beside weight and bias"
+    if type(parameters.get("weight")) is not nn.Parameter:
+        return f"its weight is a {type(layer.weight).__name__}, and no plain parameter"
+    if layer.weight.dtype not in DTYPES:
+        return f"its weights are {layer.weight.dtype}; they must be {DTYPES_IN_WORDS}"
+    return HOOKS_LOST if has_hooks(layer) else None
+
+
+def has_hooks(layer: nn.Module) -> bool:
+    """Return whether hooks hang on a layer, or on one of its parameters."""
+    on_parameters = [getattr(parameter, kind) for parameter in layer.parameters() for kind in PARAMETER_HOOKS]
+    return any(getattr(layer, kind) for kind in MODULE_HOOKS) or any(on_parameters)
+
+
+def _wrapper_of(model: nn.Module) -> str | None:
+    """Return the kind of a live wrapper that is a part of `model`, or that it is a part of; None without one."""
+    inside = list(model.modules())
+    holders: Iterable[nn.Module] = inside
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        gc.collect()  # a wrapper that was dropped may still hang in a reference cycle
+        holders = [each for each in gc.get_objects() if issubclass(type(each), nn.Module)]
+    for holder in holders:
+        names = WRAPPERS.intersection(kind.__name__ for kind in type(holder).__mro__)
+        if names and (holder in inside or model in holder.modules()):
+            return next(iter(names))
+    return None
+
+
+def _places_beside_children(model: nn.Module) -> dict[nn.Module, str]:
+    """Return what holds modules where they are not replaced: lists, say, and what torch.compile has made of one."""
+    places: dict[nn.Module, str] = {}
+    for name, holder in model.named_modules():
+        if isinstance(holder._modules.get("_orig_mod"), nn.Module):
+            places[holder._modules["_orig_mod"]] = (
+                "torch.compile has compiled it by itself, and would go on with the dense layer"
+            )
+        for key, value in vars(holder).items():
+            if key == "_modules":
+                continue
+            entries = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple | set) else [value]
+            for entry in entries:
+                if isinstance(entry, nn.Module):
+                    place = f"{name}.{key}".removeprefix(".")
+                    places[entry] = f"the attribute {place!r} holds it, too, and would go on with the dense layer"
+    return places
 
 
 def sparse_twin(
@@ -78,7 +161,7 @@ def replace_layers(model: nn.Module, replacement: Mapping[nn.Module, nn.Module])
     for module in list(model.modules()):
         for name, child in list(module._modules.items()):
             if child is not None and child in replacement:
-                setattr(module, name, replacement[child])
+                module._modules[name] = replacement[child]  # past a __setattr__ of its own, which might refuse half-way
     leave_fused_paths(model)
 
 

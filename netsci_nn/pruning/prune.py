@@ -14,7 +14,7 @@ from netsci_nn.checks import as_list, check_count, density_per_layer
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.generators.protocol import resolve_n_edges
 from netsci_nn.layers import SparseLayer
-from netsci_nn.models.surgery import check_replaceable, leave_fused_paths, sparse_twin
+from netsci_nn.models.surgery import check_convertible, leave_fused_paths, sparse_twin
 from netsci_nn.models.walk import LinearLayer, size_of
 from netsci_nn.pruning.criterion import PRUNERS, Criterion, linear_layers
 from netsci_nn.sampling import contains
@@ -91,7 +91,7 @@ def restrict(model: nn.Module, topologies: Sequence[BipartiteTopology]) -> nn.Mo
     """
     layers = linear_layers(model)
     chosen = _check_topologies(topologies, layers)
-    check_replaceable(model, layers, own=["weight"])
+    check_convertible(model, layers, own=["weight"])
     places = [_places(layer, topology) for layer, topology in zip(layers.values(), chosen, strict=True)]
     # What the memo has under a module's id is what copies of the model get in its place, under all its names.
     memo: dict[int, Any] = {}

@@ -1,6 +1,7 @@
 """Sparse Hugging Face models: built from a config, saved by `save_pretrained`, and loaded again in three lines."""
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from netsci_nn.models import sparse_layers
 pytestmark = [pytest.mark.ecosystem, pytest.mark.filterwarnings("default")]  # warnings of transformers are its own
 
 SIZES = {"vocab_size": 60, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+SIZES_OF_GPT2 = {"vocab_size": 60, "n_embd": 32, "n_layer": 2, "n_head": 4, "bos_token_id": 0, "eos_token_id": 0}
 IDS = torch.arange(12).reshape(2, 6)
 
 # model_type, arguments of the config, name of the auto class, layers that stay dense
@@ -27,6 +29,9 @@ MODELS: dict[str, tuple[str, dict[str, Any], str, str | None]] = {
     "llama-tied": ("llama", SIZES | {"tie_word_embeddings": True}, "AutoModelForCausalLM", "lm_head"),
     "llama-bfloat16": ("llama", SIZES | {"tie_word_embeddings": True, "dtype": "bfloat16"}, "AutoModelForCausalLM", "lm_head"),
     "albert": ("albert", SIZES | {"embedding_size": 16}, "AutoModelForMaskedLM", "decoder"),  # its layers are shared
+    "gpt2": ("gpt2", SIZES_OF_GPT2, "AutoModelForCausalLM", "lm_head"),  # its layers are Conv1D, its head is tied
+    "gpt2-classifier": ("gpt2", SIZES_OF_GPT2 | {"pad_token_id": 59}, "AutoModelForSequenceClassification", None),
+    "mixtral": ("mixtral", SIZES | {"num_key_value_heads": 2, "num_local_experts": 3}, "AutoModelForCausalLM", "lm_head"),
     "t5": (
         "t5",
         {"vocab_size": 60, "d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4},
@@ -44,8 +49,6 @@ def build(name: str) -> tuple[Any, nn.Module]:
     config = transformers.AutoConfig.for_model(kind, **arguments)
     torch.manual_seed(0)
     model = getattr(transformers, auto).from_config(config)
-    if arguments.get("dtype") == "bfloat16":
-        model = model.to(torch.bfloat16)
     ns.sparsify(model, density=0.3, exclude=exclude, rng=0)
     return getattr(transformers, auto), model.eval()
 
@@ -62,7 +65,7 @@ def test_saved_and_loaded_in_three_lines(name: str, shard_size: str, tmp_path: P
     from transformers import AutoConfig
 
     auto, model = build(name)
-    model.save_pretrained(tmp_path, max_shard_size=shard_size)
+    model.save_pretrained(tmp_path, max_shard_size=shard_size, save_original_format=False)
     assert (tmp_path / "model.safetensors.index.json").is_file() == (shard_size == "20KB")
 
     config = AutoConfig.from_pretrained(tmp_path)
@@ -82,6 +85,29 @@ def test_saved_and_loaded_in_three_lines(name: str, shard_size: str, tmp_path: P
     for key, layer in model.named_modules():
         if isinstance(layer, SparseLinear):
             assert len(found[key].src) == layer.n_edges
+
+
+def test_the_lines_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import transformers
+
+    page = (Path(__file__).parents[2] / "docs" / "networks.md").read_text(encoding="utf-8")
+    (code,) = (
+        block for block in re.findall(r"```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE) if "transformers." in block
+    )
+    _, model = build("gpt2")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"ns": ns, "transformers": transformers, "gpt": model}
+    exec(code, names)
+    assert names["again"] is not model
+    assert torch.equal(logits(names["again"]), logits(model))
+    assert torch.equal(logits(names["plain"]), logits(ns.to_dense(model)))
+
+
+def test_names_that_transformers_changes_are_hinted_at(tmp_path: Path) -> None:
+    auto, model = build("mixtral")
+    model.save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match=r"it lacks .*experts.*; .*save_original_format=False"):
+        ns.load_pretrained(auto.from_config(copy.deepcopy(model.config)), tmp_path)
 
 
 def test_a_loaded_model_trains_and_generates(tmp_path: Path) -> None:
@@ -110,15 +136,16 @@ def test_from_pretrained_itself_refuses_the_files(tmp_path: Path) -> None:
 
 
 def test_a_dense_copy_is_loaded_by_from_pretrained(tmp_path: Path) -> None:
-    for name in ("bert", "llama-tied"):
+    for name in ("bert", "llama-tied", "gpt2", "gpt2-classifier", "mixtral"):
         auto, model = build(name)
         dense = ns.to_dense(model)
         dense.save_pretrained(tmp_path / name)
         again = auto.from_pretrained(tmp_path / name)
         assert torch.equal(logits(again), logits(dense))
         torch.testing.assert_close(logits(again), logits(model), rtol=1e-4, atol=1e-5)
-        masks = {key: layer.topology.to_mask() for key, layer in model.named_modules() if isinstance(layer, SparseLinear)}
-        torch.testing.assert_close(logits(ns.from_masks(again, masks)), logits(model), rtol=0, atol=0)
+        masks = {key: layer.topology for key, layer in model.named_modules() if isinstance(layer, SparseLinear)}
+        ns.from_masks(again, masks)
+        assert torch.equal(logits(again), logits(model))
         assert not any(isinstance(module, SparseLinear) for module in dense.modules())
 
 

@@ -21,6 +21,11 @@ def test_an_unknown_form(model: SparseMLP, tmp_path: Path) -> None:
         export_onnx(model, tmp_path / "m.onnx", torch.rand(2, 20), form="sparse")
 
 
+def test_what_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="model is a str; it must be a module"):
+        export_onnx("model", tmp_path / "m.onnx", torch.rand(2, 20))  # type: ignore[arg-type]
+
+
 def test_missing_packages_are_named_with_their_install_line(
     model: SparseMLP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -30,7 +35,9 @@ def test_missing_packages_are_named_with_their_install_line(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("example", [torch.rand(1, 20), torch.tensor(1.0), [], [torch.rand(2, 20), None]])
+@pytest.mark.parametrize(
+    "example", [torch.rand(1, 20), torch.tensor(1.0), [], [torch.rand(2, 20), None], None, {"x": torch.rand(2, 20)}]
+)
 def test_an_example_without_a_batch(model: SparseMLP, example: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     with pytest.raises(ConfigError, match="of at least two rows, so that the batch may have any size"):

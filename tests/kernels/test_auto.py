@@ -40,7 +40,7 @@ def test_half_precision_is_compiled_too() -> None:
 
 def test_other_numbers_are_refused_by_the_compiled_backend() -> None:
     with pytest.raises(ConfigError, match="backend 'compiled' cannot serve this layer: it computes float32, float64, bfloat16"):
-        SparseLinear(generators.erdos_renyi(20, 30, density=0.2, rng=0), dtype=torch.complex64, backend="compiled")
+        auto.supporting("compiled", torch.zeros(3, dtype=torch.complex64))
 
 
 def test_the_override_wins_over_the_measurement(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -396,12 +396,15 @@ def test_sparse_layers_that_cannot_become_dense() -> None:
     topology = BipartiteTopology.from_edges(EDGES, 3, 2)
     hooked = nn.Sequential(SparseLinear(topology))
     hooked[0].register_forward_hook(lambda module, arguments, output: output + 1)
+    hooked_weight = nn.Sequential(SparseLinear(topology))
+    hooked_weight[0].weight.register_hook(lambda gradient: None)
     tied = nn.Sequential(SparseLinear(topology), SparseLinear(topology))
     tied[1].weight = tied[0].weight
     pruned = stack()
     prune.identity(pruned[0], "weight")
     for model, reason in (
         (hooked, "layer '0' cannot become dense: it has hooks, which would be lost"),
+        (hooked_weight, "layer '0' cannot become dense: it has hooks, which would be lost"),
         (nn.Sequential(Louder(topology)), "layer '0' cannot become dense: it is a Louder with a forward of its own"),
         (tied, "layer '0' cannot become dense: its weight is shared with another module"),
         (pruned, "model is a Sequential that cannot be copied: Only Tensors created explicitly by the user"),

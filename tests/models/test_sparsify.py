@@ -2,20 +2,24 @@
 
 import copy
 import warnings
+from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 from torch.nn.utils import parametrizations, prune
 
 from netsci_nn.allocation import ALLOCATIONS, Allocation, erk, explicit, layer_shapes, uniform
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.generators import erdos_renyi, input_weighted
+from netsci_nn.intake import load_pretrained
 from netsci_nn.layers import SparseLinear
-from netsci_nn.models import sparse_layers, sparsify
+from netsci_nn.models import from_masks, sparse_layers, sparsify, to_dense
 from netsci_nn.topology import BipartiteTopology
 
 
@@ -222,6 +226,37 @@ def hooked() -> nn.Module:
     return model
 
 
+def hooked_parameter(kind: str, part: str) -> nn.Module:
+    model = nn.Sequential(nn.Linear(4, 4))
+    getattr(getattr(model[0], part), kind)(lambda value: None)
+    return model
+
+
+def hooked_state_dict() -> nn.Module:
+    model = nn.Sequential(nn.Linear(4, 4))
+    model[0].register_load_state_dict_post_hook(lambda module, keys: None)
+    return model
+
+
+def with_parts() -> nn.Module:
+    model = nn.Sequential(nn.Linear(4, 4))
+    model[0].register_buffer("scale", torch.ones(4))
+    model[0].after = nn.ReLU()
+    return model
+
+
+class Listed(nn.Module):
+    """Calls a layer out of a plain list, where replacing it as a child would be in vain."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+        self.stages = [self.layer]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.stages[0](x)
+
+
 def pruned() -> nn.Module:
     return nn.Sequential(prune.random_unstructured(nn.Linear(4, 4), "weight", 0.5))
 
@@ -239,8 +274,25 @@ def pruned() -> nn.Module:
         ),
         (pruned, "it has the parameters weight_orig beside weight and bias"),
         (hooked, "layer '0' cannot become sparse: it has hooks, which would be lost"),
+        (lambda: hooked_parameter("register_hook", "weight"), "layer '0' cannot become sparse: it has hooks"),
+        (lambda: hooked_parameter("register_hook", "bias"), "layer '0' cannot become sparse: it has hooks"),
+        (lambda: hooked_parameter("register_post_accumulate_grad_hook", "weight"), "'0.0' cannot become sparse: it has hooks"),
+        (hooked_state_dict, "layer '0' cannot become sparse: it has hooks"),
+        (with_parts, "layer '0' cannot become sparse: it has after, scale beside weight and bias"),
+        (
+            lambda: nn.Sequential(nn.Linear(4, 4, dtype=torch.complex64)),
+            r"its weights are torch\.complex64; they must be float32, float64, bfloat16 or float16",
+        ),
+        (
+            lambda: nn.Sequential(nn.Linear(4, 4)).to(torch.float8_e4m3fn),
+            r"its weights are torch\.float8_e4m3fn; they must be float32, float64, bfloat16 or float16",
+        ),
+        (Listed, r"the attribute '0\.stages' holds it, too, and would go on with the dense layer; exclude="),
+        (
+            lambda: nn.Sequential(torch.compile(nn.Linear(4, 4), backend="eager")),
+            "torch.compile has compiled it by itself, and would go on with the dense layer",
+        ),
     ],
-    ids=["tied", "tied embedding", "own forward", "lazy", "parametrized", "pruned", "hooks"],
 )
 def test_layers_that_would_lose_something_are_refused_unless_excluded(build: Any, message: str) -> None:
     model = nn.ModuleList([build(), nn.Linear(3, 3)])
@@ -248,6 +300,76 @@ def test_layers_that_would_lose_something_are_refused_unless_excluded(build: Any
         sparsify(model, density=0.5, rng=0)
     assert not sparse_layers(model)
     assert len(sparse_layers(sparsified(model, density=0.5, exclude=r"^0\.", rng=0))) == 1
+
+
+def test_what_is_removed_from_a_layer_is_no_reason_against_it() -> None:
+    model = nn.Sequential(nn.LazyLinear(4), nn.Linear(4, 4))
+    model(torch.zeros(2, 3))
+    model[1].weight.register_hook(lambda gradient: None).remove()
+    model[1].register_forward_hook(lambda *arguments: None).remove()
+    assert len(sparse_layers(sparsified(model, density=0.5, rng=0))) == 2
+
+
+@pytest.fixture
+def one_rank() -> Iterator[None]:
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.usefixtures("one_rank")
+def test_a_model_that_is_wrapped_already_is_refused(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 2))
+    saved = sparsified(copy.deepcopy(model), density=0.5, rng=0)
+    torch.save(saved.state_dict(), tmp_path / "inner.pt")
+    torch.save({f"module.{name}": tensor for name, tensor in saved.state_dict().items()}, tmp_path / "outer.pt")
+    wrapper = nn.parallel.DistributedDataParallel(model)
+    reason = "model lies in DistributedDataParallel, which works on the parameters that it was given"
+    for each, prefix, file in (
+        (wrapper, "module.", "outer.pt"),
+        (model, "", "inner.pt"),
+        (nn.Sequential(wrapper), "0.module.", ""),
+    ):
+        with pytest.raises(ConfigError, match=f"{reason} and would pass over new ones; make the model sparse first"):
+            sparsify(each, density=0.5, rng=0)
+        with pytest.raises(ConfigError, match=reason):
+            from_masks(each, {f"{prefix}0": torch.ones(4, 8)})
+        if file:
+            with pytest.raises(ConfigError, match=reason):
+                load_pretrained(each, tmp_path / file)
+    with pytest.raises(ConfigError, match="model lies in AveragedModel"):
+        sparsify(torch.optim.swa_utils.AveragedModel(model), density=0.5, rng=0)
+    assert not sparse_layers(wrapper)
+    del wrapper, each
+    sparsify(model, density=0.5, rng=0)
+    nn.parallel.DistributedDataParallel(model)(torch.zeros(2, 8)).sum().backward()
+    assert model[0].weight.grad is not None
+
+
+def test_a_compiled_model_computes_with_its_sparse_layers() -> None:
+    model, x = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 2)), torch.randn(3, 8)
+    compiled = torch.compile(model, backend="eager")
+    compiled(x)
+    sparsify(compiled, density=0.5, rng=0)
+    torch.testing.assert_close(compiled(x), to_dense(model)(x))
+    alone = torch.compile(nn.Linear(4, 4), backend="eager")
+    with pytest.raises(ConfigError, match=r"'_orig_mod' cannot become sparse: torch\.compile has compiled it by itself"):
+        sparsify(alone, density=0.5, rng=0)
+
+
+def test_a_model_that_guards_its_attributes_is_changed_all_the_same() -> None:
+    class Guarded(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+            self.is_made = True
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if "is_made" in vars(self):
+                raise AttributeError(name)
+            super().__setattr__(name, value)
+
+    assert len(sparse_layers(sparsified(nn.Sequential(nn.Linear(4, 4), Guarded()), density=0.5, rng=0))) == 2
 
 
 def stubborn(n_in: int, n_out: int, **arguments: Any) -> BipartiteTopology:
