@@ -9,7 +9,7 @@ from netsci_nn.kernels.auto import backend_of, choose_backend, crossover, measur
 from netsci_nn.kernels.autograd import of_edition, sparse_product
 from netsci_nn.kernels.backend import BACKENDS, Backend
 from netsci_nn.kernels.index import EdgeIndex, Edition, edge_index
-from netsci_nn.kernels.operators import traced_product
+from netsci_nn.kernels.operators import is_traced, traced_product
 
 __all__ = [
     "BACKENDS",
@@ -20,6 +20,7 @@ __all__ = [
     "choose_backend",
     "crossover",
     "edge_index",
+    "is_traced",
     "measure_crossover",
     "of_edition",
     "sparse_product",

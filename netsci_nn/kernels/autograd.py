@@ -11,6 +11,7 @@ import torch
 from torch.autograd import Function
 
 from netsci_nn.kernels.backend import Backend
+from netsci_nn.kernels.gathered import gathered_product, gathered_samples
 from netsci_nn.kernels.index import EdgeIndex
 
 
@@ -88,6 +89,9 @@ class _Product(_Transformable):
         index.check(values=values, **{"y" if transposed else "x": x})
         if len(values) == 0 or x.shape[1] == 0 or x.is_meta:
             return x.new_zeros(index.n_in if transposed else index.n_out, x.shape[1])
+        if _is_old_batch(values, x):
+            ends = (index.dst, index.src, index.n_in) if transposed else (index.src, index.dst, index.n_out)
+            return gathered_product(values, x, None, None, *ends)
         multiply = backend.transposed_product if transposed else backend.product
         return multiply(values.detach(), x.detach(), index)
 
@@ -107,7 +111,9 @@ class _Product(_Transformable):
         index.check(values=values)  # whoever shortens a parameter by .data between forward and backward is not seen by autograd
         values_gradient = x_gradient = None
         at_once = backend.both_gradients is not None and all(ctx.needs_input_grad[:2]) and not transposed
-        is_final = not torch.is_grad_enabled() and not torch._C._are_functorch_transforms_active()
+        is_final = (
+            not torch.is_grad_enabled() and not torch._C._are_functorch_transforms_active() and not _is_old_batch(gradient)
+        )
         if at_once and is_final and len(values) > 0 and x.shape[1] > 0 and not x.is_meta:
             return *backend.both_gradients(values, x, gradient, index), None, None, None
         if ctx.needs_input_grad[0]:
@@ -142,6 +148,8 @@ class _SampledProduct(_Transformable):
         index.check(x=x, y=y)
         if len(index.src) == 0 or x.shape[1] == 0 or x.is_meta:
             return x.new_zeros(len(index.src))
+        if _is_old_batch(x, y):
+            return gathered_samples(x, y, index.src, index.dst)
         return backend.sampled_product(x.detach(), y.detach(), index)
 
     @staticmethod
@@ -179,6 +187,11 @@ def _sum_of_products(product: type[_Transformable], factors: Any, tangents: Any,
     by_a = None if tangents[0] is None else product.apply(tangents[0], b, *setting)
     by_b = None if tangents[1] is None else product.apply(a, tangents[1], *setting)
     return by_b if by_a is None else by_a if by_b is None else by_a + by_b
+
+
+def _is_old_batch(*tensors: torch.Tensor) -> bool:
+    """Return whether a tensor stands for many: `torch.autograd` vectorises by an older `vmap`, which asks no `Function`."""
+    return any(map(torch._C._functorch.is_legacy_batchedtensor, tensors))
 
 
 def _separate(tensor: torch.Tensor, dim: int | None, info: Any) -> tuple[torch.Tensor, ...]:

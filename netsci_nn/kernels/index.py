@@ -36,6 +36,7 @@ class Edition:
     _known: ClassVar[WeakValueDictionary[int, Edition]] = WeakValueDictionary()
     _foreign: ClassVar[OrderedDict[int, Edition]] = OrderedDict()
 
+    @torch.inference_mode(False)  # whoever trains later could not save tensors of that mode for the backward pass
     def __init__(self, topology: BipartiteTopology) -> None:
         self.topology = topology
         self.src, self.dst = _tensor(topology.src), _tensor(topology.dst)
@@ -124,6 +125,7 @@ class EdgeIndex:
             raise DataError(f"operands have the dtypes {', '.join(sorted(map(str, dtypes)))}; a product needs one")
 
 
+@torch.inference_mode(False)
 def edge_index(topology: BipartiteTopology, device: torch.device | str = "cpu", mark: torch.Tensor | None = None) -> EdgeIndex:
     """Build both orientations of `topology` in O(n_edges); on the CPU the edges stay in the topology's memory."""
     position = np.dtype(np.int32 if topology.n_edges < 2**31 else np.int64)

@@ -1,6 +1,6 @@
-"""The sparse product as operators of torch: what `torch.compile` and `torch.export` see of a layer.
+"""The sparse product as operators of torch: what compilers, tracers and dispatch modes see of a layer.
 
-A compiler cannot look into numba. Each direction is therefore one operator, with a stand-in that tells the shape of its result:
+None of them can look into numba. Each direction is therefore one operator, with a stand-in that tells the shape of its result:
 forward is `netsci_nn::sparse_product`; backward gives the gradients to weight, bias and input at once. Operators take tensors
 and numbers only. Of the edges they get `src`, `dst` and the edition's `mark`; both orientations are found by the mark, or built
 once if the program comes from another process (see `kernels.index.Edition`).
@@ -17,9 +17,19 @@ import torch
 from torch.autograd import forward_ad
 
 from netsci_nn.kernels.auto import backend_of
+from netsci_nn.kernels.gathered import gathered_product
 from netsci_nn.kernels.index import EdgeIndex, Edition
 
 Tensor = torch.Tensor
+
+
+def is_traced() -> bool:
+    """Return whether somebody records or watches torch's operations, who would take what numba computes for a constant."""
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._len_torch_dispatch_stack() > 0  # make_fx, by which torch.func.linearize works, FakeTensorMode and the like
+        or torch._C._get_tracing_state() is not None  # torch.jit.trace
+    )
 
 
 def traced_product(weight: Tensor, x: Tensor, bias: Tensor | None, mask: Tensor | None, edges: Edition, backend: str) -> Tensor:
@@ -38,17 +48,6 @@ def traced_product(weight: Tensor, x: Tensor, bias: Tensor | None, mask: Tensor 
     if is_transformed or torch.onnx.is_in_onnx_export():
         return gathered_product(weight, x, bias, mask, edges.src, edges.dst, n_out)
     return sparse_product(weight, x, bias, mask, edges.src, edges.dst, edges.mark, n_in, n_out, backend)
-
-
-def gathered_product(
-    weight: Tensor, x: Tensor, bias: Tensor | None, mask: Tensor | None, src: Tensor, dst: Tensor, n_out: int
-) -> Tensor:
-    """Return y = W x + b by torch's own operations, in memory for n_edges * batch numbers."""
-    src, dst = src.to(x.device, torch.int64), dst.to(x.device, torch.int64)  # ONNX scatters by no other integers
-    if mask is not None:
-        weight = weight - torch.where(mask.to(x.device), 0.0, weight).detach()
-    y = x.new_zeros(n_out, x.shape[1]).index_add(0, dst, weight[:, None] * x.index_select(0, src))
-    return y if bias is None else y + bias[:, None]
 
 
 @torch.library.custom_op("netsci_nn::sparse_product", mutates_args=())

@@ -185,7 +185,8 @@ class SparseLayer(nn.Module):
         if self._mask is None:
             return of_edition(weight, self._edge_index())
         if self._mask.device != weight.device:
-            self._mask = torch.tensor(self._active, device=weight.device)
+            with torch.inference_mode(False):
+                self._mask = torch.tensor(self._active, device=weight.device)
         mask = self._mask.reshape(-1, *[1] * (weight.dim() - 1))
         return of_edition(weight, self._edge_index(), mask)
 
@@ -350,6 +351,7 @@ class SparseLayer(nn.Module):
         self._set_active(active)
         self._mirror = None
 
+    @torch.inference_mode(False)
     def _set_active(self, active: npt.NDArray[np.bool_] | None) -> None:
         """Take over a mask that nobody else holds, as an array and as a tensor."""
         self._active = active

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from netsci_nn.errors import ConfigError, DataError, TopologyError
-from netsci_nn.kernels import backend_of, sparse_product, supporting, traced_product
+from netsci_nn.kernels import backend_of, is_traced, sparse_product, supporting, traced_product
 from netsci_nn.layers.base import SparseLayer
 from netsci_nn.layers.dense import dense_kind, weight_matrix
 from netsci_nn.topology import BipartiteTopology, from_mask
@@ -70,8 +70,8 @@ class SparseLinear(SparseLayer):
         """Map `(..., n_in)` to `(..., n_out)`."""
         if x.dim() == 0 or x.shape[-1] != self.n_in:
             raise DataError(f"x has shape {tuple(x.shape)}; its last dimension must be n_in = {self.n_in}")
-        is_compiling = torch.compiler.is_compiling()
-        weight = self.weight if self._mask is None or is_compiling else self.masked_weight()
+        is_seen = is_traced()
+        weight = self.weight if self._mask is None or is_seen else self.masked_weight()
         if not x.is_meta and torch.is_autocast_enabled(x.device.type):
             x = x.to(weight.dtype)  # sparse products are not among the operations that may lose precision
         if x.dtype != weight.dtype:
@@ -79,7 +79,7 @@ class SparseLinear(SparseLayer):
         if x.device != weight.device:
             raise DataError(f"x is on {x.device}; it must be on the layer's device, {weight.device}")
         columns = x.reshape(-1, self.n_in).t()
-        if is_compiling:
+        if is_seen:
             y = traced_product(weight, columns, self.bias, self._mask, self._edition, self.backend)
         else:
             index = self._edge_index()

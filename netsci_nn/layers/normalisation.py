@@ -117,8 +117,12 @@ class OverEdges(nn.Module):
     def ends(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """Return source and target of every edge, int64 `[n_edges]`."""
         if self._ends is None or self._ends[0].device != device:
-            src, dst = (torch.tensor(ends, dtype=torch.int64, device=device) for ends in (self.topology.src, self.topology.dst))
-            self._ends = src, dst
+            src, dst = self.topology.src, self.topology.dst
+            with torch.inference_mode(False):  # the backward pass of a later training saves them
+                self._ends = (
+                    torch.tensor(src, dtype=torch.int64, device=device),
+                    torch.tensor(dst, dtype=torch.int64, device=device),
+                )
         return self._ends
 
 

@@ -50,7 +50,8 @@ def apply_delta(
     Args:
         layer: whose edges change.
         delta: positions into the layer's current edges, and the new edges.
-        optimizer: the optimiser that trains `layer.weight`; None only while there is none.
+        optimizer: the optimiser that trains `layer.weight`, or a wrapper that has it as `optimizer`, as those of Lightning and
+            accelerate; None only while there is none.
         step: birth step of the new edges, by default the layer's new topology version.
         followers: averaged copies of the layer, with the same edges, which nobody trains. They get the new edges, births and
             mask; an edge that stays keeps the copy's own weight, a new one takes the delta's.
@@ -60,8 +61,8 @@ def apply_delta(
             has other edges; if ranks would get different edges, or a layer another number of edges inside of
             DistributedDataParallel.
         ConfigError: if `layer` is no sparse layer, is sharded over ranks or its weight is parametrized; if `optimizer` does not
-            train it, or keeps state that cannot be remapped (LBFGS); if a follower is no other sparse layer, occurs twice or is
-            trained.
+            train it, or keeps state that cannot be remapped (LBFGS, ZeroRedundancyOptimizer); if a follower is no other sparse
+            layer, occurs twice or is trained.
 
     Example:
         >>> from netsci_nn import SparseLinear, generators, rewiring
@@ -79,6 +80,7 @@ def apply_delta(
     check_same_change(layer, UNEQUAL_RANKS, *structure, *vars(delta).values(), born)  # first: else one rank may wait for others
     layer._check_own_weight("the edges cannot change")
     check_whole(layer)
+    optimizer = None if optimizer is None else unwrapped(optimizer)
     delta.check_fits(layer.n_edges, tuple(layer.weight.shape[1:]))
     _check_followers(layer, followers, optimizer)
     group = None if optimizer is None else parameter_group(layer, optimizer)
@@ -123,17 +125,44 @@ def apply_delta(
     layer._replace_structure(topology, new_weight, birth, mask)
     if gradient is not None:
         weight.grad = replaced(gradient, remap(gradient, 0.0))
+    kinds = [kind.__name__ for kind in type(optimizer).__mro__]
     for name, tensor in state.items():
-        is_shared = (type(optimizer).__name__, name) in SHARED_STATE and weight.dim() == 2
+        is_shared = any((kind, name) in SHARED_STATE for kind in kinds) and weight.dim() == 2
         if isinstance(tensor, torch.Tensor) and tensor.dim() > 0 and tensor.shape[0] == n_edges and not is_shared:
-            initial = INITIAL_STATE.get((type(optimizer).__name__, name), lambda _: 0.0)
-            state[name] = replaced(tensor, remap(tensor, initial(group or {})))
+            known = next((INITIAL_STATE[kind, name] for kind in kinds if (kind, name) in INITIAL_STATE), None)
+            state[name] = replaced(tensor, remap(tensor, 0.0 if known is None else known(group or {})))
+
+
+def unwrapped(optimizer: Any) -> torch.optim.Optimizer:
+    """Return the optimiser that holds the state: `optimizer`, or what wrappers (of Lightning, accelerate, ...) have in it.
+
+    Raises:
+        ConfigError: if `optimizer` is none, holds the state of some parameters only (ZeroRedundancyOptimizer), or is a wrapper
+            with per-parameter state of its own.
+    """
+    kind = type(optimizer).__name__
+    if any(base.__name__ == "ZeroRedundancyOptimizer" for base in type(optimizer).__mro__):
+        raise ConfigError(
+            f"optimizer is {kind}, which shards its state over ranks; edges can change only where every rank holds all of it: "
+            "train with the optimizer that it wraps"
+        )
+    inner = getattr(optimizer, "optimizer", getattr(optimizer, "optim", None))
+    if isinstance(inner, torch.optim.Optimizer):
+        state, name = getattr(optimizer, "state", None), type(inner).__name__
+        if state and state is not inner.state:
+            raise ConfigError(
+                f"optimizer is {kind}, whose state beside that of the {name} in it cannot be remapped; train with {name} alone"
+            )
+        return unwrapped(inner)
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise ConfigError(f"optimizer is a {kind}; it must be a torch.optim.Optimizer, or a wrapper of one")
+    return optimizer
 
 
 def parameter_group(layer: SparseLayer, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Return the parameter group in which `optimizer` trains `layer.weight`, or raise a ConfigError."""
     layer._check_own_weight("the edges cannot change")
-    for group in optimizer.param_groups:
+    for group in unwrapped(optimizer).param_groups:
         if any(parameter is layer.weight for parameter in group["params"]):
             return group
     raise ConfigError("optimizer does not train layer.weight; it must be the one that holds this layer's parameters")

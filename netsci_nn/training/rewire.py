@@ -12,6 +12,7 @@ from netsci_nn.layers import SparseLayer
 from netsci_nn.layers.ranks import end_training, generator_of_first_rank
 from netsci_nn.models import sparse_layers
 from netsci_nn.rewiring import NEEDS, Memory, Rewirer, edge_view
+from netsci_nn.rewiring.apply import unwrapped
 from netsci_nn.training.state import Event, TrainingState
 
 
@@ -108,7 +109,7 @@ class Rewire:
             raise ConfigError(f"the rewiring rule needs {unknown[0]!r}; training can provide: {', '.join(NEEDS)}")
         check = getattr(self.rewirer, "check", None)
         if check is not None:
-            check(optimizer, self.every_steps)
+            check(unwrapped(optimizer), self.every_steps)
 
     def _start(self, state: TrainingState) -> None:
         """Set up the rule's memory of each layer, or restore it from a checkpoint."""

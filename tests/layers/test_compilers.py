@@ -4,6 +4,7 @@ Most tests compile with "aot_eager", which does everything but write machine cod
 """
 
 import copy
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,9 @@ import numpy as np
 import pytest
 import torch
 from torch._dynamo.testing import CompileCounterWithBackend, EagerAndRecordGraphs
+from torch._subclasses import FakeTensorMode
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, stack_module_state, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from netsci_nn import SparseLinear, SparseMLP, generators, rewiring
 from netsci_nn.errors import TopologyError
@@ -281,3 +284,46 @@ def test_an_exported_program_is_saved_and_runs_in_another_process(tmp_path: Path
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert float(done.stdout) == pytest.approx(sparse(torch.ones(5, SIZES[0])).double().sum().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("is_masked", [False, True])
+@pytest.mark.parametrize("backend", ["compiled", "csr", "dense"])
+def test_what_make_fx_records_depends_on_its_input(backend: str, is_masked: bool) -> None:
+    layer = SparseLinear(generators.erdos_renyi(7, 5, density=0.4, rng=0), backend=backend)
+    if is_masked:
+        layer.active = torch.arange(layer.n_edges) % 2 == 0
+    x, other = torch.randn(4, 7), torch.randn(4, 7)
+
+    def gradient(z: torch.Tensor) -> torch.Tensor:
+        return torch.autograd.grad(layer(z).sin().sum(), layer.weight)[0]
+
+    for function in (layer, gradient):
+        torch.testing.assert_close(make_fx(lambda z: function(z))(x)(other), function(other))  # noqa: B023
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.*` is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:`values` of a sparse layer:DeprecationWarning")  # torch.jit reads every attribute
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # that checks of shapes are not repeated
+@pytest.mark.parametrize("backend", ["compiled", "csr", "dense"])
+def test_a_traced_module_is_saved_trains_and_is_refused_after_a_rewiring(backend: str) -> None:
+    sparse = model(backend)
+    traced, file = torch.jit.trace(sparse, batch()), io.BytesIO()
+    torch.jit.save(traced, file)
+    file.seek(0)
+    for size in (16, 3):
+        torch.testing.assert_close(traced(batch(size)), sparse(batch(size)))
+        torch.testing.assert_close(torch.jit.load(file)(batch(size)), sparse(batch(size)))
+        file.seek(0)
+    gradients = [torch.autograd.grad(one(batch(3)).sin().sum(), list(sparse.parameters())) for one in (traced, sparse)]
+    torch.testing.assert_close(gradients[0], gradients[1])
+    layer = sparse.layers[1]
+    rewiring.apply_delta(layer, rewiring.SparseEvolution(0.3).propose(rewiring.edge_view(layer), rng=0))
+    with pytest.raises(RuntimeError, match="export again"):
+        traced(batch())
+
+
+@pytest.mark.parametrize("backend", ["compiled", "csr", "dense"])
+def test_fake_tensors_tell_shapes(backend: str) -> None:
+    sparse = model(backend)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        assert sparse(torch.empty(3, SIZES[0])).shape == (3, SIZES[-1])

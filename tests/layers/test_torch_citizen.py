@@ -9,8 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.func import functional_call, grad, vmap
 
-from netsci_nn import BipartiteTopology, SparseLinear, SparseMLP, generators
+from netsci_nn import BipartiteTopology, SparseLinear, SparseMLP, generators, weight_norm
 from netsci_nn.kernels import parallel
 
 
@@ -144,3 +145,35 @@ def test_writes_from_outside_do_not_reach_the_edges() -> None:
     np.testing.assert_array_equal(sparse.topology.to_edges(), edges)
     assert sparse.birth.tolist() == [0] * len(edges)
     assert list(sparse.buffers()) == []
+
+
+@pytest.mark.parametrize("action", ["compute", "rewire", "mask", "normalise"])
+def test_what_is_first_done_in_inference_mode_serves_training_later(action: str) -> None:
+    """Lightning validates in inference mode before it trains."""
+    module, x = layer(7, 5, 0.4), torch.randn(4, 7)
+    other = generators.erdos_renyi(7, 5, density=0.4, rng=1)
+    if action == "normalise":  # the edges come to a device on which they were not yet
+        module = weight_norm(module).to("meta")
+        assert module.weight.is_meta
+        module.to_empty(device="cpu")
+        for parameter in module.parameters():
+            nn.init.ones_(parameter)
+    with torch.inference_mode():
+        if action == "rewire":
+            module.set_structure(other, torch.ones(other.n_edges), np.zeros(other.n_edges, np.int32))
+        elif action == "mask":
+            module.active = torch.arange(module.n_edges) % 2 == 0
+        module(x)
+    torch._dynamo.reset()
+    parameters = dict(module.named_parameters())
+
+    def loss(parameters: dict[str, torch.Tensor], z: torch.Tensor) -> torch.Tensor:
+        return functional_call(module, parameters, (z,)).sin().sum()
+
+    per_sample = vmap(grad(loss), in_dims=(None, 0))(parameters, x)
+    expected = torch.autograd.grad(loss(parameters, x), list(parameters.values()))
+    torch.testing.assert_close([found.sum(0) for found in per_sample.values()], list(expected))
+    sum(found.sum() for found in per_sample.values()).backward()  # through indices that autograd saves
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+    found = torch.autograd.grad(compiled(x).sin().sum(), list(parameters.values()))
+    torch.testing.assert_close(found, expected)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch.autograd import forward_ad
-from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, stack_module_state, vmap
+from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, linearize, stack_module_state, vmap
 
 from netsci_nn import SparseLinear, generators
 
@@ -180,3 +180,53 @@ def test_per_sample_gradients_of_a_rewired_layer_are_those_of_its_new_edges(pair
     x = normal(4, 7)
     found = vmap(grad(lambda p, z: functional_call(pair.sparse, p, (z,)).sum()), in_dims=(None, 0))(pair.parameters()[0], x)
     close(found["weight"], x[:, torch.from_numpy(other.src).long()])
+
+
+@pytest.mark.filterwarnings("ignore:Attempted to insert a get_attr Node:UserWarning")
+def test_linearize(pair: Pair) -> None:
+    """It records the operations once: what it does not see would be a constant, and the tangents those of the recording."""
+    (own, dense), (sparse_call, dense_call) = pair.parameters(), pair.call()
+    x, tangent = normal(6, 7), normal(6, 7, seed=1)
+    (y, push), (expected, dense_push) = (linearize(lambda z: layer(z).sin(), x) for layer in (pair.sparse, pair.dense))  # noqa: B023
+    close(y, expected)
+    close(push(tangent), dense_push(tangent))
+    tangents = {name: normal(*parameter.shape, seed=2) for name, parameter in own.items()}
+    dense_tangents = {"weight": pair.on_pairs(tangents["weight"]), "bias": tangents["bias"]}
+    found, expected = (
+        linearize(lambda p: call(p, x).sin(), parameters)[1](along)  # noqa: B023
+        for call, parameters, along in ((sparse_call, own, tangents), (dense_call, dense, dense_tangents))
+    )
+    close(found, expected)
+
+
+@pytest.mark.parametrize("is_masked", [False, True])
+def test_vectorised_derivatives_of_torch_autograd(pair: Pair, is_masked: bool) -> None:
+    """They go by an older `vmap` than that of torch.func."""
+    if is_masked:
+        pair.sparse.active = torch.arange(pair.sparse.n_edges) % 3 > 0
+        pair.dense = pair.sparse.to_dense()
+    found, expected = [], []
+    for results, layer in ((found, pair.sparse), (expected, pair.dense)):
+        x = normal(4, 7).requires_grad_()
+        y = layer(x).sin()
+        gradients = torch.autograd.grad(y, [x, *layer.parameters()], normal(3, *y.shape, seed=2), is_grads_batched=True)
+        results += [gradients[0], gradients[1] if layer is pair.sparse else pair.on_edges(gradients[1]), gradients[2]]
+        functional = torch.autograd.functional
+        for strategy in ("reverse-mode", "forward-mode"):
+            results.append(functional.jacobian(lambda z: layer(z).sin(), x, vectorize=True, strategy=strategy))  # noqa: B023
+            options = {"vectorize": True, "outer_jacobian_strategy": strategy}
+            results.append(functional.hessian(lambda z: layer(z).sin().sum(), x, **options))  # noqa: B023
+    close(found, expected)
+
+
+def test_gradcheck_with_all_its_modes(pair: Pair) -> None:
+    call = pair.call()[0]
+    weight, bias, x = (tensor.detach().requires_grad_() for tensor in (pair.sparse.weight, pair.sparse.bias, normal(3, 7)))
+    modes = {"check_forward_ad": True, "check_batched_grad": True, "check_batched_forward_grad": True}
+    assert torch.autograd.gradcheck(lambda w, b, z: call({"weight": w, "bias": b}, z), (weight, bias, x), **modes)
+    assert torch.autograd.gradgradcheck(
+        lambda w, b, z: call({"weight": w, "bias": b}, z).sin(),
+        (weight, bias, x),
+        check_fwd_over_rev=True,
+        check_rev_over_rev=True,
+    )

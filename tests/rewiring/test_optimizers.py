@@ -9,8 +9,9 @@ import torch
 from sparse_cases import by_edge, random_delta, random_topology
 from torch import optim
 
-from netsci_nn import ConfigError, SparseLinear
-from netsci_nn.rewiring import apply_delta
+from netsci_nn import ConfigError, SparseLinear, SparseMLP, training
+from netsci_nn.rewiring import DeepR, apply_delta, parameter_group
+from netsci_nn.training import Rewire
 
 # name: (factory, the per-edge state with the value that the optimiser itself would start with)
 OPTIMIZERS: dict[str, tuple[Callable[[Any], optim.Optimizer], dict[str, float]]] = {
@@ -134,3 +135,123 @@ def test_lbfgs_is_refused_and_nothing_changes(trained: bool) -> None:
         apply_delta(layer, random_delta(layer, np.random.default_rng(0), 3, 3), optimizer)
     assert layer.topology == topology
     assert torch.equal(layer.weight, values)
+
+
+class Accelerated(optim.Optimizer):
+    """As accelerate wraps an optimiser: a subclass of `Optimizer` without its `__init__`."""
+
+    def __init__(self, optimizer: optim.Optimizer) -> None:
+        self.optimizer = optimizer
+
+    state = property(lambda self: self.optimizer.state)
+    param_groups = property(lambda self: self.optimizer.param_groups)
+
+    def step(self, closure: Any = None) -> None:
+        self.optimizer.step(closure)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        self.optimizer.zero_grad(set_to_none)
+
+
+class Lightning:
+    """As Lightning wraps one: of no kind, and with all attributes of what is in it."""
+
+    def __init__(self, optimizer: optim.Optimizer) -> None:
+        self._optimizer = optimizer
+
+    optimizer = property(lambda self: self._optimizer)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._optimizer, name)
+
+
+class Local:
+    """As `PostLocalSGDOptimizer` wraps one."""
+
+    def __init__(self, optimizer: optim.Optimizer) -> None:
+        self.optim = optimizer
+
+    state = property(lambda self: self.optim.state)
+    param_groups = property(lambda self: self.optim.param_groups)
+
+
+WRAPPERS: list[Callable[[Any], Any]] = [Accelerated, Lightning, Local, lambda inner: Lightning(Accelerated(inner))]
+
+
+@optimizers
+@pytest.mark.parametrize("wrap", WRAPPERS, ids=["accelerate", "Lightning", "optim", "twice"])
+def test_wrappers_are_seen_through(
+    wrap: Callable[[Any], Any], factory: Callable[[Any], optim.Optimizer], initial: dict[str, float]
+) -> None:
+    layer, twin = make_layer(), make_layer()
+    inner, bare = factory(layer.parameters()), factory(twin.parameters())
+    for one, optimizer in ((layer, inner), (twin, bare)):
+        torch.manual_seed(1)
+        train(one, optimizer, 3)
+    delta = random_delta(layer, np.random.default_rng(1), 6, 9)
+    apply_delta(layer, delta, wrap(inner))
+    apply_delta(twin, delta, bare)
+    for name in initial:
+        assert torch.equal(inner.state[layer.weight][name], bare.state[twin.weight][name])
+    assert parameter_group(layer, wrap(inner)) is inner.param_groups[0]
+
+
+def test_subclasses_of_an_optimiser_start_as_it_does() -> None:
+    class OwnRprop(optim.Rprop):
+        pass
+
+    layer = make_layer()
+    optimizer = OwnRprop(layer.parameters(), lr=0.5)
+    train(layer, optimizer, 2)
+    apply_delta(layer, random_delta(layer, np.random.default_rng(1), 6, 6), optimizer, step=7)
+    assert optimizer.state[layer.weight]["step_size"][layer.birth == 7].tolist() == [0.5] * 6
+
+
+def test_lbfgs_in_a_wrapper_is_refused() -> None:
+    layer = make_layer()
+    with pytest.raises(ConfigError, match="optimizer is LBFGS, whose state cannot be remapped"):
+        apply_delta(layer, random_delta(layer, np.random.default_rng(0), 3, 3), Accelerated(optim.LBFGS(layer.parameters())))
+
+
+def test_optimisers_that_do_not_hold_the_whole_state_are_refused() -> None:
+    class Lookahead(Accelerated):
+        state = None  # type: ignore[assignment]
+
+    class ZeroRedundancyOptimizer(Local):  # torch's own needs several ranks: see tests/training/test_ranks.py
+        pass
+
+    layer = make_layer()
+    inner = optim.SGD(layer.parameters(), lr=0.1, momentum=0.9)
+    train(layer, inner, 1)
+    ahead = Lookahead(inner)
+    ahead.state = {layer.weight: {"slow": layer.weight.detach().clone()}}  # type: ignore[assignment]
+    weight, momentum = layer.weight.detach().clone(), inner.state[layer.weight]["momentum_buffer"].clone()
+    refused: list[tuple[Any, str]] = [
+        (ahead, "optimizer is Lookahead, whose state beside that of the SGD in it cannot be remapped"),
+        (Lightning(ahead), "optimizer is Lookahead"),
+        (ZeroRedundancyOptimizer(inner), "optimizer is ZeroRedundancyOptimizer, which shards its state over ranks"),
+        ("SGD", "optimizer is a str; it must be a torch.optim.Optimizer, or a wrapper of one"),
+    ]
+    for optimizer, sentence in refused:
+        with pytest.raises(ConfigError, match=sentence):
+            apply_delta(layer, random_delta(layer, np.random.default_rng(0), 3, 3), optimizer)
+        with pytest.raises(ConfigError, match=sentence):
+            parameter_group(layer, optimizer)
+    assert torch.equal(layer.weight, weight)
+    assert torch.equal(inner.state[layer.weight]["momentum_buffer"], momentum)
+
+
+def test_a_rule_for_sgd_takes_sgd_in_a_wrapper_and_nothing_else() -> None:
+    def run(make: Callable[[Any], Any]) -> SparseMLP:
+        model = SparseMLP([20, 10, 3], density=0.3, rng=0)
+        x, y = torch.rand(40, 20, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 3
+        options: Any = {"epochs": 2, "batch_size": 10, "rng": 0, "callbacks": [Rewire(DeepR())], "compiled": False}
+        training.train(model, make(model.parameters()), x, y, **options)
+        return model
+
+    wrapped, bare = run(lambda p: Accelerated(optim.SGD(p, lr=0.1))), run(lambda p: optim.SGD(p, lr=0.1))
+    for one, other in zip(wrapped.layers, bare.layers, strict=True):
+        assert one.topology == other.topology
+        assert torch.equal(one.weight, other.weight)
+    with pytest.raises(ConfigError, match="optimizer is Adam; rewiring 'deep_r' is defined for SGD alone"):
+        run(lambda p: Accelerated(optim.Adam(p)))
