@@ -67,4 +67,4 @@ def test_export(tmp_path: Path) -> None:
     output = output_of("Export", tmp_path)
     assert output.count("True") == 4
     assert "False" not in output
-    assert "50,432 dense weights (201,728 bytes), not as 5,043 edges with their indices (100,860 bytes)" in output
+    assert "50,432 dense weights (201,728 bytes), not as 5,043 edges with their indices (60,516 bytes)" in output
