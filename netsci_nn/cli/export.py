@@ -22,6 +22,7 @@ def export(
     """
     import torch
 
+    from netsci_nn.experiment import RunDirectory
     from netsci_nn.experiment.trained import trained_model
     from netsci_nn.export import export_onnx
     from netsci_nn.models.walk import linear_layers, size_of
@@ -33,4 +34,7 @@ def export(
     n_in = size_of(next(iter(linear_layers(model).values())))[0]
     example = torch.rand(2, n_in, generator=torch.Generator().manual_seed(0))
     with naming_options({"form is": "--form is"}):
-        print_line(str(export_onnx(model, out, example, form=form)))
+        written = export_onnx(model, out, example, form=form)
+    if not RunDirectory(run).result.is_file():
+        print_line("the run is not complete; this is its network after the last epoch that is")
+    print_line(str(written))

@@ -65,12 +65,13 @@ class OnnxFile:
             "gather": f"{self.edges:,} edges with their indices ({self.gather_bytes:,} bytes)",
         }
         other = next(text for form, text in forms.items() if form != self.form)
+        layers = f"the sparse layers as {forms[self.form]}, not as {other}" if self.dense_weights else "no sparse layers"
         checked = (
             "not checked, since onnxruntime is not installed"
             if self.difference is None
             else f"onnxruntime computes the same up to {self.difference:.1e}"
         )
-        return f"{self.path}: {self.n_bytes:,} bytes, the sparse layers as {forms[self.form]}, not as {other}; {checked}"
+        return f"{self.path}: {self.n_bytes:,} bytes, {layers}; {checked}"
 
 
 def export_onnx(

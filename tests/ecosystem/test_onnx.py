@@ -1,5 +1,6 @@
 """ONNX files by torch's exporter, computed with by onnxruntime."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -221,6 +222,19 @@ def test_a_file_that_is_there_stays_if_the_export_fails(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_model_without_sparse_layers(tmp_path: Path) -> None:
+    written = export_onnx(nn.Linear(4, 3), tmp_path / "model.onnx", torch.rand(2, 4))
+    assert re.search(r" bytes, no sparse layers; onnxruntime computes", str(written))
+
+
+def test_the_command_says_that_a_run_was_interrupted(tmp_path: Path) -> None:
+    train_toy(tmp_path / "run")
+    (tmp_path / "run" / "result.json").unlink()
+    command = [sys.executable, "-m", "netsci_nn", "export", "run", "--out", "m.onnx"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "the run is not complete; this is its network after the last epoch that is\nm.onnx: " in done.stdout
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_the_command(form: str, tmp_path: Path) -> None:
     train_toy(tmp_path / "run")
@@ -229,6 +243,7 @@ def test_the_command(form: str, tmp_path: Path) -> None:
     assert "m.onnx: " in done.stdout
     assert "dense weights" in done.stdout
     assert "edges with their indices" in done.stdout
+    assert "not complete" not in done.stdout
     x = torch.from_numpy(DATA.x_test)
     found = outputs_of(tmp_path / "m.onnx", x)
     torch.testing.assert_close(found, trained_model(tmp_path / "run")(x).detach(), rtol=1e-4, atol=1e-5)
