@@ -6,8 +6,8 @@ and numbers only. Of the edges they get `src`, `dst` and the edition's `mark`; b
 once if the program comes from another process (see `kernels.index.Edition`).
 
 Derivatives of operators are of the first order and in reverse mode. Where a transform of `torch.func` or forward mode is
-compiled, `gathered_product` serves, which is made of torch's own operations: of a bare operator, `jvp` would give tangents of
-zero without an error.
+compiled or recorded, products made of torch's own operations serve (`kernels.gathered`). Of a bare operator, `jvp` would give
+tangents of zero without an error, so a program that was exported or traced before is refused there.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,9 @@ from typing import Any
 import torch
 from torch.autograd import forward_ad
 
+from netsci_nn.errors import ConfigError
 from netsci_nn.kernels.auto import backend_of
-from netsci_nn.kernels.gathered import gathered_product
+from netsci_nn.kernels.gathered import gathered_product, placed_product
 from netsci_nn.kernels.index import EdgeIndex, Edition
 
 Tensor = torch.Tensor
@@ -45,6 +46,8 @@ def traced_product(weight: Tensor, x: Tensor, bias: Tensor | None, mask: Tensor 
     """
     n_in, n_out = edges.topology.n_in, edges.topology.n_out
     is_transformed = torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+    if is_transformed and torch.compiler.is_compiling():
+        return placed_product(weight, x, bias, mask, edges.src, edges.dst, n_out)
     if is_transformed or torch.onnx.is_in_onnx_export():
         return gathered_product(weight, x, bias, mask, edges.src, edges.dst, n_out)
     return sparse_product(weight, x, bias, mask, edges.src, edges.dst, edges.mark, n_in, n_out, backend)
@@ -154,6 +157,11 @@ sparse_product.register_autograd(_differentiate, setup_context=_save)
 
 
 def _index(x: Tensor, src: Tensor, dst: Tensor, mark: Tensor, n_in: int, n_out: int) -> EdgeIndex:
+    if forward_ad._current_level >= 0:
+        raise ConfigError(
+            "a program that was exported, traced or compiled before cannot be differentiated in forward mode (jvp, jacfwd, "
+            "hessian); differentiate the model itself"
+        )
     return Edition.of_mark(mark, src, dst, n_in, n_out).index(x.device)
 
 
