@@ -1,9 +1,12 @@
-"""Atomic writing: a file holds its old or its new content, never a part of either."""
+"""Writing that survives a kill or a loss of power: a file holds its old or its new content, never a part of either."""
 
+import errno
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from os import PathLike
 from pathlib import Path
 
@@ -28,7 +31,8 @@ def try_writing(path: AnyPath) -> None:
 def atomic_write(path: AnyPath) -> Iterator[Path]:
     """Give a temporary path beside `path` to write to; rename it to `path` when the block ends without an error.
 
-    The data are flushed to the disk before the rename, so that `path` holds the old or the new content, never a part.
+    The data are flushed to the disk before the rename, so that `path` holds the old or the new content, never a part; the
+    rename is flushed with its folder. If the program is killed, the temporary file stays (see `leftovers`).
 
     Raises:
         ConfigError: when `path` is a folder, a device or anything else but a regular file, when its folder does not exist, or
@@ -42,6 +46,7 @@ def atomic_write(path: AnyPath) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(target)
+        _flush_folder(target.parent)
 
 
 def _destination(path: AnyPath) -> Path:
@@ -81,10 +86,79 @@ def _writing(path: AnyPath) -> Iterator[None]:
         raise ConfigError(f"path {str(path)!r} cannot be written: {reason}") from error
 
 
+def _flush_folder(folder: Path) -> None:
+    """Flush the names in a folder to the disk, where the file system can do that."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows opens no folders
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno == errno.EIO:  # anything else says that folders cannot be flushed here
+            raise
+    finally:
+        os.close(handle)
+
+
 def write_text(path: AnyPath, text: str) -> None:
     """Write `text` as UTF-8, atomically."""
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def append_line(path: AnyPath, line: str) -> None:
+    """Append a line to a file, as UTF-8, and flush it to the disk; if the program is killed, a part of the line may stay.
+
+    Raises:
+        ConfigError: when the system refuses to write.
+    """
+    target = Path(path)
+    with _writing(path):
+        is_new = not target.exists()
+        with target.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        if is_new:
+            _flush_folder(target.parent)
+
+
+def make_directory(path: AnyPath) -> None:
+    """Make a folder, and those above it, unless it exists; flush the new names to the disk.
+
+    Raises:
+        ConfigError: when it cannot be made.
+    """
+    new = [folder for folder in (Path(path), *Path(path).parents) if not folder.exists()]
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+        for folder in new:
+            _flush_folder(folder.parent)
+    except OSError as error:
+        raise ConfigError(f"directory {str(path)!r} cannot be made: {error.strerror or error}") from error
+
+
+def leftovers(folder: Path, *patterns: str) -> list[Path]:
+    """Return the temporary files that `atomic_write` has left in a folder because the program was killed.
+
+    Args:
+        folder: it need not exist.
+        patterns: of the names of the files that were to be written, such as "*.json".
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as name:
+        ...     for entry in (".result.a_3k9x0q.json", "result.json", ".editorconfig"):
+        ...         (Path(name) / entry).touch()
+        ...     [path.name for path in leftovers(Path(name), "*.json")]
+        ['.result.a_3k9x0q.json']
+    """
+    found = []
+    for entry in sorted(folder.iterdir()) if folder.is_dir() else []:
+        parts = re.fullmatch(r"\.(.+)\.[a-z0-9_]{8}(\.[^.]*)?", entry.name)
+        if parts and any(fnmatch(parts[1] + (parts[2] or ""), pattern) for pattern in patterns):
+            found.append(entry)
+    return found
 
 
 def new_directory(path: AnyPath) -> Path:

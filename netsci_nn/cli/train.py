@@ -27,7 +27,8 @@ def train(
 ) -> None:
     """Train one network and write its run directory.
 
-    Ctrl-C ends training after the running mini-batch, with exit code 130; --resume continues from the last complete epoch.
+    Ctrl-C ends training after the running mini-batch, with exit code 130; --resume continues from the last complete epoch,
+    or starts again if there is none.
     """
     check_data_dir(data_dir)
     path = RunDirectory(experiment).config if resume else experiment
@@ -48,7 +49,8 @@ def train(
     )
     if result.interrupted:
         is_kept = RunDirectory(directory).checkpoint.is_file()
-        report_interrupted(f"netsci-nn train {directory} --resume continues from here" if is_kept else "no epoch was complete")
+        what_next = "continues from here" if is_kept else "starts again: no epoch was complete"
+        report_interrupted(f"netsci-nn train {directory} --resume {what_next}")
         raise typer.Exit(INTERRUPTED)
 
 

@@ -17,11 +17,12 @@ from netsci_nn.checks import check_count
 from netsci_nn.data import Dataset
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment.config import STORED, Experiment, load_experiment, parse_experiment
+from netsci_nn.experiment.lock import locked
 from netsci_nn.experiment.paired import CONFIDENCE, PairedDifference, paired_difference
 from netsci_nn.experiment.result import RunResult
 from netsci_nn.experiment.run_directory import RunDirectory
 from netsci_nn.experiment.schedule import CallbackFactory, run_experiment
-from netsci_nn.files import write_text
+from netsci_nn.files import leftovers, make_directory, write_text
 from netsci_nn.topology import BipartiteTopology, load_topology, save_topology
 from netsci_nn.training import METRICS
 
@@ -124,14 +125,9 @@ def run_ablation(
         ConfigError, DataError: if something does not fit, or `plan.directory` was begun with other settings.
     """
     check_count("workers", workers, 1, error=ConfigError)
-    try:
-        (plan.directory / WIRING).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"directory {str(plan.directory)!r} cannot be made: {error.strerror or error}") from error
-    for layer, topology in enumerate(plan.topologies):
-        path = _wiring(plan.directory, layer)
-        if not path.is_file():
-            save_topology(topology, path)
+    make_directory(plan.directory / WIRING)
+    with locked(plan.directory / WIRING):
+        _write_wiring(plan)
     yield from run_experiment(plan.experiment, dataset, plan.directory, further, workers=workers, resume=True)
 
 
@@ -160,6 +156,15 @@ def save_ablation(ablation: Ablation, plan: Plan, run: Path) -> Path:
     path = plan.directory / FILE
     write_text(path, json.dumps({**header, **ablation.to_dict()}, indent=2, allow_nan=False) + "\n")
     return path
+
+
+def _write_wiring(plan: Plan) -> None:
+    for temporary in leftovers(plan.directory / WIRING, "layer-*.safetensors"):
+        temporary.unlink()
+    for layer, topology in enumerate(plan.topologies):
+        path = _wiring(plan.directory, layer)
+        if not path.is_file():
+            save_topology(topology, path)
 
 
 def _methods(topologies: Sequence[BipartiteTopology], directory: Path) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +12,6 @@ import torch
 from torch import nn
 
 from netsci_nn.data import Dataset
-from netsci_nn.errors import CheckpointError
 from netsci_nn.experiment.build import (
     build_loss,
     build_model,
@@ -24,6 +24,7 @@ from netsci_nn.experiment.build import (
     training_multiply_adds,
 )
 from netsci_nn.experiment.config import Experiment, MethodConfig
+from netsci_nn.experiment.lock import locked
 from netsci_nn.experiment.pruned import prune_round
 from netsci_nn.experiment.result import RunResult
 from netsci_nn.experiment.run_directory import RunDirectory
@@ -122,15 +123,17 @@ def run_method(
         dataset: with as many features as the network has inputs.
         directory: new or empty, or with `resume` one that was begun with the same settings.
         callbacks: further ones, called after those of every run (see `netsci_nn.training.train`).
-        resume: continue from the last checkpoint, to the same bits as without interruption; a complete run is only read.
+        resume: continue from the last checkpoint, to the same bits as without interruption, or start again if there is none
+            yet; a complete run is only read.
         dense_run: run directory of the dense network that the method prunes; it may be complete or not begun yet.
 
     Returns:
         The result; after Ctrl-C it is marked as interrupted, and `directory` can be resumed.
 
     Raises:
-        ConfigError, DataError, TopologyError: if the method, the dataset or the directory does not fit.
-        CheckpointError: if the checkpoint to resume from is missing or damaged.
+        ConfigError, DataError, TopologyError: if the method, the dataset or the directory does not fit, or another process
+            works in the directory.
+        CheckpointError: if the checkpoint to resume from is lost or damaged, or the log lacks an epoch.
 
     Example:
         >>> from pathlib import Path
@@ -149,8 +152,7 @@ def run_method(
     run = RunDirectory(directory)
     if resume:
         run.check_same_run(experiment, method, seed)
-        if method.pruning is None and not run.checkpoint.is_file():
-            raise CheckpointError(f"file {str(run.checkpoint)!r} does not exist; there is no checkpoint to resume from")
+        run.check_checkpoint()
     return run_checked(experiment, method, seed, dataset, directory, callbacks, resume=resume, dense_run=dense_run)
 
 
@@ -167,12 +169,16 @@ def run_checked(
 ) -> RunResult:
     """Do what `run_method` does, without checking the method; with `resume`, a run that is not begun yet is begun."""
     run = RunDirectory(directory)
-    last = Phase(experiment, method, seed, dataset, run)
-    has_checkpoint = False
-    if resume:
-        has_checkpoint = run.take_over(experiment, method, seed)
-    else:
-        run.begin(experiment, method, seed)
+    with nullcontext() if resume and run.is_complete else locked(directory):
+        has_checkpoint = resume and run.take_over(experiment, method, seed)
+        if not resume:
+            run.begin(experiment, method, seed)
+        return _train_phases(Phase(experiment, method, seed, dataset, run), callbacks, has_checkpoint, dense_run)
+
+
+def _train_phases(last: Phase, callbacks: Sequence[Callback], has_checkpoint: bool, dense_run: Path | None) -> RunResult:
+    """Train what the last phase prunes, if it prunes, then the last phase itself."""
+    experiment, method, seed, dataset, run = last
     dense = experiment.dense_method(method)
     model = build_model(experiment, dense or method, dataset, seed)
     if dense is None:
@@ -182,11 +188,18 @@ def run_checked(
     phases += [last._replace(run=run.round(number)) for number in range(1, method.pruning.rounds)]
     first, earlier = copy.deepcopy(model), list[RunResult]()
     for phase in phases:
-        earlier.append(_train(phase, model, callbacks, resume=phase.run.take_over(experiment, phase.method, seed)))
+        earlier.append(_train_earlier(phase, model, callbacks))
         if earlier[-1].interrupted:
-            return replace(earlier[-1], method=method.name, directory=directory)
+            return replace(earlier[-1], method=method.name, directory=run.path)
         model = prune_round(experiment, method, first, model, len(earlier), seed)
     return _train(last, model, callbacks, resume=has_checkpoint, earlier=earlier)
+
+
+def _train_earlier(phase: Phase, model: nn.Module, callbacks: Sequence[Callback]) -> RunResult:
+    """Train a phase before the last one; a complete one is only read, by any number of processes at once."""
+    with nullcontext() if phase.run.is_complete else locked(phase.run.path):
+        has_checkpoint = phase.run.take_over(phase.experiment, phase.method, phase.seed)
+        return _train(phase, model, callbacks, resume=has_checkpoint)
 
 
 def _train(
@@ -202,11 +215,12 @@ def _train(
     initial, optimizer, rng = _topologies(model), build_optimizer(experiment, model), np.random.default_rng([seed, 1])
     n_weights, history, completed = count_weights(model), History(len(dataset.x_train)), Progress(0, 0)
     if resume:
-        completed = load_checkpoint(run.checkpoint, model, optimizer, rng)
+        completed = load_checkpoint(run.checkpoint, model, optimizer, rng, configuration=run.configuration)
         known = run.load_result()
         if known is not None:
             return known
-        history.epochs = run.rewind_log(completed[0])
+        measured = [f"test_{name}" for name in experiment.training.metrics]
+        history.epochs = run.rewind_log(completed[0], ["seconds", "multiply_adds", *measured])
     device = device_of(experiment)
     x, y = (torch.from_numpy(array).to(device) for array in (dataset.x_train, dataset.y_train))
     state = train(
@@ -254,7 +268,7 @@ def _recording(phase: Phase, history: History) -> list[Callback]:
         RecordTopology(run.topology, run.final),
         history,
         JsonlLog(run.metrics, {"method": phase.method.name, "seed": phase.seed}),
-        Checkpoint(run.checkpoint),
+        Checkpoint(run.checkpoint, run.configuration),
     ]
 
 

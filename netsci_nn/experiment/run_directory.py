@@ -1,10 +1,12 @@
 """The directory of one run: the names of its files, and how they are written and read."""
 
+import hashlib
 import json
 import os
 import re
 import shutil
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,8 +18,9 @@ import tomli_w
 from netsci_nn.errors import CheckpointError, ConfigError
 from netsci_nn.experiment.config import Experiment, MethodConfig, load_experiment, parse_experiment, slug
 from netsci_nn.experiment.environment import describe_environment
+from netsci_nn.experiment.lock import NAME as LOCK
 from netsci_nn.experiment.result import RunResult
-from netsci_nn.files import write_text
+from netsci_nn.files import leftovers, write_text
 from netsci_nn.topology import BipartiteTopology, WeightedTopology, load_network
 from netsci_nn.training import read_edges
 
@@ -135,18 +138,21 @@ class RunDirectory:
         """Whether a run has been begun here."""
         return self.config.is_file()
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the run has its result and the network that it has trained."""
+        return self.result.is_file() and self.checkpoint.is_file()
+
     def begin(self, experiment: Experiment, method: MethodConfig, seed: int) -> None:
-        """Make the directory with `config.toml` and `environment.json`.
+        """Write `config.toml` and `environment.json` into the directory, whose lock must be held.
 
         Raises:
-            ConfigError: if the directory is not empty or cannot be made.
+            ConfigError: if the directory is not empty; what a kill has left of a beginning does not count.
         """
-        if self.path.is_dir() and any(self.path.iterdir()):
-            raise ConfigError(f"run directory {str(self.path)!r} is not empty; a run must start in a new one")
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"run directory {str(self.path)!r} cannot be made: {error}") from error
+        if {*self.path.iterdir()} - {self.path / LOCK, *self._leftovers()}:
+            hint = ", or resume the one that is in it" if self.is_begun else ""
+            raise ConfigError(f"run directory {str(self.path)!r} is not empty; a run must start in a new one{hint}")
+        self._clear()
         write_text(self.config, _config(experiment, method, seed))
         write_text(self.environment, json.dumps(describe_environment(seed), indent=2) + "\n")
 
@@ -164,48 +170,83 @@ class RunDirectory:
     def take_over(self, experiment: Experiment, method: MethodConfig, seed: int) -> bool:
         """Begin the run, or take over what an interrupted one has left; return whether there is a checkpoint to resume from.
 
+        A run that was stopped before its first checkpoint starts again. The lock of the directory must be held.
+
         Raises:
             ConfigError: if the run was begun with other settings, or the directory cannot be used.
+            CheckpointError: if the checkpoint is lost.
         """
         if not self.is_begun:
             self.begin(experiment, method, seed)
             return False
         self.check_same_run(experiment, method, seed)
+        self.check_checkpoint()
         if self.checkpoint.is_file():
+            for temporary in self._leftovers():
+                temporary.unlink(missing_ok=True)
             return True
-        self.clear()
+        self._clear()
+        write_text(self.environment, json.dumps(describe_environment(seed), indent=2) + "\n")
         return False
 
-    def clear(self) -> None:
-        """Remove what training has written, not what `begin` has: for a run that was stopped before its first checkpoint."""
-        for file in (self.metrics, self.result):
+    def check_checkpoint(self) -> None:
+        """Raise a CheckpointError if the checkpoint is lost, which is written after the line of each epoch in the log."""
+        last = max((record["epoch"] for record in self.records() if record.get("event") == "epoch"), default=0)
+        if not self.checkpoint.is_file() and (last > 1 or (last == 1 and self.result.is_file())):
+            raise CheckpointError(f"file {str(self.checkpoint)!r} does not exist; there is no checkpoint to resume from")
+
+    @property
+    def configuration(self) -> str:
+        """The digest of `config.toml`, which checkpoints of this run carry."""
+        return hashlib.sha256(self.config.read_bytes()).hexdigest()
+
+    def _clear(self) -> None:
+        """Remove what training has written, and temporary files that a kill has left."""
+        for file in (self.metrics, self.result, *self._leftovers()):
             file.unlink(missing_ok=True)
         for file in (self.checkpoint, self.final):
             shutil.rmtree(file.parent, ignore_errors=True)
 
+    def _leftovers(self) -> list[Path]:
+        names = [file.name for file in (self.config, self.environment, self.metrics, self.result)]
+        folders = self.checkpoint.parent, self.final.parent
+        return leftovers(self.path, *names) + [file for folder in folders for file in leftovers(folder, "*.safetensors")]
+
     def records(self) -> list[dict[str, Any]]:
-        """Return the lines of the log, without one that is cut off because the program was killed; none if there is no log."""
+        """Return the sound lines of the log, without those that are cut off or damaged; none if there is no log."""
         if not self.metrics.is_file():
             return []
         records = []
-        for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in self.metrics.read_bytes().splitlines():
             try:
-                record = json.loads(line)
-            except json.JSONDecodeError:
+                record = json.loads(line.decode())
+            except (ValueError, RecursionError):
                 continue
             if isinstance(record, dict) and (record.get("event") != "epoch" or isinstance(record.get("epoch"), int)):
                 records.append(record)
         return records
 
-    def rewind_log(self, epoch: int) -> list[dict[str, Any]]:
+    def rewind_log(self, epoch: int, needed: Sequence[str] = ()) -> list[dict[str, Any]]:
         """Cut the log back to the epochs that a checkpoint after `epoch` has seen, and return their records.
 
+        Args:
+            epoch: epochs completed.
+            needed: names under which every record must have a number.
+
         Raises:
-            CheckpointError: if there is no log.
+            CheckpointError: if the log does not have exactly one sound line per epoch; then it stays as it is.
         """
         if not self.metrics.is_file():
             raise CheckpointError(f"file {str(self.metrics)!r} is missing; the run cannot be resumed without its log")
         kept = [record for record in self.records() if record.get("event") == "epoch" and record["epoch"] <= epoch]
+        found = [record["epoch"] for record in kept if all(isinstance(record.get(name), (int, float)) for name in needed)]
+        wrong = [number for number in range(1, epoch + 1) if found.count(number) != 1]
+        if wrong or len(kept) != epoch:
+            problem = f"has {found.count(wrong[0])} sound lines of epoch {wrong[0]}" if wrong else "has lines of no epoch"
+            raise CheckpointError(
+                f"file {str(self.metrics)!r} {problem}; it must have one for each of the {epoch} epochs of the checkpoint"
+            )
+        kept.sort(key=lambda record: record["epoch"])
         write_text(self.metrics, "".join(json.dumps(record) + "\n" for record in kept))
         return kept
 

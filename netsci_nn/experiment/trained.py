@@ -19,7 +19,7 @@ def trained_model(directory: str | PathLike[str]) -> nn.Sequential:
 
     Raises:
         ConfigError: if this is no run directory, or nothing is trained yet.
-        CheckpointError: if the checkpoint is damaged or does not belong to the run's layer sizes.
+        CheckpointError: if the checkpoint is damaged or does not belong to the run.
     """
     run = RunDirectory(directory)
     if not run.is_begun:
@@ -47,4 +47,5 @@ def trained_model(directory: str | PathLike[str]) -> nn.Sequential:
         except (KeyError, RuntimeError, TopologyError) as error:
             raise CheckpointError(f"{damaged}: {error}") from error
         modules += [layer, ACTIVATIONS[settings.activation]()]
+    read_model(run.checkpoint, run.configuration)  # of the run, not only of its layers
     return nn.Sequential(*modules[:-1]).eval()

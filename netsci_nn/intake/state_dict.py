@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from netsci_nn.digest import check_safetensors
 from netsci_nn.errors import CheckpointError
 from netsci_nn.intake.shards import is_index, natural, read_shards
 from netsci_nn.training import model_tensors
@@ -148,6 +149,7 @@ def _read_file(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
 
 def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
     try:
+        check_safetensors(path)
         tensors = load_file(path)
     except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"file {str(path)!r} cannot be read as safetensors: {error}") from error

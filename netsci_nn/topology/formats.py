@@ -1,6 +1,7 @@
 """Topologies on disk: safetensors, npz, GraphML and edge-list CSV, and all layers of a network in one file.
 
-A loaded file is data: nothing in it can run code, and a damaged file is reported by name without being half loaded.
+A loaded file is data: nothing in it can run code, and a damaged file is reported by name without being half loaded. Safetensors
+and npz files hold a digest, so that no changed bit passes; files of earlier versions have none and are read as before.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from netsci_nn.digest import METADATA, check_safetensors, check_zip, seal_safetensors, seal_zip
 from netsci_nn.errors import CheckpointError, ConfigError, TopologyError
 from netsci_nn.files import AnyPath, atomic_write
 from netsci_nn.topology.arrays import ArrayLike
@@ -122,7 +124,8 @@ def save_network(topologies: Sequence[BipartiteTopology], path: AnyPath, values:
         if values is not None:
             arrays[f"layers.{layer}.values"] = np.ascontiguousarray(values[layer])
     with atomic_write(path) as temporary:
-        save_file(arrays, temporary, metadata={"n_layers": str(len(topologies))})
+        save_file(arrays, temporary, metadata=METADATA)
+        seal_safetensors(temporary)
 
 
 def load_network(path: AnyPath) -> list[WeightedTopology]:
@@ -132,6 +135,7 @@ def load_network(path: AnyPath) -> list[WeightedTopology]:
         CheckpointError: when the file is missing, damaged or holds something else.
     """
     try:
+        check_safetensors(Path(path))
         arrays = load_file(path)
         n_layers = len({name.split(".")[1] for name in arrays if name.startswith("layers.")})
         prefixes = [f"layers.{layer}." for layer in range(max(1, n_layers))]
@@ -180,11 +184,13 @@ def _from_arrays(arrays: Mapping[str, np.ndarray], prefix: str = "") -> Bipartit
 def _write_npz(topology: BipartiteTopology, values: Values, path: Path) -> None:
     with path.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **_arrays(topology, values))
+    seal_zip(path)
 
 
 def _read_npz(path: Path) -> WeightedTopology:
     if not zipfile.is_zipfile(path):
         raise TopologyError("it is no archive of arrays, or its end is missing")
+    check_zip(path)
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return _weighted({name: archive[name] for name in ("shape", "src", "dst", "values") if name in archive.files})
 
@@ -223,7 +229,13 @@ def _sizes(line: str) -> tuple[int, int]:
 
 
 def _write_safetensors(topology: BipartiteTopology, values: Values, path: Path) -> None:
-    save_file(_arrays(topology, values), path)
+    save_file(_arrays(topology, values), path, metadata=METADATA)
+    seal_safetensors(path)
+
+
+def _read_safetensors(path: Path) -> WeightedTopology:
+    check_safetensors(path)
+    return _weighted(load_file(path))
 
 
 def _write_graphml(topology: BipartiteTopology, values: Values, path: Path) -> None:
@@ -303,7 +315,7 @@ class _Format(NamedTuple):
 
 
 _FORMATS = {
-    ".safetensors": _Format(write=_write_safetensors, read=lambda path: _weighted(load_file(path))),
+    ".safetensors": _Format(write=_write_safetensors, read=_read_safetensors),
     ".npz": _Format(write=_write_npz, read=_read_npz),
     ".graphml": _Format(write=_write_graphml, read=_read_graphml),
     ".csv": _Format(write=_write_csv, read=_read_csv),

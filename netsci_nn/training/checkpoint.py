@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from netsci_nn.digest import METADATA, check_safetensors, seal_safetensors
 from netsci_nn.errors import CheckpointError
 from netsci_nn.files import atomic_write
 from netsci_nn.layers import SparseLayer
@@ -23,8 +24,14 @@ from netsci_nn.training.state import Progress, TrainingState
 FORMAT = "netsci_nn checkpoint 1"
 
 
-def save_checkpoint(path: str | PathLike[str], state: TrainingState) -> None:
-    """Write, atomically, all that training needs to resume from here to the same bits."""
+def save_checkpoint(path: str | PathLike[str], state: TrainingState, configuration: str | None = None) -> None:
+    """Write, atomically, all that training needs to resume from here to the same bits, and a digest of the file.
+
+    Args:
+        path: of the file.
+        state: of the training.
+        configuration: a name of its settings, such as the digest of a file that holds them (see `load_checkpoint`).
+    """
     saved = state.optimizer.state_dict()
     tensors = {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
     scalars: dict[str, dict[str, Any]] = {}
@@ -45,15 +52,22 @@ def save_checkpoint(path: str | PathLike[str], state: TrainingState) -> None:
         "optimizer": type(state.optimizer).__name__,
         "param_groups": saved["param_groups"],
         "optimizer_scalars": scalars,
+        "configuration": configuration,
     }
     contiguous = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     text = json.dumps(progress, default=lambda value: value.tolist())  # arrays of numpy and tensors
     with atomic_write(path) as temporary:
-        save_file(contiguous, temporary, metadata={"format": FORMAT, "progress": text})
+        save_file(contiguous, temporary, metadata={"format": FORMAT, "progress": text, **METADATA})
+        seal_safetensors(temporary)
 
 
 def load_checkpoint(
-    path: str | PathLike[str], model: nn.Module, optimizer: torch.optim.Optimizer, rng: np.random.Generator
+    path: str | PathLike[str],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    rng: np.random.Generator,
+    *,
+    configuration: str | None = None,
 ) -> Progress:
     """Put model, optimiser, `rng` and torch's CPU generator into the saved state; return what is completed.
 
@@ -65,9 +79,11 @@ def load_checkpoint(
         model: of the same layers and layer sizes as the saved one.
         optimizer: of the same class as the saved one, with the parameters of `model`.
         rng: the generator that is passed to `train`.
+        configuration: what `Checkpoint` was given, if the file must belong to the same settings. A file of version 0.1.0, which
+            does not say to what it belongs, is accepted.
 
     Raises:
-        CheckpointError: if the file is missing, damaged, or belongs to another model or optimiser.
+        CheckpointError: if the file is missing, damaged, or belongs to another model, optimiser or configuration.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -87,7 +103,7 @@ def load_checkpoint(
         >>> train(model, optimizer, x, y, epochs=3, batch_size=5, rng=rng, completed=completed).epoch
         3
     """
-    tensors, progress = _read(Path(path))
+    tensors, progress = _read(Path(path), configuration)
     if progress["optimizer"] != type(optimizer).__name__:
         raise CheckpointError(
             f"file {str(path)!r} holds the state of {progress['optimizer']}; the optimizer is {type(optimizer).__name__}"
@@ -133,9 +149,14 @@ def read_edges(path: str | PathLike[str]) -> tuple[int, list[SavedEdges]]:
     return progress["step"], [SavedEdges(*(tensors[prefix + part].numpy() for part in parts)) for prefix in prefixes]
 
 
-def read_model(path: str | PathLike[str]) -> dict[str, torch.Tensor]:
-    """Return the state dict of the model in a file of `save_checkpoint`; errors are those of `read_edges`."""
-    return _model_state(_read(Path(path))[0])
+def read_model(path: str | PathLike[str], configuration: str | None = None) -> dict[str, torch.Tensor]:
+    """Return the state dict of the model in a file of `save_checkpoint`; errors are those of `read_edges`.
+
+    Args:
+        path: of the file.
+        configuration: see `load_checkpoint`.
+    """
+    return _model_state(_read(Path(path), configuration)[0])
 
 
 def model_tensors(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor] | None:
@@ -207,12 +228,13 @@ def _check_optimizer(optimizer: torch.optim.Optimizer) -> None:
                     raise ValueError(f"{name!r} has shape {tuple(value.shape)}; its parameter has {tuple(parameter.shape)}")
 
 
-def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def _read(path: Path, configuration: str | None = None) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     try:
+        check_safetensors(path)
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, ValueError) as error:
         raise CheckpointError(f"file {str(path)!r} cannot be read: {error}") from error
     if metadata.get("format") != FORMAT or "torch_rng" not in tensors:
         raise CheckpointError(f"file {str(path)!r} is not a checkpoint of this program")
@@ -224,6 +246,8 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         raise CheckpointError(f"file {str(path)!r} is damaged: its progress cannot be read ({error})") from error
     if not complete or not all(isinstance(count, int) and count >= 0 for count in counts):
         raise CheckpointError(f"file {str(path)!r} is damaged: its progress is incomplete or out of range")
+    if configuration is not None and progress.get("configuration", configuration) != configuration:
+        raise CheckpointError(f"file {str(path)!r} belongs to another training: to other settings or another seed")
     return tensors, progress
 
 

@@ -9,11 +9,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from netsci_nn.errors import ConfigError
+from netsci_nn.files import append_line, make_directory
 from netsci_nn.models import sparse_layers
 from netsci_nn.topology import save_network
 from netsci_nn.training.checkpoint import save_checkpoint
 from netsci_nn.training.evaluate import Batches, evaluate
 from netsci_nn.training.losses import Loss
+from netsci_nn.training.rewire import Rewire
 from netsci_nn.training.state import Event, TrainingState
 
 BETWEEN_EPOCHS = Event.START, Event.EPOCH, Event.END
@@ -79,17 +82,19 @@ class RecordTopology:
         if not layers:
             return
         path = self.final if event is Event.END else self.at_epoch(state.epoch)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         topologies = [layer.topology for layer in layers]
         if event is Event.END:
             save_network(topologies, path, [layer.edge_weights() for layer in layers])
+        elif event is Event.START and state.epoch > 0 and any(self.at_epoch(n).is_file() for n in range(state.epoch + 1)):
+            self.versions = [layer.topology_version for layer in layers]  # resumed: the last of these files has the edges
         elif self.versions != (versions := [layer.topology_version for layer in layers]):
             self.versions = versions
             save_network(topologies, path)
 
 
 class JsonlLog:
-    """Append one JSON line per event to a file and flush it: the start, every epoch and the end."""
+    """Append one JSON line per event to a file and flush it to the disk: the start, every epoch and the end."""
 
     needs_every_step = False
 
@@ -103,9 +108,8 @@ class JsonlLog:
             return
         n_edges = sum(layer.n_edges for layer in sparse_layers(state.model))
         record = self.start if event is Event.START else state.record
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"event": event.value, **record, "n_edges": n_edges}) + "\n")
+        make_directory(self.path.parent)
+        append_line(self.path, json.dumps({"event": event.value, **record, "n_edges": n_edges}))
 
 
 class Checkpoint:
@@ -113,17 +117,29 @@ class Checkpoint:
 
     Args:
         path: of the file, which every checkpoint replaces.
+        configuration: a name of the settings of the training (see `load_checkpoint`).
+
+    Raises:
+        ConfigError: when training starts, if a `Rewire` comes after it in the list: what that does to an epoch's edges would be
+            missing.
 
     Example: see `load_checkpoint`.
     """
 
     needs_every_step = False
 
-    def __init__(self, path: str | PathLike[str]) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | PathLike[str], configuration: str | None = None) -> None:
+        self.path, self.configuration = Path(path), configuration
 
     def __call__(self, event: Event, state: TrainingState) -> None:
         """Act after an epoch."""
-        if event is Event.EPOCH:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            save_checkpoint(self.path, state)
+        if event is Event.START and self in state.callbacks:
+            following = state.callbacks[state.callbacks.index(self) + 1 :]
+            if any(isinstance(callback, Rewire) for callback in following):
+                raise ConfigError(
+                    "callbacks has Checkpoint before Rewire; it must come after it, or its checkpoints lack what Rewire does "
+                    "after the epoch"
+                )
+        elif event is Event.EPOCH:
+            make_directory(self.path.parent)
+            save_checkpoint(self.path, state, self.configuration)

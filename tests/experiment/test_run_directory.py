@@ -1,16 +1,22 @@
 """Run directories: their layout, the log of a killed run, and what they have recorded of topologies and births."""
 
 import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from toy_experiments import DATA, SET, run, toy
+from toy_experiments import DATA, SET, interrupt_at, run, toy
 
 from netsci_nn import CheckpointError, ConfigError, generators
 from netsci_nn.experiment import RunDirectory, run_experiment
 from netsci_nn.experiment.run_directory import Recorded
+from netsci_nn.experiment.trained import trained_model
 from netsci_nn.topology import save_network
+from netsci_nn.training import Event, TrainingState
 
 
 def test_it_names_every_file_that_a_run_writes(tmp_path: Path) -> None:
@@ -51,6 +57,114 @@ def test_of_a_log_the_whole_lines_are_read(tmp_path: Path) -> None:
     for other in ("[1]", "3", '{"event": "epoch"}', '{"event": "epoch", "epoch": "two"}', '{"event": "epoch", "epoch": 3, '):
         here.metrics.write_bytes(json.dumps(lines[1]).encode() + b"\n" + other.encode() + b"\n\xff\n")
         assert here.records() == lines[1:2]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda lines: lines[:3], id="the tail is lost"),
+        pytest.param(lambda lines: lines[:1], id="all epochs are lost"),
+        pytest.param(lambda lines: [*lines[:2], lines[2][:20] + b"\0" * 9, *lines[3:]], id="NULs"),
+        pytest.param(lambda lines: [*lines[:2], b"\xff" + lines[2][1:], *lines[3:]], id="not UTF-8"),
+        pytest.param(lambda lines: [*lines[:2], lines[2].replace(b'"seconds"', b'"se\xffonds"'), *lines[3:]], id="one byte"),
+        pytest.param(lambda lines: [*lines[:2], lines[2].replace(b"test_accuracy", b"test_acc"), *lines[3:]], id="no metric"),
+        pytest.param(lambda lines: [*lines[:3], *lines[2:]], id="an epoch twice"),
+        pytest.param(lambda lines: [*lines, *lines], id="two processes"),
+        pytest.param(lambda lines: [*lines, lines[2].replace(b'"epoch": 2', b'"epoch": 0')], id="no epoch"),
+    ],
+)
+def test_a_log_without_exactly_one_line_per_epoch_is_refused(
+    damage: Callable[[list[bytes]], list[bytes]], tmp_path: Path
+) -> None:
+    run(tmp_path / "run", callbacks=[interrupt_at(20)])
+    log = RunDirectory(tmp_path / "run").metrics
+    log.write_bytes(b"\n".join(damage(log.read_bytes().splitlines())) + b"\n")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(CheckpointError, match=r"metrics\.jsonl' has .*; it must have one for each of the 3 epochs"):
+        run(tmp_path / "run", resume=True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_starts_again(tmp_path: Path) -> None:
+    whole = run(tmp_path / "whole")
+    here = RunDirectory(tmp_path / "part")
+    run(here.path, callbacks=[interrupt_at(3)])
+    here.environment.unlink()
+    (here.path / ".result.abcd_123.json").touch()
+    (here.final.parent / ".epoch-0000.abcd_123.safetensors").touch()
+    assert run(here.path, resume=True).final == whole.final
+    files = [
+        sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        for folder in (here.path, tmp_path / "whole")
+    ]
+    assert files[0] == files[1]
+    with pytest.raises(ConfigError, match="is not empty; a run must start in a new one, or resume the one that is in it"):
+        run(here.path)
+
+
+def test_what_a_kill_leaves_of_a_beginning_does_not_block_a_new_one(tmp_path: Path) -> None:
+    for name in (".config.a_cd1234.toml", ".lock"):
+        (tmp_path / name).touch()
+    run(tmp_path)
+    assert not any(path.name.startswith(".") for path in tmp_path.iterdir())
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / ".config.mine.toml").touch()
+    with pytest.raises(ConfigError, match="is not empty"):
+        run(other)
+    assert [path.name for path in other.iterdir()] == [".config.mine.toml"]
+
+
+def test_a_lost_checkpoint_is_no_reason_to_start_again(tmp_path: Path) -> None:
+    run(tmp_path / "run", callbacks=[interrupt_at(20)])
+    RunDirectory(tmp_path / "run").checkpoint.unlink()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(CheckpointError, match=r"last\.safetensors' does not exist; there is no checkpoint to resume from"):
+        run(tmp_path / "run", resume=True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_checkpoint_of_another_seed_is_refused(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        run(tmp_path / str(seed), seed=seed, callbacks=[interrupt_at(20)])
+    shutil.copy(RunDirectory(tmp_path / "1").checkpoint, RunDirectory(tmp_path / "0").checkpoint)
+    with pytest.raises(CheckpointError, match="belongs to another training: to other settings or another seed"):
+        run(tmp_path / "0", resume=True)
+    with pytest.raises(CheckpointError, match="belongs to another training"):
+        trained_model(tmp_path / "0")
+
+
+HOLD = "import sys; from pathlib import Path; from netsci_nn.experiment.lock import locked\nwith locked(Path(sys.argv[1])): "
+
+
+def test_only_one_process_works_in_a_directory(tmp_path: Path) -> None:
+    run(tmp_path / "run", callbacks=[interrupt_at(20)])
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    hold = [sys.executable, "-c", HOLD + "print('held', flush=True); sys.stdin.read()", str(tmp_path / "run")]
+    with subprocess.Popen(hold, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(ConfigError, match=r"run directory '.*run' is in use by another process"):
+            run(tmp_path / "run", resume=True)
+        other.kill()
+    assert (tmp_path / "run" / ".lock").is_file()  # the killed process has left it
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock"} == before
+    run(tmp_path / "run", resume=True)
+    assert not (tmp_path / "run" / ".lock").exists()
+    with subprocess.Popen(hold, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        assert run(tmp_path / "run", resume=True).interrupted is False  # a complete run is only read
+        other.kill()
+
+
+def test_a_run_within_a_run_of_the_same_directory_is_refused(tmp_path: Path) -> None:
+    def again(event: Event, state: TrainingState) -> None:
+        if event is Event.STEP and state.step == 8:
+            with pytest.raises(ConfigError, match="is in use by another process"):
+                run(tmp_path / "run", resume=True)
+
+    assert len(run(tmp_path / "run", callbacks=[again]).accuracy_by_epoch) == 4
 
 
 def test_an_experiment_reads_its_complete_runs_without_their_checkpoints(tmp_path: Path) -> None:

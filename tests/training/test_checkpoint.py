@@ -12,8 +12,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn, optim
 
-from netsci_nn import CheckpointError, SparseMLP
-from netsci_nn.rewiring import SparseEvolution
+from netsci_nn import CheckpointError, ConfigError, SparseMLP
+from netsci_nn.digest import KEY
+from netsci_nn.rewiring import DeepR, SoftDeepR, SparseEvolution
 from netsci_nn.training import Checkpoint, Event, LearningRateSchedule, Rewire, TrainingState, load_checkpoint, train
 
 X, Y = torch.randn(40, 6, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 3
@@ -128,9 +129,14 @@ def test_missing_checkpoint(tmp_path: Path) -> None:
     assert_refused(tmp_path / "nowhere.safetensors", r"file '.*nowhere\.safetensors' cannot be read: .")
 
 
-def rewrite(path: Path, tensors: dict[str, Any] | None = None, progress: dict[str, Any] | str | None = None) -> None:
+def rewrite(
+    path: Path, tensors: dict[str, Any] | None = None, progress: dict[str, Any] | str | None = None, is_sealed: bool = True
+) -> None:
+    """Change a checkpoint; without its digest, as in version 0.1.0, it must be found out by what is wrong with it."""
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
+        if not is_sealed:
+            del metadata[KEY]
         content = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
     for name, change in (tensors or {}).items():
         altered = change(content.pop(name))
@@ -181,8 +187,104 @@ ALTERED = {
 
 @pytest.mark.parametrize("change", ALTERED.values(), ids=ALTERED.keys())
 def test_altered_checkpoint_is_named_and_nothing_is_half_loaded(saved: Path, change: dict[str, Any]) -> None:
+    rewrite(saved, **change, is_sealed=False)
+    assert_refused(saved, r"file '.*last\.safetensors' (?!.*another digest).")
+
+
+@pytest.mark.parametrize("change", ALTERED.values(), ids=ALTERED.keys())
+def test_whatever_is_altered_has_another_digest(saved: Path, change: dict[str, Any]) -> None:
     rewrite(saved, **change)
-    assert_refused(saved, r"file '.*last\.safetensors' .")
+    assert_refused(saved, r"file '.*last\.safetensors' cannot be read: its content has changed since it was written")
+
+
+def test_no_flipped_bit_passes(saved: Path) -> None:
+    content = saved.read_bytes()
+    header = 8 + int.from_bytes(content[:8], "little")
+    rng = np.random.default_rng(0)
+    model = Net(1)
+    optimizer = optim.Adam(model.parameters(), lr=0.02)
+    for end in (header, len(content)):  # most of the file are numbers, which nothing but the digest protects
+        for bit in rng.choice(8 * end, 150, replace=False):
+            flipped = bytearray(content)
+            flipped[bit // 8] ^= 1 << bit % 8
+            saved.write_bytes(flipped)
+            with pytest.raises(CheckpointError, match=r"file '.*last\.safetensors' "):
+                load_checkpoint(saved, model, optimizer, np.random.default_rng(0))
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path) -> None:
+    path, model = tmp_path / "last.safetensors", Net(0)
+    optimizer, rng = optim.SGD(model.parameters(), lr=0.1), np.random.default_rng(0)
+
+    def load(configuration: str | None) -> tuple[int, int]:
+        return load_checkpoint(path, model, optimizer, rng, configuration=configuration)
+
+    for configuration in ("seed 0", None):
+        callbacks = [Checkpoint(path, configuration)]
+        train(model, optimizer, X, Y, epochs=1, batch_size=7, rng=rng, callbacks=callbacks)
+        assert load(configuration) == load(None) == (1, 6)
+        with pytest.raises(CheckpointError, match="belongs to another training: to other settings or another seed"):
+            load("seed 1")
+
+
+def test_a_network_with_other_numbers_of_sources_is_refused(tmp_path: Path) -> None:
+    path, rng = tmp_path / "last.safetensors", np.random.default_rng(0)
+    for sizes, others in (([10, 4], [1000, 4]), ([10, 8, 4], [12, 8, 4])):
+        model, other = SparseMLP(sizes, density=0.5, rng=0), SparseMLP(others, density=0.5, rng=0)
+        x = torch.rand(40, 10)
+        optimizer = optim.SGD(model.parameters(), lr=0.1)
+        train(model, optimizer, x, Y, epochs=1, batch_size=7, rng=rng, callbacks=[Checkpoint(path)])
+        assert_refused(path, r"sizes' = \[10, \d\]; the model has \[1", other, optim.SGD(other.parameters(), lr=0.1))
+        with pytest.raises(RuntimeError, match=r"the state dict joins \[10, \d\] neurons, the layer \[1"):
+            other.load_state_dict(model.state_dict())
+
+
+def test_a_checkpoint_before_a_rewiring_is_refused(tmp_path: Path) -> None:
+    model = Net(0)
+    optimizer, rule = optim.SGD(model.parameters(), lr=0.1), SparseEvolution(0.3)
+    callbacks = [Rewire(rule), Checkpoint(tmp_path / "last.safetensors"), Rewire(rule)]
+    with pytest.raises(ConfigError, match="callbacks has Checkpoint before Rewire; it must come after it"):
+        train(model, optimizer, X, Y, epochs=1, batch_size=7, rng=0, callbacks=callbacks)
+    assert list(tmp_path.iterdir()) == []
+
+
+RULES: dict[str, Callable[[], list[Rewire]]] = {
+    "SET twice": lambda: [Rewire(SparseEvolution(0.3), every_steps=4), Rewire(SparseEvolution(0.2))],
+    "soft Deep R twice": lambda: [Rewire(SoftDeepR(l1=1e-3), [0]), Rewire(SoftDeepR(l1=1e-2))],
+    "soft Deep R and SET": lambda: [Rewire(SoftDeepR(l1=1e-3)), Rewire(SparseEvolution(0.3))],
+    "one rule twice": lambda: [Rewire(DeepR(l1=1e-3))] * 2,
+}
+
+
+@pytest.mark.parametrize("rules", RULES.values(), ids=RULES.keys())
+@pytest.mark.parametrize("compiled", [None, False], ids=["either engine", "torch"])
+def test_two_rules_on_one_layer_resume_to_the_same_bits(
+    rules: Callable[[], list[Rewire]], compiled: bool | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "last.safetensors"
+
+    def start() -> tuple[SparseMLP, optim.Optimizer]:
+        model = SparseMLP([6, 9, 3], density=0.5, rng=0)
+        return model, optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+
+    def go(model: SparseMLP, optimizer: optim.Optimizer, rng: Any, *more: Any, **arguments: Any) -> None:
+        callbacks = [*rules(), *more]
+        train(model, optimizer, X, Y, epochs=6, batch_size=7, rng=rng, callbacks=callbacks, compiled=compiled, **arguments)
+
+    def stop(event: Event, state: TrainingState) -> None:
+        state.interrupted = event is Event.EPOCH and state.epoch == 3
+
+    stop.needs_every_step = False  # type: ignore[attr-defined]
+    whole, optimizer = start()
+    go(whole, optimizer, np.random.default_rng(5))
+    part, optimizer = start()
+    go(part, optimizer, np.random.default_rng(5), Checkpoint(path), stop)
+    resumed, optimizer = start()
+    rng = np.random.default_rng(77)
+    completed = load_checkpoint(path, resumed, optimizer, rng)
+    assert completed[0] == 3
+    go(resumed, optimizer, rng, completed=completed)
+    assert_equal_state(resumed, whole)
 
 
 def test_some_other_safetensors_file(tmp_path: Path) -> None:
