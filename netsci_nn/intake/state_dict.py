@@ -2,6 +2,7 @@
 
 import re
 import warnings
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +12,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from netsci_nn.errors import CheckpointError
+from netsci_nn.errors import CheckpointError, ConfigError
 from netsci_nn.intake.shards import is_index, natural, read_shards
+from netsci_nn.limits import check_memory
 from netsci_nn.training import model_tensors
 
 Combination = Callable[[torch.Tensor, torch.Tensor], torch.Tensor | None]
@@ -157,9 +159,14 @@ def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
 
 def _read_pickled(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                check_memory(path, sum(entry.file_size for entry in archive.infolist()), "its tensors")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of formats that torch does not like, and reads
             loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (CheckpointError, ConfigError):
+        raise
     except Exception as error:  # a file made by others can fail in any way
         raise CheckpointError(
             f"file {str(path)!r} is refused ({type(error).__name__}): it is damaged or holds more than tensors (which could "

@@ -1,6 +1,5 @@
 """Read any file of a graph, or a run directory, as networks."""
 
-import zipfile
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -18,8 +17,9 @@ from netsci_nn.intake.shards import is_index, weights_in
 from netsci_nn.intake.state_dict import listed, read_state_dict
 from netsci_nn.intake.tensors import Sizes, layers_of
 from netsci_nn.intake.values import Intake, Layer, Network
+from netsci_nn.limits import check_neurons
 from netsci_nn.topology import WeightedTopology, from_scipy, load_network, load_weighted
-from netsci_nn.topology.formats import DAMAGE, read_layered_graphml
+from netsci_nn.topology.formats import DAMAGE, arrays_in, read_layered_graphml
 
 EDGE_LISTS = (".csv", ".tsv", ".txt", ".edges", ".edgelist")
 STATE_DICTS = (".pt", ".pth", ".ckpt", ".bin")
@@ -103,6 +103,7 @@ def _of_state_dict(
         layers, rules = layers_of(tensors, threshold, sizes, is_chain=is_chain)
     except CheckpointError as error:
         raise CheckpointError(f"file {str(path)!r}: {error}") from error
+    check_neurons(path, sum(layer.n_in + layer.n_out for layer in layers))
     if len(layers) == 1 or is_chain:
         return Intake([Network(", ".join(layer.name for layer in layers), layers)], [*notes, *rules])
     return Intake([Network(layer.name, [layer]) for layer in layers], [NOT_JOINED, *notes, *rules])
@@ -111,28 +112,22 @@ def _of_state_dict(
 def _of_npz(path: Path) -> Intake:
     """Read our own archive or scipy's; the arrays that it holds tell which it is."""
     try:
-        if not _is_of_scipy(path):
+        if "format" not in arrays_in(path):
             return _of_topology(path)
         matrix: Any = scipy.sparse.load_npz(path)
+        check_neurons(path, sum(matrix.shape))
         if hasattr(matrix, "check_format"):
             matrix.check_format(full_check=True)  # before compiled code follows its indices
         topology, weights = from_scipy(matrix)
-    except CheckpointError:
+    except (CheckpointError, ConfigError):
         raise
-    except DAMAGE as error:
+    except (*DAMAGE, AttributeError) as error:  # scipy looks for a class of the name that the file gives
         reason = error.args[0] if isinstance(error, KeyError) else error
         raise CheckpointError(f"file {str(path)!r} does not hold a topology: {reason}") from error
     if weights is not None and weights.dtype == np.bool_:
         weights = None
     note = "biadjacency [n_out, n_in]: rows are targets, columns are sources, every stored entry is an edge"
     return Intake([Network("", [Layer.of(WeightedTopology(topology, weights))])], [note])
-
-
-def _is_of_scipy(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        return "format" in archive.files
 
 
 def _of_graphml(path: Path) -> Intake:

@@ -220,7 +220,7 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         progress = json.loads(metadata["progress"])
         counts = progress["epoch"], progress["step"]
         complete = {"rng", "optimizer", "param_groups", "optimizer_scalars"} <= set(progress)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise CheckpointError(f"file {str(path)!r} is damaged: its progress cannot be read ({error})") from error
     if not complete or not all(isinstance(count, int) and count >= 0 for count in counts):
         raise CheckpointError(f"file {str(path)!r} is damaged: its progress is incomplete or out of range")
