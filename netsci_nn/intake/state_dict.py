@@ -41,14 +41,26 @@ def read_state_dict(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
     Pruned and normalised weights, which torch keeps in two tensors, are put together. Sparse tensors are checked: torch loads
     them unchecked, and follows any index in them.
 
+    Tensors that are damaged are left out, as long as there is a matrix or a kernel beside them.
+
     Returns:
-        The tensors by name, in the order of the layers, and sentences that say how they were found.
+        The tensors by name, in the order of the layers, and sentences that say how they were found and what was left out.
 
     Raises:
         CheckpointError: when the file is damaged, or holds anything but tensors and plain values: such a file could run code
             when it is read, and is refused before it does.
     """
-    tensors, notes = read_tensors(path)
+    unchecked, notes = _read(path)
+    tensors: dict[str, torch.Tensor] = {}
+    damaged: list[str] = []
+    for name, tensor in unchecked.items():
+        try:
+            tensors[name] = _sound(name, tensor)
+        except CheckpointError as error:
+            damaged.append(str(error))
+    if damaged and all(tensor.dim() < 2 for tensor in tensors.values()):
+        raise CheckpointError(f"file {str(path)!r}: {damaged[0]}")
+    notes = [*notes, *(f"a tensor is left out, since it is damaged: {reason}" for reason in damaged)]
     try:
         for pair in PAIRS:
             tensors = _put_together(tensors, *pair)
@@ -60,12 +72,16 @@ def read_state_dict(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
     """Read the tensors as `read_state_dict` does, under the names that they have in the file."""
-    tensors, notes = read_shards(path, _read_file) if is_index(path) else _read_file(path)
-    tensors = model_tensors(tensors) or tensors  # of a checkpoint of this program, the model's alone
+    tensors, notes = _read(path)
     try:
         return {name: _sound(name, tensor) for name, tensor in tensors.items()}, notes
     except CheckpointError as error:
         raise CheckpointError(f"file {str(path)!r}: {error}") from error
+
+
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
+    tensors, notes = read_shards(path, _read_file) if is_index(path) else _read_file(path)
+    return model_tensors(tensors) or tensors, notes  # of a checkpoint of this program, the model's alone
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Read any file of a graph, or a run directory, as networks."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,11 @@ def take_in(target: str | PathLike[str], threshold: float | None = None, sizes: 
         return Intake(networks, [f"the weights are read from {weights.name}", *notes])
     if target.is_dir():
         run = RunDirectory(target)
-        layers = [Layer.of(layer) for layer in run.final_layers()]
-        intake = Intake([Network("", layers, list(run.initial_topologies()))], [])
+        intake = _finite([Layer.of(layer) for layer in run.final_layers()])
+        try:
+            intake.networks[0] = replace(intake.networks[0], control=list(run.initial_topologies()))
+        except CheckpointError as error:
+            intake.notes.append(f"the start does not stand beside the end, since it is damaged: {error}")
     elif not target.exists():
         raise ConfigError(f"path {str(target)!r} does not exist")
     elif ending not in ENDINGS:
@@ -74,7 +78,8 @@ def take_in(target: str | PathLike[str], threshold: float | None = None, sizes: 
         raise ConfigError(f"path {str(target)!r} is not a file")
     elif ending in EDGE_LISTS:
         layer, notes = read_edge_list(target)
-        intake = Intake([Network("", [layer])], notes)
+        networks, odd = _finite([layer])
+        intake = Intake(networks, [*notes, *odd])
     elif ending == ".npz":
         intake = _of_npz(target)
     elif ending == ".graphml":
@@ -84,7 +89,7 @@ def take_in(target: str | PathLike[str], threshold: float | None = None, sizes: 
         if ending == ".safetensors" and {"shape", "src", "dst"} <= tensors.keys():
             intake = _of_topology(target)
         elif ending == ".safetensors" and "layers.0.shape" in tensors:
-            intake = Intake([Network("", [Layer.of(layer) for layer in load_network(target)])], [])
+            intake = _finite([Layer.of(layer) for layer in load_network(target)])
         else:
             return _of_state_dict(target, tensors, notes, threshold, sizes)
     if threshold is not None:
@@ -100,11 +105,11 @@ def _of_state_dict(
     run = RunDirectory(path.absolute().parent.parent)
     is_chain = path.absolute() == run.checkpoint and run.is_begun  # the networks of runs are chains
     try:
-        layers, rules = layers_of(tensors, threshold, sizes, is_chain=is_chain)
+        layers, rules, is_joined = layers_of(tensors, threshold, sizes, is_chain=is_chain)
     except CheckpointError as error:
         raise CheckpointError(f"file {str(path)!r}: {error}") from error
     check_neurons(path, sum(layer.n_in + layer.n_out for layer in layers))
-    if len(layers) == 1 or is_chain:
+    if len(layers) == 1 or is_joined:
         return Intake([Network(", ".join(layer.name for layer in layers), layers)], [*notes, *rules])
     return Intake([Network(layer.name, [layer]) for layer in layers], [NOT_JOINED, *notes, *rules])
 
@@ -139,4 +144,15 @@ def _of_graphml(path: Path) -> Intake:
 
 
 def _of_topology(path: Path) -> Intake:
-    return Intake([Network("", [Layer.of(load_weighted(path))])], [])
+    return _finite([Layer.of(load_weighted(path))])
+
+
+def _finite(layers: list[Layer]) -> Intake:
+    """A network of these layers; of one whose weights are not all finite, as of training that diverged, the edges alone."""
+    found, notes = list(layers), []
+    for number, layer in enumerate(layers):
+        n_odd = 0 if layer.weights is None else np.count_nonzero(~np.isfinite(layer.weights))
+        if n_odd:
+            found[number] = replace(layer, weights=None)
+            notes.append(f"layer {number} is measured without weights, since {n_odd} of {len(layer.src)} are NaN or infinity")
+    return Intake([Network("", found)], notes)
