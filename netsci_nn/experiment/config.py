@@ -322,7 +322,10 @@ def parse_experiment(table: dict[str, Any], origin: str) -> Experiment:
     try:
         return Experiment.model_validate(table)
     except ValidationError as error:
-        raise ConfigError(f"{origin}: {_sentence(error)}") from None
+        try:
+            raise ConfigError(f"{origin}: {_sentence(error)}") from None
+        except RecursionError:  # the wrong value cannot be shown
+            raise ConfigError(f"{origin}: its values are nested too deeply") from None
 
 
 def slug(name: str) -> str:

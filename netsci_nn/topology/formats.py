@@ -326,13 +326,13 @@ def _parsed(path: AnyPath, failure: str) -> igraph.Graph:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return igraph.Graph.Read_GraphML(str(path))
-    except igraph.InternalError as error:
+    except (igraph.InternalError, MemoryError) as error:  # the latter also for names that Python cannot decode
         raise TopologyError(f"{failure}: {_without_place(error)}") from error
     except UnicodeDecodeError as error:
         raise TopologyError(f"{failure}: it is not text in UTF-8") from error
 
 
-def _without_place(error: igraph.InternalError) -> str:
+def _without_place(error: Exception) -> str:
     """Return igraph's message without the line of its own source, and the kind of error at its end."""
     return re.sub(r"^Error at \S+: |\s*-- [\w ]+$", "", str(error))
 

@@ -135,6 +135,10 @@ def test_deep_nesting_and_long_numbers(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(ConfigError, match=r"experiment file '.*e\.toml' cannot be read: "):
             load_experiment(path)
+    for depth in range(100, 1000, 50):
+        path.write_text("epochs = " + "{a=" * depth + "1" + "}" * depth)
+        with pytest.raises(ConfigError, match=r"e\.toml"):
+            load_experiment(path)
     path.write_text('name = "a"\ndataset = "digits"\nmodel.layer_sizes = [64, 10]\n[[method]]\nname = "ER"')
     for value in ("[" * 10**5, "9" * 5000):
         with pytest.raises(
@@ -162,7 +166,9 @@ def test_shards(tmp_path: Path) -> None:
 
 def test_messages_are_one_line_that_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "g.graphml"
-    for content in (b"<graphml>\xff\xff</graphml>", b"\xff" * 50, b"<graphml>\n" + b"<a>" * 9000):
+    BipartiteTopology(2, 1, [0, 1], [0, 0]).save(path)
+    undeclared = path.read_bytes().replace(b'key="v_type"', b'key="' + b"\xef\xbb\xbf" * 20_000 + b'"', 1)
+    for content in (undeclared, b"<graphml>\xff\xff</graphml>", b"\xff" * 50, b"<graphml>\n" + b"<a>" * 9000):
         path.write_bytes(content)
         with pytest.raises(CheckpointError, match="does not hold a topology: GraphML cannot be read: ") as raised:
             take_in(path)
