@@ -189,10 +189,14 @@ def _check_model(path: str | PathLike[str], tensors: dict[str, torch.Tensor], mo
 
 
 def _check_optimizer(optimizer: torch.optim.Optimizer) -> None:
-    """Raise a ValueError unless every parameter's state is complete and fits the parameter.
+    """Raise a ValueError unless every setting is there, and every parameter's state is complete and fits the parameter.
 
     A state tensor has the parameter's shape, or 1 in dimensions over which the optimiser (Adafactor) keeps a mean.
     """
+    for group in optimizer.param_groups:
+        missing = sorted(optimizer.defaults.keys() - group.keys())
+        if missing:
+            raise ValueError(f"the optimiser's state has no {missing[0]!r}")
     for dim in {parameter.dim() for parameter in optimizer.state}:
         names = {frozenset(state) for parameter, state in optimizer.state.items() if parameter.dim() == dim}
         if len(names) > 1:

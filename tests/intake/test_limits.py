@@ -22,7 +22,7 @@ from netsci_nn.experiment import load_experiment
 from netsci_nn.generators import erdos_renyi
 from netsci_nn.intake import take_in
 from netsci_nn.topology import load_network, load_topology, save_network
-from netsci_nn.training import read_edges
+from netsci_nn.training import Checkpoint, load_checkpoint, read_edges, train
 
 
 def bomb(path: Path, **headers: bytes) -> None:
@@ -155,6 +155,26 @@ def test_checkpoints(tmp_path: Path) -> None:
             assert file.metadata()["progress"] == progress
         with pytest.raises(CheckpointError, match=r"file '.*' is damaged: its progress cannot be read"):
             read_edges(path)
+
+
+@pytest.mark.parametrize("setting", ["weight_decay", "lr", "momentum"])
+def test_checkpoint_without_a_setting(tmp_path: Path, setting: str) -> None:
+    path, model = tmp_path / "c.safetensors", torch.nn.Linear(4, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    x, y = torch.rand(20, 4), torch.arange(20) % 2
+    train(model, optimizer, x, y, epochs=1, batch_size=5, rng=np.random.default_rng(0), callbacks=[Checkpoint(path)])
+    with safe_open(path, "pt") as file:
+        tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    progress = json.loads(metadata["progress"])
+    del progress["param_groups"][0][setting]
+    save_file(tensors, path, {**metadata, "progress": json.dumps(progress)})
+    before = model.weight.detach().clone(), optimizer.state_dict()["param_groups"]
+    with torch.no_grad():
+        model.weight += 1
+    with pytest.raises(CheckpointError, match=f"does not fit or is damaged: the optimiser's state has no '{setting}'"):
+        load_checkpoint(path, model, optimizer, np.random.default_rng(0))
+    assert torch.equal(model.weight, before[0] + 1)
+    assert optimizer.state_dict()["param_groups"] == before[1]
 
 
 def test_shards(tmp_path: Path) -> None:
