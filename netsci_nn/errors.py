@@ -1,17 +1,31 @@
 """The errors that a user can cause: each is a `ValueError` that says what was given and what is allowed."""
 
+import re
 
-class TopologyError(ValueError):
+LONGEST = 1200
+"""Characters of a message; what a file holds in place of a name or a number may be of any length."""
+
+
+class _Sentence(ValueError):
+    """An error whose message is one line, the middle of an endless one left out."""
+
+    def __init__(self, message: str) -> None:
+        line = re.sub(r"\s*[\r\n]+\s*", " ", message)
+        half = LONGEST // 2
+        super().__init__(line if len(line) <= LONGEST else f"{line[:half]} ... {line[-half:]}")
+
+
+class TopologyError(_Sentence):
     """A graph, an edge list or an edge budget that cannot be the topology of a layer."""
 
 
-class ConfigError(ValueError):
+class ConfigError(_Sentence):
     """An argument or a line of an experiment file that is not allowed."""
 
 
-class DataError(ValueError):
+class DataError(_Sentence):
     """A dataset that is missing, damaged or does not fit the model."""
 
 
-class CheckpointError(ValueError):
+class CheckpointError(_Sentence):
     """A saved file that is damaged or does not belong to the model it is loaded into."""

@@ -5,9 +5,9 @@ Everything is counted in integers (m^2 times the modularity), so that ties are t
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from analysis.base.compiling import njit
 from analysis.graph.arrays import IntArray, LongArray
 from analysis.graph.values import BipartiteGraph
 
@@ -65,7 +65,7 @@ def best_labels(sides: Sides, rng: np.random.Generator, restarts: int) -> LongAr
     return ranks[best]
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _climb(sides: Sides, labels: LongArray) -> int:
     """Improve the labels in place until neither BRIM nor a merger does; returns m^2 Q_B. Labels end up consecutive."""
     split = sides.degrees.size
@@ -85,7 +85,7 @@ def _climb(sides: Sides, labels: LongArray) -> int:
             return score
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _choose(
     starts: LongArray, neighbours: IntArray, degrees: LongArray, labels: LongArray, other: LongArray, sums: LongArray
 ) -> bool:
@@ -108,7 +108,7 @@ def _choose(
     return changed
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _sums(labels: LongArray, degrees: LongArray, size: int) -> LongArray:
     sums = np.zeros(size, dtype=np.int64)
     for neuron in range(labels.size):
@@ -116,7 +116,7 @@ def _sums(labels: LongArray, degrees: LongArray, size: int) -> LongArray:
     return sums
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _renumber(labels: LongArray) -> int:
     """Number the modules in use 0, 1, ... in the order in which they appear; returns how many there are."""
     new = np.full(labels.max() + 1, -1, dtype=np.int64)
@@ -129,7 +129,7 @@ def _renumber(labels: LongArray) -> int:
     return size
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _excess(sides: Sides, g: LongArray, h: LongArray, size: int) -> LongArray:
     """m^2 times the contribution of every pair (module of the first side's end, of the second's) to the sum in Q_B."""
     n_edges = sides.neighbours.size
@@ -144,7 +144,7 @@ def _excess(sides: Sides, g: LongArray, h: LongArray, size: int) -> LongArray:
     return result
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _merge(excess: LongArray, labels: LongArray) -> bool:
     """Merge the best pair of modules as long as a pair gains or loses nothing; whether any was merged."""
     size = excess.shape[0]

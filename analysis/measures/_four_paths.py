@@ -8,10 +8,10 @@ for all four.
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from analysis.base.compiling import njit
 from analysis.graph.arrays import IntArray, LongArray
 from analysis.graph.neighbours import NeighbourLists
 from analysis.measures._overlaps import count_common
@@ -54,7 +54,7 @@ class _Tables(NamedTuple):
     twos: LongArray
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _survey(lists: NeighbourLists) -> tuple[LongArray, LongArray, int]:
     """4-paths by centre, number of second neighbours, and number of ordered pairs with exactly two common neighbours."""
     n = lists.own_starts.size - 1
@@ -84,7 +84,7 @@ def _survey(lists: NeighbourLists) -> tuple[LongArray, LongArray, int]:
     return paths, partners, twos
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _in_both(first: IntArray, second: IntArray, result: IntArray) -> int:
     """Write the common entries of two ascending lists; returns how many."""
     a, b, n_common = 0, 0, 0
@@ -101,7 +101,7 @@ def _in_both(first: IntArray, second: IntArray, result: IntArray) -> int:
     return n_common
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _first_pass(lists: NeighbourLists, tables: _Tables) -> None:
     """Fill `listed`, `ones` and `twos`."""
     n = lists.own_starts.size - 1
@@ -144,7 +144,7 @@ def _first_pass(lists: NeighbourLists, tables: _Tables) -> None:
             common[found[position]] = 0
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _second_pass(lists: NeighbourLists, tables: _Tables) -> LongArray:
     """Closed 4-paths by centre; the formula stands at `four_paths`."""
     n = lists.own_starts.size - 1
@@ -211,7 +211,7 @@ def four_paths(lists: NeighbourLists, exact_work: int = EXACT_WORK) -> FourPaths
     return FourPaths(paths, _second_pass(lists, tables))
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _walk_all(lists: NeighbourLists, walks: LongArray) -> None:
     """Write every 4-path once, with p before q in the list of its centre."""
     found = 0
@@ -260,7 +260,7 @@ def draw_walks(lists: NeighbourLists, centres: LongArray, rng: np.random.Generat
     return walks
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _are_closed(lists: NeighbourLists, walks: LongArray) -> npt.NDArray[np.bool_]:
     result = np.zeros(walks.shape[1], dtype=np.bool_)
     for path in range(walks.shape[1]):

@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from analysis.base.compiling import njit
 from analysis.graph.arrays import FloatArray, IntArray, LongArray
 from analysis.graph.neighbours import NeighbourLists, Side, neighbour_lists
 from analysis.graph.values import BipartiteGraph
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def count_common(neuron: int, lists: NeighbourLists, first: LongArray, common: IntArray, found: IntArray) -> int:
     """Count the common neighbours of `neuron` with every neuron that stands at `first[j]` or later in a list of `other`.
 
@@ -42,7 +42,7 @@ def count_common(neuron: int, lists: NeighbourLists, first: LongArray, common: I
     return n_found
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _overlap_sums(lists: NeighbourLists) -> tuple[int, LongArray, FloatArray]:
     """Butterflies, number of second neighbours, and sums of the three overlap ratios; each pair is met once."""
     n = lists.own_starts.size - 1

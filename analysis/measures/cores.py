@@ -3,9 +3,9 @@
 import math
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from analysis.base.compiling import njit
 from analysis.base.quantity import Quantities, Quantity, defined, undefined
 from analysis.graph.arrays import IntArray, LongArray
 from analysis.graph.intake import takes_any_graph
@@ -37,7 +37,7 @@ def coreness(graph: BipartiteGraph) -> tuple[LongArray, LongArray]:
     return levels[: graph.n_in], levels[graph.n_in :]
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _peel(starts: LongArray, neighbours: IntArray, degrees: LongArray, order: LongArray, first: LongArray) -> LongArray:
     """Coreness of every neuron; `order` is sorted by degree, `first[k]` is where degree k begins in it."""
     levels, position = degrees.copy(), np.empty_like(order)

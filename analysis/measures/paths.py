@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
 from analysis.base.checks import check_count
+from analysis.base.compiling import njit
 from analysis.base.errors import AnalysisError
 from analysis.base.quantity import Quantities, Quantity, defined, undefined
 from analysis.graph.arrays import FloatArray, IntArray, LongArray
@@ -40,7 +40,7 @@ class PathSums:
     n_sources: LongArray
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _search(starts: LongArray, neighbours: IntArray, sources: LongArray) -> tuple[int, int, float]:
     """Breadth-first search from up to 64 sources at once: bit b of a neuron's word says that source b has reached
     it."""

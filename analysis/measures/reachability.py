@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from analysis.base.checks import is_whole
+from analysis.base.compiling import njit
 from analysis.base.errors import AnalysisError
 from analysis.base.quantity import Quantities, Quantity, defined, undefined
 from analysis.graph.arrays import BoolArray, FloatArray, IntArray, as_array
@@ -80,7 +80,7 @@ def _effective_edges(network: LayeredGraph, lies: OnPath) -> int:
     )
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _spread(src: IntArray, dst: IntArray, before: npt.NDArray[np.uint64], after: npt.NDArray[np.uint64]) -> None:
     """Every target's bits become the union of its sources' bits."""
     for edge in range(src.size):

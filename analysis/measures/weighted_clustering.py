@@ -3,9 +3,9 @@
 Weights enter by their magnitude |w|. If all magnitudes are equal, it is Latapy's clustering without weights.
 """
 
-import numba
 import numpy as np
 
+from analysis.base.compiling import njit
 from analysis.base.errors import AnalysisError
 from analysis.base.quantity import Quantities, Quantity, defined, undefined
 from analysis.graph.arrays import FloatArray
@@ -15,7 +15,7 @@ from analysis.graph.values import NO_WEIGHTS, BipartiteGraph
 from analysis.measures.measure import EVERYTHING, Measure, on_folded, takes_any_layer
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _ruzicka_means(lists: NeighbourLists, own: FloatArray, other: FloatArray) -> tuple[FloatArray, bool]:
     """Mean over the second neighbours of sum min / sum max; and whether there is any. Each pair is met once."""
     n = lists.own_starts.size - 1

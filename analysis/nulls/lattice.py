@@ -2,11 +2,11 @@
 
 import math
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from analysis.base.checks import as_generator, check_count
+from analysis.base.compiling import njit
 from analysis.graph.arrays import FloatArray, IntArray, LongArray
 from analysis.graph.intake import takes_any_graph
 from analysis.graph.values import BipartiteGraph
@@ -17,14 +17,14 @@ _PATIENCE = 20
 _STALLED = 0.01
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _arc(begin: float, end: float) -> float:
     """Signed distance on a circle of circumference 1, in [-1/2, 1/2)."""
     difference = end - begin
     return difference - math.floor(difference + 0.5)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _sweep(
     src: IntArray,
     dst: IntArray,

@@ -39,7 +39,7 @@ def permuted_weights(graph: BipartiteGraph, rng: int | np.random.Generator) -> B
     """
     if graph.weights is None:
         raise AnalysisError("graph has no weights; permuting them needs a graph with a weight for every edge")
-    weights = as_generator(rng).permutation(graph.weights)
+    weights = as_generator(rng).permutation(np.array(graph.weights))  # numpy refuses a read-only array without entries
     return BipartiteGraph(graph.n_in, graph.n_out, graph.src, graph.dst, weights, graph.n_pairs)
 
 

@@ -1,10 +1,10 @@
 """Random graphs with given degrees, by edge switching."""
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from analysis.base.checks import as_generator, check_count
+from analysis.base.compiling import njit
 from analysis.base.errors import AnalysisError
 from analysis.graph.arrays import IntArray, LongArray
 from analysis.graph.intake import takes_any_graph
@@ -30,7 +30,7 @@ _MAX_HOPELESS = 1_000_000
 _CHUNK = 1 << 17
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _switch(
     src: IntArray, dst: IntArray, n_in: int, bitmap: npt.NDArray[np.uint64], first: LongArray, second: LongArray
 ) -> int:

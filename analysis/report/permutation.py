@@ -1,5 +1,6 @@
 """Permutation tests: an observed value against the replicates of a null model."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,10 +24,28 @@ def permutation_p(observed: float, replicates: FloatArray) -> float:
     >>> permutation_p(10.0, np.array([0.0, 1.0, -1.0]))
     0.25
     """
-    values = np.append(replicates, observed)
+    values, _ = _scaled(np.append(replicates, observed))
     distances = np.abs(values - values.mean())
     tolerance = _TIE * np.abs(values).max()
     return float((1 + np.count_nonzero(distances[:-1] >= distances[-1] - tolerance)) / values.size)
+
+
+def _scaled(values: FloatArray) -> tuple[FloatArray, int]:
+    """Values times a power of 2 that takes the largest magnitude to [0.5, 1), so that sums and squares stay in range."""
+    _, exponent = math.frexp(float(np.abs(values).max()))
+    return np.ldexp(values, -exponent), exponent
+
+
+def _times_power(number: float, exponent: int) -> float:
+    """The number times 2^exponent; infinity beyond the largest number."""
+    try:
+        return math.ldexp(number, exponent)
+    except OverflowError:
+        return math.copysign(math.inf, number)
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None
 
 
 def one_sided_p(observed: float, replicates: FloatArray) -> tuple[float, float]:
@@ -57,15 +76,16 @@ def compare_with_replicates(observed: Quantity, replicates: Sequence[Quantity]) 
     note = f"not defined in {missing} of {len(replicates)} replicates" if missing else None
     if values.size == 0:
         return NullComparison("not defined", reason=note)
-    mean = float(values.mean())
-    sd = float(values.std(ddof=1)) if values.size > 1 else None
+    scaled, exponent = _scaled(values)
+    centre, spread = float(scaled.mean()), float(scaled.std(ddof=1)) if values.size > 1 else None
     # The deviation of equal values is rounding error, not spread.
-    if sd is not None and sd <= _TIE * float(np.abs(values).max()):
-        sd = 0.0
+    if spread is not None and spread <= _TIE * float(np.abs(scaled).max()):
+        spread = 0.0
+    mean, sd = (None if number is None else _finite(_times_power(number, exponent)) for number in (centre, spread))
     if observed.value is None:
         missing_value = f"the observed value is not defined: {observed.reason}"
         return NullComparison("compared", values.size, mean, sd, reason=missing_value, replicate_values=values)
-    z = (observed.value - mean) / sd if sd else None
+    z = _finite((_times_power(observed.value, -exponent) - centre) / spread) if spread else None
     p, (p_greater, p_less) = permutation_p(observed.value, values), one_sided_p(observed.value, values)
     values.flags.writeable = False
     return NullComparison(

@@ -6,9 +6,9 @@ when zeta(alpha, x) itself may be below the smallest double. alpha is above 1, x
 
 import math
 
-import numba
 import numpy as np
 
+from analysis.base.compiling import njit
 from analysis.graph.arrays import FloatArray, LongArray
 
 # B_2j / (2j)!, j = 1..8: the coefficients of the Euler-Maclaurin formula.
@@ -26,7 +26,7 @@ _FAR = 10.0
 _NEGLIGIBLE = 1e-18
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def scaled_zeta(alpha: float, x: float) -> float:
     """Z(alpha, x), to about 1e-14 relative.
 
@@ -47,7 +47,7 @@ def scaled_zeta(alpha: float, x: float) -> float:
     return total + (end / x) ** -alpha * (end / (alpha - 1.0) + 0.5 + correction)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def log_zeta_derivatives(alpha: float, x: float) -> tuple[float, float]:
     """First and second derivative of log Z(alpha, x) by alpha: minus the mean, and the variance, of log(X / x).
 
@@ -89,7 +89,7 @@ def log_zeta_derivatives(alpha: float, x: float) -> tuple[float, float]:
     return mean, second / total - mean * mean
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def most_likely_exponent(mean_log: float, x: float) -> float:
     """The alpha that maximises the likelihood of a tail from x on: where -d log Z / d alpha is the mean of log(X / x).
 
@@ -116,7 +116,7 @@ def most_likely_exponent(mean_log: float, x: float) -> float:
     return alpha
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def tail_distance(values: FloatArray, logs: FloatArray, counts: LongArray, alpha: float) -> float:
     """Largest difference |P(X < x) - share of points below x| over the distinct values x of a tail."""
     n_points, below, distance = counts.sum(), 0, 0.0
@@ -137,7 +137,7 @@ def tail_distance(values: FloatArray, logs: FloatArray, counts: LongArray, alpha
     return distance
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def best_tail(values: FloatArray, counts: LongArray) -> tuple[float, int, float]:
     """Fit every tail and keep the first with the smallest distance: (alpha, position of xmin in `values`, D)."""
     n = values.size

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from netsci_nn.cli.output import interruptible, reported_errors
+from netsci_nn.cli.output import interruptible, print_anywhere, reported_errors
 
 NAMES = ("demo", "generate", "train", "analyze", "compare", "evolve", "ablate", "export", "doctor")
 """Of every command, of the file that holds it, and of its function there."""
@@ -48,5 +48,6 @@ def main() -> None:
     """Run the command line; an error that the user can correct is one sentence and exit code 2."""
     logging.basicConfig(format="%(message)s")
     logging.getLogger("netsci_nn").setLevel(logging.INFO)
+    print_anywhere()
     with reported_errors():
         app()

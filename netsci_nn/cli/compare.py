@@ -34,8 +34,9 @@ def compare(
     if comparison.is_interrupted:
         report_interrupted("the last run is incomplete, the tables hold what there is")
     write_results(comparison)
+    page = write_page(comparison)
     for part in comparison_tables(comparison):
         STDOUT.print(part)
-    print_line(f"The page with curves and pictures: {write_page(comparison)}")
+    print_line(f"The page with curves and pictures: {page}")
     if comparison.is_interrupted:
         raise typer.Exit(INTERRUPTED)

@@ -1,8 +1,10 @@
 """What all commands share: consoles, the errors they report, and tables."""
 
+import codecs
 import functools
 import importlib.metadata
 import importlib.util
+import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,6 +28,9 @@ CUT_OFF = 1  # the exit code where nobody reads the output any more
 STDOUT = Console(width=None if sys.stdout is not None and sys.stdout.isatty() else PLAIN_WIDTH)
 STDERR = Console(stderr=True)
 
+IN_ASCII = {"±": "+-", "…": "..."}
+"""What stands for characters of tables on a terminal that does not have them; for others it is a question mark."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -41,6 +46,19 @@ def find_analysis() -> Path:
     if found.parent.parent != Path(netsci_nn.__file__).resolve().parent.parent:
         raise ConfigError(f"module 'analysis' is {str(found)!r}, which hides netsci_nn's own; rename it or run elsewhere")
     return found
+
+
+def print_anywhere() -> None:
+    """Let standard output take every character, also in an encoding that does not have it, such as ASCII under LC_ALL=C."""
+    codecs.register_error("netsci_nn", _in_ascii)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="netsci_nn")
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    missing = error.object[error.start : error.end]
+    return "".join(IN_ASCII.get(character, "?") for character in missing), error.end
 
 
 def version() -> str:

@@ -308,8 +308,10 @@ def load_experiment(path: str | PathLike[str], overrides: Sequence[str] = ()) ->
         table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"experiment file {str(path)!r} cannot be read: {error.strerror or error}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"experiment file {str(path)!r} cannot be read: {error}") from error
+    except ValueError as error:  # not UTF-8, not TOML, or a number of thousands of digits
+        raise ConfigError(f"experiment file {str(path)!r} cannot be read: {str(error).partition(';')[0]}") from error
+    except RecursionError as error:
+        raise ConfigError(f"experiment file {str(path)!r} cannot be read: its values are nested too deeply") from error
     for override in overrides:
         _override(table, override)
     return parse_experiment(table, str(path))
@@ -320,7 +322,10 @@ def parse_experiment(table: dict[str, Any], origin: str) -> Experiment:
     try:
         return Experiment.model_validate(table)
     except ValidationError as error:
-        raise ConfigError(f"{origin}: {_sentence(error)}") from None
+        try:
+            raise ConfigError(f"{origin}: {_sentence(error)}") from None
+        except RecursionError:  # the wrong value cannot be shown
+            raise ConfigError(f"{origin}: its values are nested too deeply") from None
 
 
 def slug(name: str) -> str:
@@ -337,6 +342,8 @@ def _override(table: dict[str, Any], override: str) -> None:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"override of {key.strip()!r} has a number of too many digits or too deep nesting") from error
     for section in sections:
         table = table.setdefault(section, {})
         if not isinstance(table, dict):

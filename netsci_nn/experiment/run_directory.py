@@ -267,7 +267,7 @@ class RunDirectory:
             is_sparse = self.final.parent.is_dir()
             initial, final = (_topologies(file) if is_sparse else () for file in (self.topology(0), self.final))
             return RunResult.from_summary(summary, self.path, initial, final)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise CheckpointError(f"file {str(self.result)!r} does not hold the result of a run: {error}") from error
 
     def recorded_topologies(self) -> list[Recorded]:

@@ -2,9 +2,9 @@
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from netsci_nn.checks import check_choice, check_real, neuron_count
+from netsci_nn.compiling import njit
 from netsci_nn.errors import TopologyError
 from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
 from netsci_nn.sampling import Rng, as_generator, fill_quotas, shuffled_parts

@@ -3,9 +3,9 @@
 import math
 
 import numpy as np
-from numba import njit
 
 from netsci_nn.checks import check_choice, check_real, neuron_count
+from netsci_nn.compiling import njit
 from netsci_nn.generators.bsw import nearest
 from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
 from netsci_nn.sampling import Rng, as_generator, even_parts, largest_remainder

@@ -3,9 +3,9 @@
 import math
 
 import numpy as np
-from numba import njit
 
 from netsci_nn.checks import neuron_count
+from netsci_nn.compiling import njit
 from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
 from netsci_nn.sampling import Rng, as_generator, distinct_cells, grow_preferentially
 from netsci_nn.sampling.cell_set import add, find, new_cell_set

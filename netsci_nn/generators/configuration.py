@@ -4,9 +4,9 @@ import logging
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from netsci_nn.checks import neuron_count
+from netsci_nn.compiling import njit
 from netsci_nn.errors import TopologyError
 from netsci_nn.generators.protocol import GENERATORS
 from netsci_nn.generators.trades import N_SWEEPS, mixing

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy
-from numba import njit
 
 from netsci_nn.checks import check_choice, check_count, check_real, neuron_count
+from netsci_nn.compiling import njit
 from netsci_nn.errors import TopologyError
 from netsci_nn.generators.configuration import check_feasible, realise_degrees
 from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from netsci_nn.checks import check_count
+from netsci_nn.compiling import njit
 from netsci_nn.sampling import Rng, as_generator
 from netsci_nn.topology import BipartiteTopology, Int32Array, Int64Array
 from netsci_nn.topology.edge_order import sorted_by_counting

@@ -1,6 +1,7 @@
 """Weights that are spread over several files (shards) and an index that says which tensor is where; folders of such files."""
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -85,7 +86,8 @@ def read_shards(index: Path, read: ReadFile) -> tuple[dict[str, torch.Tensor], l
 def natural(name: str) -> list[tuple[bool, int, str]]:
     """Return what sorts names by the numbers in them: layer 10 after layer 9."""
     parts = re.split(r"(\d+)", name, flags=re.ASCII)
-    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
+    numbers = [part.lstrip("0") if part.isdecimal() else None for part in parts]  # the longer, the larger
+    return [(number is not None, len(number or ""), number or part) for number, part in zip(numbers, parts, strict=True)]
 
 
 def _refused(index: Path, reason: str) -> CheckpointError:
@@ -123,8 +125,8 @@ def _beside(index: Path, shard: str) -> Path:
     if not shard.lower().endswith(SHARDS):
         raise _refused(index, f"weight_map has the file {shard!r}; it must end in {', '.join(SHARDS)}")
     path = index.parent / shard
-    if not path.is_file():
-        raise _refused(index, f"shard {shard} is missing" if not path.exists() else f"shard {shard} is not a file")
+    if not os.path.isfile(path):  # False for names that are too long, of which Path raises an error
+        raise _refused(index, f"shard {shard} is missing" if not os.path.exists(path) else f"shard {shard} is not a file")
     folder = index.parent.resolve()
     if path.resolve().parent not in (folder, folder.parent.parent / "blobs"):
         raise _refused(index, f"shard {shard} is a link to another folder")

@@ -2,6 +2,7 @@
 
 import re
 import warnings
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from netsci_nn.digest import check_safetensors
-from netsci_nn.errors import CheckpointError
+from netsci_nn.errors import CheckpointError, ConfigError
 from netsci_nn.intake.shards import is_index, natural, read_shards
+from netsci_nn.limits import check_memory
 from netsci_nn.training import model_tensors
 
 Combination = Callable[[torch.Tensor, torch.Tensor], torch.Tensor | None]
@@ -40,14 +42,26 @@ def read_state_dict(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
     Pruned and normalised weights, which torch keeps in two tensors, are put together. Sparse tensors are checked: torch loads
     them unchecked, and follows any index in them.
 
+    Tensors that are damaged are left out, as long as there is a matrix or a kernel beside them.
+
     Returns:
-        The tensors by name, in the order of the layers, and sentences that say how they were found.
+        The tensors by name, in the order of the layers, and sentences that say how they were found and what was left out.
 
     Raises:
         CheckpointError: when the file is damaged, or holds anything but tensors and plain values: such a file could run code
             when it is read, and is refused before it does.
     """
-    tensors, notes = read_tensors(path)
+    unchecked, notes = _read(path)
+    tensors: dict[str, torch.Tensor] = {}
+    damaged: list[str] = []
+    for name, tensor in unchecked.items():
+        try:
+            tensors[name] = _sound(name, tensor)
+        except CheckpointError as error:
+            damaged.append(str(error))
+    if damaged and all(tensor.dim() < 2 for tensor in tensors.values()):
+        raise CheckpointError(f"file {str(path)!r}: {damaged[0]}")
+    notes = [*notes, *(f"a tensor is left out, since it is damaged: {reason}" for reason in damaged)]
     try:
         for pair in PAIRS:
             tensors = _put_together(tensors, *pair)
@@ -59,12 +73,16 @@ def read_state_dict(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
     """Read the tensors as `read_state_dict` does, under the names that they have in the file."""
-    tensors, notes = read_shards(path, _read_file) if is_index(path) else _read_file(path)
-    tensors = model_tensors(tensors) or tensors  # of a checkpoint of this program, the model's alone
+    tensors, notes = _read(path)
     try:
         return {name: _sound(name, tensor) for name, tensor in tensors.items()}, notes
     except CheckpointError as error:
         raise CheckpointError(f"file {str(path)!r}: {error}") from error
+
+
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
+    tensors, notes = read_shards(path, _read_file) if is_index(path) else _read_file(path)
+    return model_tensors(tensors) or tensors, notes  # of a checkpoint of this program, the model's alone
 
 
 @contextmanager
@@ -159,9 +177,14 @@ def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
 
 def _read_pickled(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                check_memory(path, sum(entry.file_size for entry in archive.infolist()), "its tensors")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of formats that torch does not like, and reads
             loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (CheckpointError, ConfigError):
+        raise
     except Exception as error:  # a file made by others can fail in any way
         raise CheckpointError(
             f"file {str(path)!r} is refused ({type(error).__name__}): it is damaged or holds more than tensors (which could "

@@ -1,7 +1,7 @@
 """Read any file of a graph, or a run directory, as networks."""
 
-import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from netsci_nn.intake.shards import is_index, weights_in
 from netsci_nn.intake.state_dict import listed, read_state_dict
 from netsci_nn.intake.tensors import Sizes, layers_of
 from netsci_nn.intake.values import Intake, Layer, Network
+from netsci_nn.limits import check_neurons
 from netsci_nn.topology import WeightedTopology, from_scipy, load_network, load_weighted
-from netsci_nn.topology.formats import DAMAGE, read_layered_graphml
+from netsci_nn.topology.formats import DAMAGE, arrays_in, read_layered_graphml
 
 EDGE_LISTS = (".csv", ".tsv", ".txt", ".edges", ".edgelist")
 STATE_DICTS = (".pt", ".pth", ".ckpt", ".bin")
@@ -64,8 +65,11 @@ def take_in(target: str | PathLike[str], threshold: float | None = None, sizes: 
         return Intake(networks, [f"the weights are read from {weights.name}", *notes])
     if target.is_dir():
         run = RunDirectory(target)
-        layers = [Layer.of(layer) for layer in run.final_layers()]
-        intake = Intake([Network("", layers, list(run.initial_topologies()))], [])
+        intake = _finite([Layer.of(layer) for layer in run.final_layers()])
+        try:
+            intake.networks[0] = replace(intake.networks[0], control=list(run.initial_topologies()))
+        except CheckpointError as error:
+            intake.notes.append(f"the start does not stand beside the end, since it is damaged: {error}")
     elif not target.exists():
         raise ConfigError(f"path {str(target)!r} does not exist")
     elif ending not in ENDINGS:
@@ -74,7 +78,8 @@ def take_in(target: str | PathLike[str], threshold: float | None = None, sizes: 
         raise ConfigError(f"path {str(target)!r} is not a file")
     elif ending in EDGE_LISTS:
         layer, notes = read_edge_list(target)
-        intake = Intake([Network("", [layer])], notes)
+        networks, odd = _finite([layer])
+        intake = Intake(networks, [*notes, *odd])
     elif ending == ".npz":
         intake = _of_npz(target)
     elif ending == ".graphml":
@@ -84,7 +89,7 @@ def take_in(target: str | PathLike[str], threshold: float | None = None, sizes: 
         if ending == ".safetensors" and {"shape", "src", "dst"} <= tensors.keys():
             intake = _of_topology(target)
         elif ending == ".safetensors" and "layers.0.shape" in tensors:
-            intake = Intake([Network("", [Layer.of(layer) for layer in load_network(target)])], [])
+            intake = _finite([Layer.of(layer) for layer in load_network(target)])
         else:
             return _of_state_dict(target, tensors, notes, threshold, sizes)
     if threshold is not None:
@@ -100,10 +105,11 @@ def _of_state_dict(
     run = RunDirectory(path.absolute().parent.parent)
     is_chain = path.absolute() == run.checkpoint and run.is_begun  # the networks of runs are chains
     try:
-        layers, rules = layers_of(tensors, threshold, sizes, is_chain=is_chain)
+        layers, rules, is_joined = layers_of(tensors, threshold, sizes, is_chain=is_chain)
     except CheckpointError as error:
         raise CheckpointError(f"file {str(path)!r}: {error}") from error
-    if len(layers) == 1 or is_chain:
+    check_neurons(path, sum(layer.n_in + layer.n_out for layer in layers))
+    if len(layers) == 1 or is_joined:
         return Intake([Network(", ".join(layer.name for layer in layers), layers)], [*notes, *rules])
     return Intake([Network(layer.name, [layer]) for layer in layers], [NOT_JOINED, *notes, *rules])
 
@@ -111,28 +117,22 @@ def _of_state_dict(
 def _of_npz(path: Path) -> Intake:
     """Read our own archive or scipy's; the arrays that it holds tell which it is."""
     try:
-        if not _is_of_scipy(path):
+        if "format" not in arrays_in(path):
             return _of_topology(path)
         matrix: Any = scipy.sparse.load_npz(path)
+        check_neurons(path, sum(matrix.shape))
         if hasattr(matrix, "check_format"):
             matrix.check_format(full_check=True)  # before compiled code follows its indices
         topology, weights = from_scipy(matrix)
-    except CheckpointError:
+    except (CheckpointError, ConfigError):
         raise
-    except DAMAGE as error:
+    except (*DAMAGE, AttributeError) as error:  # scipy looks for a class of the name that the file gives
         reason = error.args[0] if isinstance(error, KeyError) else error
         raise CheckpointError(f"file {str(path)!r} does not hold a topology: {reason}") from error
     if weights is not None and weights.dtype == np.bool_:
         weights = None
     note = "biadjacency [n_out, n_in]: rows are targets, columns are sources, every stored entry is an edge"
     return Intake([Network("", [Layer.of(WeightedTopology(topology, weights))])], [note])
-
-
-def _is_of_scipy(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        return "format" in archive.files
 
 
 def _of_graphml(path: Path) -> Intake:
@@ -144,4 +144,15 @@ def _of_graphml(path: Path) -> Intake:
 
 
 def _of_topology(path: Path) -> Intake:
-    return Intake([Network("", [Layer.of(load_weighted(path))])], [])
+    return _finite([Layer.of(load_weighted(path))])
+
+
+def _finite(layers: list[Layer]) -> Intake:
+    """A network of these layers; of one whose weights are not all finite, as of training that diverged, the edges alone."""
+    found, notes = list(layers), []
+    for number, layer in enumerate(layers):
+        n_odd = 0 if layer.weights is None else np.count_nonzero(~np.isfinite(layer.weights))
+        if n_odd:
+            found[number] = replace(layer, weights=None)
+            notes.append(f"layer {number} is measured without weights, since {n_odd} of {len(layer.src)} are NaN or infinity")
+    return Intake([Network("", found)], notes)

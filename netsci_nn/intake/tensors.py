@@ -3,7 +3,7 @@
 import math
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ CONVOLUTIONS = (
 )
 KERNELS = "sparse layers with a kernel on every edge, whose weight is the L2 norm of the kernel: "
 EMBEDDINGS = "left out by their names, as rows of an embedding are no neurons: "
+LEFT_OUT = "a layer is left out, since it is damaged: {}"
 OTHERS = "left out, since they are no matrices of weights: "
 BIAS_TELLS = "weights taken as [n_in, n_out], since they have as many biases as that gives targets: "
 NAME_TELLS = (
@@ -62,7 +63,7 @@ class Found(NamedTuple):
 
 def layers_of(
     tensors: Tensors, threshold: float | None, sizes: Sizes | None = None, is_chain: bool = False
-) -> tuple[list[Layer], list[str]]:
+) -> tuple[list[Layer], list[str], bool]:
     """Turn a state dict into layers: every matrix `[n_out, n_in]` in order, every convolution, and every sparse layer.
 
     An edge is a weight other than 0, or one with |w| > threshold; of a sparse layer, every stored edge without a threshold.
@@ -75,27 +76,31 @@ def layers_of(
         sizes: (n_in, n_out) by the names of sparse layers that do not state theirs.
         is_chain: whether the targets of every layer are the sources of the next.
 
+    Layers that are damaged are left out, as long as there are others.
+
     Returns:
-        The layers, and sentences that say how they were read.
+        The layers, sentences that say how they were read, and whether they are a chain, with nothing left out of it.
 
     Raises:
         ConfigError: when no layer has a zero and there is no threshold, the threshold is not a number >= 0, or sizes are
             given for anything but a sparse layer that does not state them.
-        CheckpointError: when there is no such tensor, one holds NaN or infinity, or the edges of a sparse layer are none.
+        CheckpointError: when there is no such tensor, or each holds NaN or infinity or is a sparse layer without valid edges.
     """
     if threshold is not None and not (math.isfinite(threshold) and threshold >= 0):
         raise ConfigError(f"threshold is {threshold}; it must be a finite number >= 0")
     sizes = sizes or {}
     _check_names(sizes, tensors)
-    found = list(_layers(tensors, threshold, sizes))
+    found, damaged = _layers(tensors, threshold, sizes)
+    if damaged and not found:
+        raise CheckpointError(damaged[0])
     if not found:
         content = listed(described(name, tensor) for name, tensor in tensors.items()) or "nothing"
         raise CheckpointError(f"the state dict has no matrix [n_out, n_in] of floating numbers; it holds {content}")
     rule = "edges are the weights " + ("other than 0" if threshold is None else f"with |w| > {threshold:g}")
-    if is_chain:
+    if is_chain and not damaged:
         found = _chained(found)
     notes = [rule, *_complete(found, tensors), *_notes_on_kinds(tensors), *_notes_on_turned(found, tensors), *_unknown(found)]
-    return [entry.layer for entry in found], notes
+    return [entry.layer for entry in found], [*map(LEFT_OUT.format, damaged), *notes], is_chain and not damaged
 
 
 def _check_names(sizes: Sizes, tensors: Tensors) -> None:
@@ -175,15 +180,23 @@ def _sized(entry: Found, side: str, n: int, is_known: bool) -> Found:
     return entry._replace(layer=layer, unknown=tuple(other for other in entry.unknown if other != side or not is_known))
 
 
-def _layers(tensors: Tensors, threshold: float | None, sizes: Sizes) -> Iterator[Found]:
+def _layers(tensors: Tensors, threshold: float | None, sizes: Sizes) -> tuple[list[Found], list[str]]:
+    """Return the layers, and what is wrong with those that are damaged."""
+    found, damaged = [], []
     for name, tensor in tensors.items():
-        with converting(name):
-            if is_of_sparse_layer(name, tensors):
-                yield _of_sparse_layer(name, tensors, threshold, sizes)
-            elif _is_of_weights(tensor, 2) and not _is_embedding(name, tensor):
-                yield _turned(_of_matrix(name, tensor, threshold), tensors)
-            elif _is_kernel(name, tensor):
-                yield _turned(_of_kernels(name, tensor, threshold), tensors)
+        try:
+            with converting(name):
+                if is_of_sparse_layer(name, tensors):
+                    found.append(_of_sparse_layer(name, tensors, threshold, sizes))
+                elif _is_of_weights(tensor, 2) and not _is_embedding(name, tensor):
+                    found.append(_turned(_of_matrix(name, tensor, threshold), tensors))
+                elif _is_kernel(name, tensor):
+                    found.append(_turned(_of_kernels(name, tensor, threshold), tensors))
+        except CheckpointError as error:
+            if _label(name) in sizes:  # then the user may be wrong, and not the file
+                raise
+            damaged.append(str(error))
+    return found, damaged
 
 
 def _turned(found: Found, tensors: Tensors) -> Found:

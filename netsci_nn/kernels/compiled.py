@@ -18,8 +18,8 @@ from typing import Any
 import llvmlite.binding
 import numpy as np
 import torch
-from numba import njit
 
+from netsci_nn.compiling import njit
 from netsci_nn.kernels.backend import BACKENDS, HALF, Backend, half_in_single
 from netsci_nn.kernels.index import EdgeIndex
 from netsci_nn.kernels.parallel import run_edges, run_rows

@@ -3,9 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 import torch
-from numba import njit
 
 from netsci_nn.checks import check_real
+from netsci_nn.compiling import njit
 from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer
 from netsci_nn.rewiring.delta import EdgeDelta

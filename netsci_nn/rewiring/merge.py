@@ -5,8 +5,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from netsci_nn.compiling import njit
 from netsci_nn.errors import TopologyError
 from netsci_nn.kernels.parallel import run_edges
 from netsci_nn.rewiring.delta import EdgeDelta

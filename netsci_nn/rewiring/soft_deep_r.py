@@ -2,8 +2,8 @@
 
 import numpy as np
 import torch
-from numba import njit
 
+from netsci_nn.compiling import njit
 from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer
 from netsci_nn.rewiring.deep_r import Dynamics

@@ -1,7 +1,8 @@
 """A set of cells in compiled code: a hash table with open addressing, at most half full."""
 
 import numpy as np
-from numba import njit
+
+from netsci_nn.compiling import njit
 
 
 @njit(cache=True)

@@ -6,8 +6,8 @@ compiled, and all end: crowded cases are solved by listing the free cells.
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from netsci_nn.compiling import njit
 from netsci_nn.errors import TopologyError
 from netsci_nn.topology import Int64Array
 

@@ -8,9 +8,9 @@ then its partner, as rewiring grows, or both ends at once, as the Barabasi-Alber
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from netsci_nn.checks import as_generator, check_choice, check_count, check_real, neuron_count
+from netsci_nn.compiling import njit
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.sampling.cell_set import add, find, new_cell_set
 from netsci_nn.topology import Int32Array, Int64Array

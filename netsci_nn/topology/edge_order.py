@@ -1,8 +1,8 @@
 """The order of edges by (dst, src): sorting by counting, flattened positions, and checks of the order."""
 
 import numpy as np
-from numba import njit
 
+from netsci_nn.compiling import njit
 from netsci_nn.errors import TopologyError
 from netsci_nn.topology.arrays import Int32Array, Int64Array, IntArray
 

@@ -6,13 +6,14 @@ and npz files hold a digest, so that no changed bit passes; files of earlier ver
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError
@@ -21,6 +22,7 @@ from safetensors.numpy import load_file, save_file
 from netsci_nn.digest import METADATA, check_safetensors, check_zip, seal_safetensors, seal_zip
 from netsci_nn.errors import CheckpointError, ConfigError, TopologyError
 from netsci_nn.files import AnyPath, atomic_write
+from netsci_nn.limits import check_memory, check_neurons
 from netsci_nn.topology.arrays import ArrayLike
 from netsci_nn.topology.convert import WeightedTopology, edge_weights, from_edges, from_igraph, to_igraph
 from netsci_nn.topology.value import BipartiteTopology
@@ -40,7 +42,7 @@ DAMAGE = (
     LookupError,
     TypeError,
     ValueError,
-    NotImplementedError,
+    RuntimeError,
 )
 
 
@@ -105,7 +107,11 @@ def load_weighted(path: AnyPath, ending: str | None = None) -> WeightedTopology:
     if not Path(path).is_file():
         raise ConfigError(f"path {str(path)!r} is not a file")
     try:
-        return form.read(Path(path))
+        layer = form.read(Path(path))
+        check_neurons(path, layer.topology.n_in + layer.topology.n_out)
+        return layer
+    except (CheckpointError, ConfigError):
+        raise
     except DAMAGE as error:
         raise CheckpointError(f"file {str(path)!r} does not hold a topology: {error}") from error
 
@@ -140,6 +146,9 @@ def load_network(path: AnyPath) -> list[WeightedTopology]:
         n_layers = len({name.split(".")[1] for name in arrays if name.startswith("layers.")})
         prefixes = [f"layers.{layer}." for layer in range(max(1, n_layers))]
         layers = [WeightedTopology(_from_arrays(arrays, prefix), arrays.get(f"{prefix}values")) for prefix in prefixes]
+        check_neurons(path, sum(layer.topology.n_in + layer.topology.n_out for layer in layers))
+    except (CheckpointError, ConfigError):
+        raise
     except DAMAGE as error:
         raise CheckpointError(f"file {str(path)!r} does not hold a network: {error}") from error
     return layers
@@ -191,8 +200,39 @@ def _read_npz(path: Path) -> WeightedTopology:
     if not zipfile.is_zipfile(path):
         raise TopologyError("it is no archive of arrays, or its end is missing")
     check_zip(path)
+    arrays_in(path)
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return _weighted({name: archive[name] for name in ("shape", "src", "dst", "values") if name in archive.files})
+
+
+def arrays_in(path: Path) -> list[str]:
+    """Return the names of the arrays in an archive of numpy, after checking that each is as long as its header states.
+
+    Raises:
+        CheckpointError: when they take too much memory (`limits.check_memory`).
+        TopologyError: when it is no such archive, or a header is damaged; or another error of `DAMAGE`.
+    """
+    if not zipfile.is_zipfile(path):
+        raise TopologyError("it is no archive of arrays, or its end is missing")
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        check_memory(path, sum(entry.file_size for entry in entries), "its arrays")
+        for entry in entries:
+            with archive.open(entry) as file:
+                stated, there = _stated_bytes(file, entry.filename), entry.file_size - file.tell()
+            if stated != there:
+                raise TopologyError(f"{entry.filename!r} holds {there:,} bytes of numbers, and its header states {stated:,}")
+    return [entry.filename.removesuffix(".npy") for entry in entries]
+
+
+def _stated_bytes(file: IO[bytes], name: str) -> int:
+    """How many bytes of numbers the header of an array states, before which the file then stands."""
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    try:
+        shape, _, dtype = readers[np.lib.format.read_magic(file)](file)
+        return math.prod(shape) * dtype.itemsize
+    except Exception as error:  # numpy parses the header as Python and raises whatever the parser does
+        raise TopologyError(f"the header of {name!r} cannot be read") from error
 
 
 def _write_csv(topology: BipartiteTopology, values: Values, path: Path) -> None:
@@ -223,7 +263,7 @@ def _read_csv(path: Path) -> WeightedTopology:
 def _sizes(line: str) -> tuple[int, int]:
     """The sizes in the first line of a table of edges."""
     sizes = dict(word.partition("=")[::2] for word in line.lstrip("# ").split())
-    if set(sizes) != {"n_in", "n_out"} or not all(size.isdecimal() for size in sizes.values()):
+    if set(sizes) != {"n_in", "n_out"} or not all(re.fullmatch("[0-9]{1,20}", size) for size in sizes.values()):
         raise TopologyError(f"its first line is {line[:60]!r}; it must be '# n_in=... n_out=...' with two whole numbers")
     return int(sizes["n_in"]), int(sizes["n_out"])
 
@@ -300,13 +340,15 @@ def _parsed(path: AnyPath, failure: str) -> igraph.Graph:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return igraph.Graph.Read_GraphML(str(path))
-    except igraph.InternalError as error:
+    except (igraph.InternalError, MemoryError) as error:  # the latter also for names that Python cannot decode
         raise TopologyError(f"{failure}: {_without_place(error)}") from error
+    except UnicodeDecodeError as error:
+        raise TopologyError(f"{failure}: it is not text in UTF-8") from error
 
 
-def _without_place(error: igraph.InternalError) -> str:
-    """Return igraph's message without the line of its own source."""
-    return re.sub(r"^Error at \S+: ", "", str(error))
+def _without_place(error: Exception) -> str:
+    """Return igraph's message without the line of its own source, and the kind of error at its end."""
+    return re.sub(r"^Error at \S+: |\s*-- [\w ]+$", "", str(error))
 
 
 class _Format(NamedTuple):

@@ -210,10 +210,14 @@ def _check_model(path: str | PathLike[str], tensors: dict[str, torch.Tensor], mo
 
 
 def _check_optimizer(optimizer: torch.optim.Optimizer) -> None:
-    """Raise a ValueError unless every parameter's state is complete and fits the parameter.
+    """Raise a ValueError unless every setting is there, and every parameter's state is complete and fits the parameter.
 
     A state tensor has the parameter's shape, or 1 in dimensions over which the optimiser (Adafactor) keeps a mean.
     """
+    for group in optimizer.param_groups:
+        missing = sorted(optimizer.defaults.keys() - group.keys())
+        if missing:
+            raise ValueError(f"the optimiser's state has no {missing[0]!r}")
     for dim in {parameter.dim() for parameter in optimizer.state}:
         names = {frozenset(state) for parameter, state in optimizer.state.items() if parameter.dim() == dim}
         if len(names) > 1:
@@ -242,7 +246,7 @@ def _read(path: Path, configuration: str | None = None) -> tuple[dict[str, torch
         progress = json.loads(metadata["progress"])
         counts = progress["epoch"], progress["step"]
         complete = {"rng", "optimizer", "param_groups", "optimizer_scalars"} <= set(progress)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise CheckpointError(f"file {str(path)!r} is damaged: its progress cannot be read ({error})") from error
     if not complete or not all(isinstance(count, int) and count >= 0 for count in counts):
         raise CheckpointError(f"file {str(path)!r} is damaged: its progress is incomplete or out of range")

@@ -1,6 +1,7 @@
 """The command line: every bad input is one sentence, exit code 2 and nothing written; and the commands at work."""
 
 import json
+import os
 import re
 import runpy
 import subprocess
@@ -51,6 +52,31 @@ def assert_one_sentence(outcome: Outcome, message: str) -> None:
     assert outcome.err.count("\n") == 1
     assert "Traceback" not in outcome.err
     assert outcome.out == ""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_compare_prints_in_any_encoding(experiment: Path, tmp_path: Path, encoding: str) -> None:
+    command = [sys.executable, "-m", "netsci_nn", "compare", experiment, "--nulls", "1", "--set", "seeds=[0,1]", "--out", "out"]
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": f"{encoding}:strict"}
+    environment["PYTHONPATH"] = str(Path(netsci_nn.__file__).parents[1])
+    done = subprocess.run(command, capture_output=True, cwd=tmp_path, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    printed = done.stdout.decode(encoding)
+    plus_minus = "+-" if encoding == "ascii" else "±"
+    assert re.search(rf"dense .* \d\d\.\d\d {re.escape(plus_minus)} \d\.\d\d", printed)
+    assert f"Mean {plus_minus} standard deviation over 2 seeds" in printed
+    assert "?" not in printed
+    assert "±" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+def test_compare_writes_its_page_where_nobody_reads_its_tables(experiment: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "netsci_nn", "compare", experiment, "--nulls", "1", "--out", "out"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(netsci_nn.__file__).parents[1])}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, cwd=tmp_path, env=environment, check=False)
+    assert done.returncode == 2
+    assert b"output cannot be written: No space left on device" in done.stderr
+    assert (tmp_path / "out" / "report.html").is_file()
 
 
 GENERATE = ["generate", "erdos_renyi", 10, 8, "--out", "t.npz"]

@@ -1,8 +1,8 @@
 """Changing the edges of one layer of a compiled stack between two mini-batches."""
 
 import numpy as np
-from numba import njit
 
+from netsci_nn.compiling import njit
 from netsci_nn.rewiring import EdgeDelta, merge_edges
 from netsci_nn.training.compiled.steps import Network
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from netsci_nn.compiling import njit
 from netsci_nn.kernels.vector import TILE, dot, load, multiply_add, splat, store, transpose_tile, zeros
 
 Array = npt.NDArray[Any]

@@ -348,3 +348,45 @@ def test_verdicts_are_a_field_of_a_section(report: analysis.TopologyReport) -> N
     assert bare.verdicts == {}
     assert section_verdicts(bare) == section.verdicts
     assert replace(report, sections=(bare,)).to_dict()["verdict_rules"] == {}
+
+
+def with_weights(graph: BipartiteGraph, weights: np.ndarray) -> BipartiteGraph:
+    return replace(graph, weights=weights)
+
+
+def test_a_layer_with_weights_and_no_edges() -> None:
+    empty, full = with_weights(from_edges(5, 4, []), np.empty(0)), with_weights(complete(4, 3), np.arange(12) - 5.5)
+    report = describe([empty, full], nulls=3, rng=0)
+    assert report["layer 0"]["edges"].value == 0
+    assert report["layer 0"]["source_net_strength_mean"].value == 0
+    alone = describe(full, nulls=3, rng=0)
+    assert report["layer 1"]["source_net_strength_sd"].value == alone["layer 0"]["source_net_strength_sd"].value
+    json.dumps(report.to_dict(), allow_nan=False)
+    assert describe(empty, nulls=3, rng=0, control=empty)["layer 0"]["edges"].control.value == 0
+
+
+@pytest.mark.parametrize("largest", [1e300, 1.7e308, 1e155, 1.0, 1e-300, 5e-324])
+def test_weights_of_any_size(largest: float) -> None:
+    """Every comparison is finite, and where nothing overflows it is that of ordinary weights."""
+    graph = random_graph(12, 9, 60, seed=3)
+    values = np.random.default_rng(0).permutation(np.linspace(-1, 1, 60))
+    report = describe(
+        with_weights(graph, values * largest), nulls=9, rng=0, control=with_weights(graph, values[::-1] * largest)
+    )
+    json.dumps(report.to_dict(), allow_nan=False)
+    ordinary = describe(with_weights(graph, values), nulls=9, rng=0)
+    if 1e-200 < largest < 1e308:
+        for name in ("source_net_strength_sd", "target_absolute_strength_cv", "source_positive_strength_cv"):
+            found, expected = (one["layer 0"][name].nulls["permuted_weights"] for one in (report, ordinary))
+            scale = largest if name.endswith("sd") else 1.0
+            assert (found.p, found.p_less) == (expected.p, expected.p_less)
+            assert found.sd / scale == pytest.approx(expected.sd)
+            assert found.z == pytest.approx(expected.z)
+
+
+def test_comparisons_at_the_ends_of_the_numbers() -> None:
+    huge = compare_with_replicates(defined(0.0), [defined(1.7e308), defined(-1.7e308)])
+    assert (huge.mean, huge.sd, huge.z) == (0.0, None, 0.0)  # sd = sqrt(2) * 1.7e308 is no number
+    far = compare_with_replicates(defined(1e308), [defined(1e-300), defined(3e-300)])
+    assert (far.mean, far.z) == (2e-300, None)
+    assert far.p == pytest.approx(1 / 3)
