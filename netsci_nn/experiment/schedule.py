@@ -97,8 +97,6 @@ def _tasks(experiment: Experiment, directory: Path) -> list[Task]:
 def _run_here(
     experiment: Experiment, dataset: Dataset, tasks: list[Task], further: CallbackFactory | None, resume: bool
 ) -> Iterator[RunResult]:
-    if experiment.training.threads is not None:
-        torch.set_num_threads(experiment.training.threads)
     for task in tasks:
         callbacks = [] if further is None else [further(task.method.name, task.seed)]
         result = _run(experiment, dataset, task, callbacks, resume)
@@ -148,7 +146,7 @@ _worker: dict[str, tuple[Experiment, Dataset]] = {}
 def _start_worker(experiment: Experiment, dataset: Dataset, workers: int) -> None:
     """Set the number of threads of a process, and let it ignore Ctrl-C except while it trains (see `train`)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(experiment.training.threads or max(1, torch.get_num_threads() // workers))
+    torch.set_num_threads(max(1, torch.get_num_threads() // workers))  # for runs that are begun without a number
     _worker["job"] = experiment, dataset
 
 
