@@ -93,7 +93,7 @@ def test_before_anything_is_measured(run: Cli, graph: str, tmp_path: Path, monke
     outcome = run("analyze", graph, "--json", "r.json", "--html", "r.html")
     assert (outcome.code, outcome.err) == (130, "netsci-nn: interrupted; r.json and r.html were not written\n")
     outcome = run("analyze", graph)
-    assert (outcome.code, outcome.err) == (130, "netsci-nn: interrupted\n")
+    assert (outcome.code, outcome.err) == (130, "netsci-nn: interrupted; what was printed is all there is\n")
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -177,6 +177,10 @@ def test_training(run: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert "interrupted after 2 epochs" in outcome.out
         outcome = run("compare", "tiny.toml", "--nulls", 1, "--out", "all")
         assert outcome.code == 130
-        assert "the last run is incomplete" in outcome.err
+        assert outcome.out == ""
+        assert outcome.err == ("netsci-nn: interrupted; 0 of 1 runs are complete; the same command with --resume all goes on\n")
+    outcome = run("compare", "tiny.toml", "--nulls", 1, "--resume", "all")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "resumed from all: ER (seed 0)\n" in outcome.out
     assert run("train", "here", "--resume").code == 0
     assert json.loads((tmp_path / "here" / "result.json").read_text())["interrupted"] is False
