@@ -87,7 +87,7 @@ def _describe(analysis: "Analysis") -> None:
         for network in analysis.intake.networks:
             analysis.reports.append(_report(network, analysis.settings))
             _print(network.name, analysis.reports[-1])
-            if analysis.is_interrupted or (is_requested() and analysis.missing):
+            if analysis.is_interrupted or is_requested():  # also when the report was complete a moment before
                 analysis.is_stopped = True
                 return
     except KeyboardInterrupt:

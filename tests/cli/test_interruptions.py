@@ -87,6 +87,26 @@ def test_between_networks(run: Cli, networks: str, tmp_path: Path, monkeypatch: 
     assert page.count(analysis_files.NOT_DRAWN) == 2
 
 
+@pytest.mark.usefixtures("ctrl_c")
+def test_at_the_end_of_a_report(run: Cli, networks: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report is complete, and the next one is not begun."""
+    describe = analysis.describe
+
+    def interrupted(*arguments: Any, progress: Callable[[int, int], None], **keywords: Any) -> Any:
+        def ring(done: int, total: int) -> None:
+            progress(done, total)
+            if done == total:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        return describe(*arguments, progress=ring, **keywords)
+
+    monkeypatch.setattr(analysis, "describe", interrupted)
+    assert run("analyze", networks, "--nulls", 3, "--json", "r.json").code == 130
+    table = json.loads((tmp_path / "r.json").read_text())
+    assert [(network["replicates"], network["interrupted"]) for network in table["networks"]] == [(3, False)]
+    assert (table["interrupted"], table["not_described"]) == (True, ["b.weight", "c.weight"])
+
+
 def test_before_anything_is_measured(run: Cli, graph: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(analysis, "describe", interrupt)
     before = sorted(tmp_path.iterdir())
