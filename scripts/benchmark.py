@@ -11,6 +11,10 @@ passively, since a spinning thread of one candidate would slow down the next. Im
 
 import os
 
+from netsci_nn.interruption import Interrupted, at_work, before_work
+
+if __name__ == "__main__":
+    before_work()  # the imports take seconds, in which Ctrl-C may come
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import argparse
@@ -32,6 +36,8 @@ from torch import nn
 
 import netsci_nn as ns
 from analysis.render.markdown import markdown_table
+from netsci_nn.cli.destinations import report_unwritten
+from netsci_nn.cli.output import reported_errors
 from netsci_nn.data import load_dataset
 from netsci_nn.errors import DataError
 from netsci_nn.files import write_text
@@ -309,17 +315,30 @@ def main() -> None:
         return
     console, rows = Console(stderr=True), []
     parts = {"layer": layer_rows, "epoch": epoch_rows, "scale": scale_rows, "imports": import_rows}
-    for part, measure in parts.items():
-        if arguments.only in (None, part):
-            for entry in measure():
-                console.print(", ".join(f"{name}: {_cell(value)}" for name, value in entry.items()), highlight=False)
-                rows.append(entry)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    text = f"{machine()}\n\n{markdown(rows)}\n"
-    write_text(arguments.out / "benchmark.md", text)
-    write_text(arguments.out / "benchmark.json", json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
-    print(text)
+    is_interrupted = False
+    try:
+        for part, measure in parts.items():
+            if arguments.only in (None, part):
+                for entry in measure():
+                    console.print(", ".join(f"{name}: {_cell(value)}" for name, value in entry.items()), highlight=False)
+                    rows.append(entry)
+    except KeyboardInterrupt:
+        is_interrupted = True
+        if not rows:
+            raise Interrupted("no row was complete, and nothing was written") from None
+    with report_unwritten(arguments.out / "benchmark.md", arguments.out / "benchmark.json"):
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        note = "Interrupted: rows are missing.\n\n" if is_interrupted else ""
+        text = f"{machine()}\n\n{note}{markdown(rows)}\n"
+        table = {"machine": machine(), "interrupted": is_interrupted, "rows": rows}
+        write_text(arguments.out / "benchmark.md", text)
+        write_text(arguments.out / "benchmark.json", json.dumps(table, indent=2) + "\n")
+        print(text)
+    if is_interrupted:
+        raise Interrupted(f"the {len(rows)} rows so far are in {arguments.out}")
 
 
 if __name__ == "__main__":
-    main()
+    with reported_errors():
+        at_work()
+        main()

@@ -32,11 +32,15 @@ def main() -> None:
         comparison = run_comparison(experiment, dataset, directory, nulls=arguments.nulls, console=Console(stderr=True))
     except ValueError as error:  # what a user can fix is one sentence
         parser.error(str(error))
+    if not comparison.results:
+        parser.exit(130, f"interrupted; {comparison.state}, in {directory}\n")
     write_results(comparison)
     console = Console(width=None if sys.stdout.isatty() else 136)
     for part in comparison_tables(comparison):
         console.print(part)
     print(f"The page with curves and pictures: {write_page(comparison)}")
+    if comparison.is_interrupted:
+        parser.exit(130, f"interrupted; {comparison.state}, in {directory}\n")
 
 
 if __name__ == "__main__":

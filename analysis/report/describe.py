@@ -106,7 +106,7 @@ def describe(
     except KeyboardInterrupt:
         if not observed:
             raise
-        drawn.interrupted = True
+        drawn.interrupted = nulls == 0 or min(drawn.drawn.values()) < nulls
 
     def report() -> TopologyReport:
         found, values = with_indices(network, chosen, observed, drawn, np.random.default_rng(seeds[0]))

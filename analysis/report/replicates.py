@@ -117,7 +117,7 @@ def draw_replicates(
 
     The null models have a thread each, and wait for each other after every replicate. Replicate i of a null model has a
     seed of its own: it is the same graph whatever `nulls` is, whether or not the network has weights, and on any number of
-    processors. A KeyboardInterrupt ends the run; the replicates in progress are lost, what was measured before them stays.
+    processors. After a KeyboardInterrupt the replicates in progress are lost, what was measured before them stays.
 
     Args:
         network: the layers.
@@ -141,18 +141,15 @@ def draw_replicates(
         has_indices = null == REFERENCE and any(measure.name == SMALL_WORLD for measure in measures)
         return null, found, small_world_pairs(drawn, found, rng) if has_indices else {}
 
-    try:
-        with ThreadPoolExecutor(min(len(models), os.cpu_count() or 1)) as threads:
-            for _ in range(nulls):
-                own = dict(zip((*WIRING_NULLS, WEIGHT_NULL), (*seeds[0].spawn(2), *seeds[1].spawn(1)), strict=True))
-                for null, found, pairs in threads.map(measured, models, [own[null] for null in models]):
-                    _add(result, null, found, pairs)
-                    _settle(result, null, measures, observed, nulls)
-                    done += 1
-                    if progress is not None:
-                        progress(done, nulls * len(models))
-    except KeyboardInterrupt:
-        result.interrupted = min(result.drawn.values()) < nulls
+    with ThreadPoolExecutor(min(len(models), os.cpu_count() or 1)) as threads:
+        for _ in range(nulls):
+            own = dict(zip((*WIRING_NULLS, WEIGHT_NULL), (*seeds[0].spawn(2), *seeds[1].spawn(1)), strict=True))
+            for null, found, pairs in threads.map(measured, models, [own[null] for null in models]):
+                _add(result, null, found, pairs)
+                _settle(result, null, measures, observed, nulls)
+                done += 1
+                if progress is not None:
+                    progress(done, nulls * len(models))
 
 
 def _add(result: Replicates, null: str, found: dict[Key, Quantity], pairs: dict[str, ClusteringAndLength]) -> None:

@@ -1,5 +1,6 @@
 """`netsci-nn ablate`: does a run's wiring matter, or only its degrees, or only its size?"""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -7,8 +8,8 @@ import typer
 from rich.markup import escape
 
 from netsci_nn.cli.options import check_data_dir, naming_options
-from netsci_nn.cli.output import INTERRUPTED, STDERR, STDOUT, print_line, print_table, report_interrupted
-from netsci_nn.data import load_dataset
+from netsci_nn.cli.output import STDERR, STDOUT, print_line, print_table
+from netsci_nn.data import Dataset, load_dataset
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import RunDirectory, RunResult, load_experiment
 from netsci_nn.experiment.ablation import (
@@ -20,9 +21,11 @@ from netsci_nn.experiment.ablation import (
     summarise,
 )
 from netsci_nn.experiment.paired import PairedDifference
+from netsci_nn.interruption import Interrupted, keeping
 from netsci_nn.reports.tables import over_seeds
 from netsci_nn.training import METRICS, ProgressBar, progress_display
 
+RESUMES = "what is complete is kept, and the same command resumes from here"
 NOTE = (
     "Own wiring: the run's final topology; same degrees: a random graph with the degree of every neuron on both sides, drawn "
     "anew for every seed; same size: a uniformly random graph with as many edges in every layer. {epochs} epochs each, "
@@ -57,22 +60,29 @@ def ablate(
         plan = plan_ablation(run, directory, seeds=seeds, epochs=epochs)
     _check_epochs(plan)
     dataset = load_dataset(plan.experiment.dataset, data_dir)
-    results: list[RunResult] = []
-    with naming_options(options), progress_display(STDERR) as display:
+    with keeping(lambda: RESUMES), naming_options(options):
+        ablation = summarise(_retrain(plan, dataset, workers))
+        assert ablation is not None
+        path = save_ablation(ablation, plan, run)
+        _print(ablation, plan)
+        print_line(f"written to {path}")
+
+
+def _retrain(plan: Plan, dataset: Dataset, workers: int) -> list[RunResult]:
+    """Return the results of all retrainings."""
+
+    def bar(method: str, seed: int) -> ProgressBar:
+        return ProgressBar(display, escape(f"{method}, seed {seed}"))
+
+    results = []
+    with progress_display(STDERR) as display, closing(run_ablation(plan, dataset, bar, workers=workers)) as runs:
         total = display.add_task("retrainings", total=len(plan.experiment.methods) * len(plan.experiment.seeds))
-        for result in run_ablation(
-            plan, dataset, lambda method, seed: ProgressBar(display, escape(f"{method}, seed {seed}")), workers=workers
-        ):
+        for result in runs:
+            if result.interrupted:
+                raise Interrupted(RESUMES)
             results.append(result)
             display.advance(total)
-    if any(result.interrupted for result in results):
-        report_interrupted("the same command resumes from here")
-        raise typer.Exit(INTERRUPTED)
-    ablation = summarise(results)
-    assert ablation is not None
-    path = save_ablation(ablation, plan, run)
-    _print(ablation, plan)
-    print_line(f"written to {path}")
+    return results
 
 
 def _check_epochs(plan: Plan) -> None:

@@ -7,12 +7,13 @@ import typer
 
 from netsci_nn.cli.destinations import check_writable, report_unwritten
 from netsci_nn.cli.options import check_nulls, naming_options, parse_image_shape, parse_sizes
-from netsci_nn.cli.output import INTERRUPTED, STDERR, STDOUT, print_line, report_interrupted
+from netsci_nn.cli.output import STDERR, STDOUT, print_line
 from netsci_nn.data import image_shape_of
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import RunDirectory, load_experiment
 from netsci_nn.files import write_text
 from netsci_nn.intake import Network, take_in
+from netsci_nn.interruption import Interrupted, is_requested
 from netsci_nn.training import progress_display
 
 if TYPE_CHECKING:
@@ -77,8 +78,7 @@ def analyze(
     _write(analysis, json, html)
     if analysis.is_interrupted:
         files = [str(path) for path in (json, html) if path is not None]
-        report_interrupted(f"the report so far is {'in ' + ' and '.join(files) if files else 'above'}")
-        raise typer.Exit(INTERRUPTED)
+        raise Interrupted(f"the report so far is {'in ' + ' and '.join(files) if files else 'above'}")
 
 
 def _describe(analysis: "Analysis") -> None:
@@ -87,7 +87,8 @@ def _describe(analysis: "Analysis") -> None:
         for network in analysis.intake.networks:
             analysis.reports.append(_report(network, analysis.settings))
             _print(network.name, analysis.reports[-1])
-            if analysis.is_interrupted:
+            if analysis.is_interrupted or is_requested():  # also when the report was complete a moment before
+                analysis.is_stopped = True
                 return
     except KeyboardInterrupt:
         if not analysis.reports:

@@ -1,4 +1,4 @@
-"""Output files: check before the work that they can be written, and report after Ctrl-C which were not."""
+"""Output files: check before the work that they can be written, and say after Ctrl-C which were."""
 
 import os
 from collections.abc import Iterator
@@ -6,11 +6,9 @@ from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
 
-import typer
-
-from netsci_nn.cli.output import INTERRUPTED, report_interrupted
 from netsci_nn.errors import ConfigError
 from netsci_nn.files import try_writing
+from netsci_nn.interruption import keeping
 
 
 def check_writable(*paths: Path | None, reads: Path | None = None) -> None:
@@ -32,13 +30,26 @@ def check_writable(*paths: Path | None, reads: Path | None = None) -> None:
 
 @contextmanager
 def report_unwritten(*paths: Path | None) -> Iterator[None]:
-    """If Ctrl-C ends the block, report that these paths were not written."""
-    try:
+    """If Ctrl-C ends the block, say which of these paths it has written and which not."""
+    before = {path: _version(path) for path in paths if path is not None}
+
+    def sentence() -> str:
+        is_written = {path: _version(path) != version for path, version in before.items()}
+        groups = [(True, "written"), (False, "not written")]
+        parts = [_clause([str(path) for path, found in is_written.items() if found == wanted], how) for wanted, how in groups]
+        return ", ".join(filter(None, parts)) or "what was printed is all there is"
+
+    with keeping(sentence):
         yield
-    except KeyboardInterrupt:
-        names = [str(path) for path in paths if path is not None]
-        report_interrupted(f"{' and '.join(names)} {'was' if len(names) == 1 else 'were'} not written" if names else "")
-        raise typer.Exit(INTERRUPTED) from None
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    """What changes when a file is replaced."""
+    return (path.stat().st_ino, path.stat().st_mtime_ns) if path.exists() else None
+
+
+def _clause(names: list[str], how: str) -> str:
+    return f"{' and '.join(names)} {'was' if len(names) == 1 else 'were'} {how}" if names else ""
 
 
 def _is_part_of_run(path: Path, run: Path) -> bool:

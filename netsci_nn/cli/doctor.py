@@ -4,8 +4,10 @@ from typing import Annotated
 
 import typer
 
+from netsci_nn.cli.destinations import report_unwritten
 from netsci_nn.cli.output import find_analysis, print_line, print_table
 from netsci_nn.experiment import describe_environment
+from netsci_nn.interruption import keeping
 from netsci_nn.kernels import BACKENDS, crossover, measure_crossover
 from netsci_nn.kernels.auto import cache_file
 
@@ -16,11 +18,17 @@ def doctor(
     ] = False,
 ) -> None:
     """Print versions, threads, which backends can run, and from which density `auto` takes dense layers."""
-    import torch
-
     if measure:
         print_line("measuring compiled against dense layers ...")
-        measure_crossover()
+        with report_unwritten(cache_file()):
+            measure_crossover()
+
+    with keeping(lambda: "what was measured is kept" if measure else "what was printed is all there is"):
+        _print()
+
+
+def _print() -> None:
+    import torch
 
     environment = describe_environment()
     rows = [["python", environment["python"]], *([name, version] for name, version in environment["packages"].items())]

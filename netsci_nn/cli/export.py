@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from netsci_nn.cli.destinations import check_writable
+from netsci_nn.cli.destinations import check_writable, report_unwritten
 from netsci_nn.cli.options import naming_options
 from netsci_nn.cli.output import print_line
 from netsci_nn.errors import ConfigError
@@ -33,7 +33,7 @@ def export(
     model = trained_model(run)
     n_in = size_of(next(iter(linear_layers(model).values())))[0]
     example = torch.rand(2, n_in, generator=torch.Generator().manual_seed(0))
-    with naming_options({"form is": "--form is"}):
+    with report_unwritten(out), naming_options({"form is": "--form is"}):
         written = export_onnx(model, out, example, form=form)
     if not RunDirectory(run).result.is_file():
         print_line("the run is not complete; this is its network after the last epoch that is")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from netsci_nn.cli.destinations import check_writable
+from netsci_nn.cli.destinations import check_writable, report_unwritten
 from netsci_nn.cli.options import naming_options
 from netsci_nn.cli.output import print_line
 from netsci_nn.errors import ConfigError, TopologyError
@@ -43,16 +43,17 @@ def generate(
             topology = call(generator, n_in, n_out, n_edges=edges, density=density, rng=seed, **parameters)
     except (ConfigError, TopologyError) as error:
         raise type(error)(_shortened(str(error))) from error
-    topology.save(out)
-    settings = ", ".join([model, *(param or []), f"seed={seed}"])
-    print_line(f"{topology} ({settings})\nwritten to {out}")
-    if plot is not None:
-        from analysis.render.pictures.degrees import topology_card
+    with report_unwritten(out, plot):
+        topology.save(out)
+        settings = ", ".join([model, *(param or []), f"seed={seed}"])
+        print_line(f"{topology} ({settings})\nwritten to {out}")
+        if plot is not None:
+            from analysis.render.pictures.degrees import topology_card
 
-        figure = topology_card(topology, title=settings)
-        with atomic_write(plot) as temporary:
-            figure.savefig(temporary, dpi=100)
-        print_line(f"drawn in {plot}")
+            figure = topology_card(topology, title=settings)
+            with atomic_write(plot) as temporary:
+                figure.savefig(temporary, dpi=100)
+            print_line(f"drawn in {plot}")
 
 
 def _shortened(message: str) -> str:

@@ -1,26 +1,24 @@
 """What all commands share: consoles, the errors they report, and tables."""
 
 import codecs
-import functools
 import importlib.metadata
 import importlib.util
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NoReturn, ParamSpec, TypeVar
+from typing import NoReturn
 
-import typer
 from rich.console import Console
 
 import netsci_nn
 from netsci_nn.errors import CheckpointError, ConfigError, DataError, TopologyError
+from netsci_nn.interruption import INTERRUPTED, ending, is_requested
 from netsci_nn.reports.tables import plain_table
 
 PLAIN_WIDTH = 136  # columns, if the output is not a terminal
-INTERRUPTED = 130  # the exit code of a program that Ctrl-C has ended
 FAILED = 2  # the exit code of an error that the user can correct
 CUT_OFF = 1  # the exit code where nobody reads the output any more
 
@@ -30,9 +28,6 @@ STDERR = Console(stderr=True)
 
 IN_ASCII = {"±": "+-", "…": "..."}
 """What stands for characters of tables on a terminal that does not have them; for others it is a question mark."""
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 def find_analysis() -> Path:
@@ -70,17 +65,18 @@ def version() -> str:
 def reported_errors() -> Iterator[None]:
     """End the program with one sentence and exit code 2 if the block raises an error that the user can correct.
 
-    Where nobody reads the standard output any more, the program ends without a word.
+    Ctrl-C ends it with a sentence that says what is kept, and exit code 130. Where nobody reads the standard output any more,
+    the program ends without a word.
     """
     try:
         find_analysis()
-        with _flushed_output():
+        with _flushed_output(), ending(_say_interrupted):
             yield
     except (TopologyError, ConfigError, DataError, CheckpointError) as error:
         _fail(str(error))
     except BrokenPipeError:
         _discard_output()
-        sys.exit(CUT_OFF)
+        sys.exit(INTERRUPTED if is_requested() else CUT_OFF)
     except OSError as error:
         _discard_output()
         place = "output cannot be written" if error.filename is None else f"file {str(error.filename)!r} cannot be used"
@@ -91,29 +87,6 @@ def reported_errors() -> Iterator[None]:
         if not _is_of_analysis(error):
             raise
         _fail(str(error))
-    except KeyboardInterrupt:
-        report_interrupted()
-        sys.exit(INTERRUPTED)
-
-
-def interruptible(command: Callable[P, T]) -> Callable[P, T]:
-    """Return `command` with a line about Ctrl-C at its end; typer itself exits silently."""
-
-    @functools.wraps(command)
-    def reporting(*arguments: P.args, **options: P.kwargs) -> T:
-        try:
-            return command(*arguments, **options)
-        except KeyboardInterrupt:
-            report_interrupted()
-            raise typer.Exit(INTERRUPTED) from None
-
-    return reporting
-
-
-def report_interrupted(consequence: str = "") -> None:
-    """Print on standard error that Ctrl-C ended the program, and what follows from it."""
-    text = f"netsci-nn: interrupted; {consequence}" if consequence else "netsci-nn: interrupted"
-    STDERR.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def print_line(text: str) -> None:
@@ -130,6 +103,11 @@ def _is_of_analysis(error: ValueError) -> bool:
     """Whether it is an `AnalysisError`, which only what has loaded `analysis` can raise."""
     errors = sys.modules.get("analysis.base.errors")
     return errors is not None and isinstance(error, errors.AnalysisError)
+
+
+def _say_interrupted(kept: str) -> None:
+    with suppress(OSError):
+        STDERR.print(f"netsci-nn: interrupted; {kept}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def _fail(sentence: str) -> NoReturn:

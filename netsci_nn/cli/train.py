@@ -7,12 +7,13 @@ import typer
 from rich.markup import escape
 
 from netsci_nn.cli.options import check_data_dir
-from netsci_nn.cli.output import INTERRUPTED, STDERR, print_line, report_interrupted
+from netsci_nn.cli.output import STDERR, print_line
 from netsci_nn.data import load_dataset
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import RunDirectory, run_method
 from netsci_nn.experiment.config import Experiment, MethodConfig, load_experiment, slug
 from netsci_nn.files import new_directory
+from netsci_nn.interruption import Interrupted, keeping
 from netsci_nn.training import METRICS, ProgressBar, progress_display
 
 
@@ -38,7 +39,7 @@ def train(
     dataset = load_dataset(loaded.dataset, data_dir)
     default = new_directory(RunDirectory.of(Path("runs") / slug(loaded.name), chosen.name, number).path)
     directory = experiment if resume else out or default
-    with progress_display(STDERR) as display:
+    with keeping(lambda: _kept(RunDirectory(directory))), progress_display(STDERR) as display:
         bar = ProgressBar(display, escape(f"{chosen.name}, seed {number}"))
         result = run_method(loaded, chosen, number, dataset, directory, [bar], resume=resume)
     ending = f"interrupted after {len(result.score_by_epoch)} epochs, " if result.interrupted else ""
@@ -48,10 +49,14 @@ def train(
         f"cost {result.cost:.4f}, {result.seconds:.2f} s\nrun directory: {directory}"
     )
     if result.interrupted:
-        is_kept = RunDirectory(directory).checkpoint.is_file()
-        what_next = "continues from here" if is_kept else "starts again: no epoch was complete"
-        report_interrupted(f"netsci-nn train {directory} --resume {what_next}")
-        raise typer.Exit(INTERRUPTED)
+        raise Interrupted(_kept(RunDirectory(directory)))
+
+
+def _kept(run: RunDirectory) -> str:
+    """Say what is there after Ctrl-C."""
+    if run.checkpoint.is_file():
+        return f"netsci-nn train {run.path} --resume continues from here"
+    return f"netsci-nn train {run.path} --resume starts again: no epoch was complete"
 
 
 def _choose(experiment: Experiment, name: str | None) -> MethodConfig:

@@ -6,7 +6,7 @@ draws of the initial weights, which each layer scales by its own in-degrees.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -112,7 +112,7 @@ def plan_ablation(run: Path, directory: Path, *, seeds: int = 5, epochs: int | N
 
 def run_ablation(
     plan: Plan, dataset: Dataset, further: CallbackFactory | None = None, *, workers: int = 1
-) -> Iterator[RunResult]:
+) -> Generator[RunResult, None, None]:
     """Retrain every wiring with every seed and yield each result when it is ready; complete retrainings are only read.
 
     Args:

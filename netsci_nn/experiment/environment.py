@@ -3,6 +3,8 @@
 import importlib.metadata
 import platform
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,10 @@ import torch
 PACKAGES = ("netsci-nn", "torch", "numpy", "scipy", "igraph", "networkx", "numba", "powerlaw")
 
 
-def describe_environment(seed: int | None = None) -> dict[str, Any]:
-    """Return the versions of Python and of `PACKAGES`, the platform, torch's threads, `seed` and the commit, ready for JSON.
+def describe_environment(seed: int | None = None, threads: int | None = None) -> dict[str, Any]:
+    """Return the versions of Python and of `PACKAGES`, the platform, threads, `seed` and the commit, ready for JSON.
+
+    Threads are by default those that torch has now.
 
     The commit is None unless the program runs from a git checkout.
     """
@@ -20,10 +24,21 @@ def describe_environment(seed: int | None = None) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "threads": torch.get_num_threads(),
+        "threads": torch.get_num_threads() if threads is None else threads,
         "seed": seed,
         "commit": _commit(),
     }
+
+
+@contextmanager
+def on_threads(number: int) -> Iterator[None]:
+    """Let torch compute on `number` threads within the block: sums of large tensors depend on it in their last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _commit() -> str | None:

@@ -24,6 +24,7 @@ from netsci_nn.experiment.build import (
     training_multiply_adds,
 )
 from netsci_nn.experiment.config import Experiment, MethodConfig
+from netsci_nn.experiment.environment import on_threads
 from netsci_nn.experiment.lock import locked
 from netsci_nn.experiment.pruned import prune_round
 from netsci_nn.experiment.result import RunResult
@@ -223,18 +224,19 @@ def _train(
         history.epochs = run.rewind_log(completed[0], ["seconds", "multiply_adds", *measured])
     device = device_of(experiment)
     x, y = (torch.from_numpy(array).to(device) for array in (dataset.x_train, dataset.y_train))
-    state = train(
-        model,
-        optimizer,
-        x,
-        y,
-        epochs=experiment.training.epochs,
-        batch_size=experiment.training.batch_size,
-        rng=rng,
-        loss=build_loss(experiment),
-        completed=completed,
-        callbacks=[*_recording(phase, history), *callbacks],
-    )
+    with on_threads(run.threads()):
+        state = train(
+            model,
+            optimizer,
+            x,
+            y,
+            epochs=experiment.training.epochs,
+            batch_size=experiment.training.batch_size,
+            rng=rng,
+            loss=build_loss(experiment),
+            completed=completed,
+            callbacks=[*_recording(phase, history), *callbacks],
+        )
     result = RunResult(
         method=method.name,
         seed=seed,

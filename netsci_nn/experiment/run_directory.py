@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import tomli_w
+import torch
 
+from netsci_nn.checks import check_count
 from netsci_nn.errors import CheckpointError, ConfigError
 from netsci_nn.experiment.config import Experiment, MethodConfig, load_experiment, parse_experiment, slug
 from netsci_nn.experiment.environment import describe_environment
@@ -154,7 +156,20 @@ class RunDirectory:
             raise ConfigError(f"run directory {str(self.path)!r} is not empty; a run must start in a new one{hint}")
         self._clear()
         write_text(self.config, _config(experiment, method, seed))
-        write_text(self.environment, json.dumps(describe_environment(seed), indent=2) + "\n")
+        write_text(self.environment, json.dumps(describe_environment(seed, experiment.training.threads), indent=2) + "\n")
+
+    def threads(self) -> int:
+        """Return the number of threads that the run was begun with, or torch's own if that was not written down.
+
+        Raises:
+            CheckpointError: if the file is damaged.
+        """
+        if not self.environment.is_file():
+            return torch.get_num_threads()
+        try:
+            return check_count("threads", json.loads(self.environment.read_text(encoding="utf-8"))["threads"], 1)
+        except (ValueError, TypeError, KeyError) as error:
+            raise CheckpointError(f"file {str(self.environment)!r} does not say the run's threads: {error}") from error
 
     def check_same_run(self, experiment: Experiment, method: MethodConfig, seed: int) -> None:
         """Raise a ConfigError unless the run was begun with this method, this seed and these settings."""

@@ -3,8 +3,8 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from collections.abc import Callable, Generator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from netsci_nn.experiment.config import Experiment, MethodConfig
 from netsci_nn.experiment.result import RunResult
 from netsci_nn.experiment.run import check_method, run_checked
 from netsci_nn.experiment.run_directory import RunDirectory
+from netsci_nn.interruption import TERMINATED, Terminated, starting_deaf_processes, terminate
 from netsci_nn.training import Callback
 
 CallbackFactory = Callable[[str, int], Callback]
@@ -39,8 +40,11 @@ def run_experiment(
     *,
     workers: int = 1,
     resume: bool = False,
-) -> Iterator[RunResult]:
-    """Run every method with every seed and yield each result when it is ready; stop after an interruption.
+) -> Generator[RunResult, None, None]:
+    """Run every method with every seed and yield each result when it is ready.
+
+    After Ctrl-C the last result is marked as interrupted, or a KeyboardInterrupt comes: always so with several processes, and
+    where no run was in training. Either way the runs can be resumed.
 
     Every method is checked once, before the first run. A dense network that several methods prune is trained once per seed,
     before them.
@@ -77,6 +81,10 @@ def run_experiment(
     for method in experiment.methods:
         check_method(experiment, method, dataset)
     tasks = _tasks(experiment, directory)
+    for task in tasks:
+        run = RunDirectory(task.directory)
+        if resume and run.is_begun:
+            run.check_same_run(experiment, task.method, task.seed)
     if workers == 1:
         yield from _run_here(experiment, dataset, tasks, further, resume)
     else:
@@ -96,9 +104,7 @@ def _tasks(experiment: Experiment, directory: Path) -> list[Task]:
 
 def _run_here(
     experiment: Experiment, dataset: Dataset, tasks: list[Task], further: CallbackFactory | None, resume: bool
-) -> Iterator[RunResult]:
-    if experiment.training.threads is not None:
-        torch.set_num_threads(experiment.training.threads)
+) -> Generator[RunResult, None, None]:
     for task in tasks:
         callbacks = [] if further is None else [further(task.method.name, task.seed)]
         result = _run(experiment, dataset, task, callbacks, resume)
@@ -113,45 +119,59 @@ def _run(experiment: Experiment, dataset: Dataset, task: Task, callbacks: list[C
     run = RunDirectory(directory)
     known = run.load_result() if resume else None
     if known is not None:
-        run.check_same_run(experiment, method, seed)
         return known
     return run_checked(experiment, method, seed, dataset, directory, callbacks, resume=resume, dense_run=dense_run)
 
 
 def _run_in_workers(
     experiment: Experiment, dataset: Dataset, tasks: list[Task], workers: int, resume: bool
-) -> Iterator[RunResult]:
-    """Share the runs between spawned processes; a forked process could not use compiled code on threads."""
+) -> Generator[RunResult, None, None]:
+    """Share the runs between spawned processes; a forked process could not use compiled code on threads.
+
+    They do not hear Ctrl-C, since they are told to terminate when the runs end early, for whatever reason.
+    """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads of one process must not take the core of another
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _start_worker, (experiment, dataset, workers)) as pool:
-        waiting = [task for task in tasks if task.dense_run is not None]
-        running = {pool.submit(_run_in_worker, task, resume) for task in tasks if task.dense_run is None}
-        try:
-            while running:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    result = future.result()
-                    yield result
-                    if result.interrupted:
-                        return
-                    ready = [task for task in waiting if task.dense_run == result.directory]
-                    waiting = [task for task in waiting if task.dense_run != result.directory]
-                    running |= {pool.submit(_run_in_worker, task, resume) for task in ready}
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker, (experiment, dataset, workers))
+
+    def submit(ready: list[Task]) -> set[Future[RunResult]]:
+        with starting_deaf_processes():
+            return {pool.submit(_run_in_worker, task, resume) for task in ready}
+
+    running: set[Future[RunResult]] = set()
+    waiting = [task for task in tasks if task.dense_run is not None]
+    try:
+        running = submit([task for task in tasks if task.dense_run is None])
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                result = future.result()
+                yield result
+                running |= submit([task for task in waiting if task.dense_run == result.directory])
+                waiting = [task for task in waiting if task.dense_run != result.directory]
+        pool.shutdown()
+    finally:
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        pool.shutdown(cancel_futures=True)
 
 
 _worker: dict[str, tuple[Experiment, Dataset]] = {}
 
 
 def _start_worker(experiment: Experiment, dataset: Dataset, workers: int) -> None:
-    """Set the number of threads of a process, and let it ignore Ctrl-C except while it trains (see `train`)."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(experiment.training.threads or max(1, torch.get_num_threads() // workers))
+    """Set the number of threads of a process, for runs that are begun without one, and keep the job for the tasks to come."""
+    torch.set_num_threads(max(1, torch.get_num_threads() // workers))
     _worker["job"] = experiment, dataset
 
 
 def _run_in_worker(task: Task, resume: bool) -> RunResult:
+    """Do a run; if the process is told to terminate, it leaves no file half written."""
     experiment, dataset = _worker["job"]
-    return _run(experiment, dataset, task, [], resume)
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        return _run(experiment, dataset, task, [], resume)
+    except Terminated:
+        os._exit(TERMINATED)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -7,7 +7,6 @@ number is computed by one thread in a fixed order, whatever the number of thread
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -44,17 +43,22 @@ def _parts(work: int, n_rows: int) -> int:
 
 
 def _run(work: Callable[[int, int], None], bounds: list[int]) -> None:
-    """Run the parts between consecutive bounds; the calling thread takes the first."""
-    futures = [workers().submit(work, first, end) for first, end in pairwise(bounds[1:])]
+    """Run the parts between consecutive bounds."""
+    run_threads(lambda part: work(bounds[part], bounds[part + 1]), len(bounds) - 1)
+
+
+def run_threads(work: Callable[[int], None], n_threads: int) -> None:
+    """Call work(0), ..., work(n_threads - 1), each on a thread of its own; the calling thread does work(0)."""
+    futures = [_workers().submit(work, number) for number in range(1, n_threads)]
     try:
-        work(bounds[0], bounds[1])
+        work(0)
     finally:
         wait(futures)
     for future in futures:
         future.result()
 
 
-def workers() -> ThreadPoolExecutor:
+def _workers() -> ThreadPoolExecutor:
     """Return the threads that share compiled work with the calling one."""
     global _pool
     if _pool is None:

@@ -9,6 +9,7 @@ write_page(comparison)
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -16,6 +17,7 @@ from statistics import fmean
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
@@ -30,6 +32,7 @@ from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import RunResult, describe_environment, run_experiment
 from netsci_nn.experiment.config import Experiment
 from netsci_nn.files import write_text
+from netsci_nn.interruption import is_requested
 from netsci_nn.reports.tables import over_seeds, plain_table
 from netsci_nn.topology import BipartiteTopology
 from netsci_nn.training import METRICS, Metric, ProgressBar, progress_display
@@ -67,8 +70,9 @@ class Comparison:
         dataset: on which data.
         directory: where its run directories are.
         nulls: random graphs of each null model for every network.
-        results: of the runs, as many as there are after an interruption.
+        results: of the complete runs.
         reports: on the topologies, by method, seed, and "before" or "after" training; those after only if it changed them.
+        is_interrupted: whether Ctrl-C has come before all runs and all reports were complete.
     """
 
     experiment: Experiment
@@ -77,16 +81,33 @@ class Comparison:
     nulls: int
     results: list[RunResult] = field(default_factory=list)
     reports: dict[tuple[str, int, str], analysis.TopologyReport] = field(default_factory=dict)
+    is_interrupted: bool = False
 
     @property
-    def is_interrupted(self) -> bool:
-        """Whether Ctrl-C ended the last run, which is incomplete then."""
-        return any(result.interrupted for result in self.results)
+    def n_runs(self) -> int:
+        """Runs of the whole experiment."""
+        return len(self.experiment.methods) * len(self.experiment.seeds)
 
     @property
-    def n_seeds(self) -> int:
-        """Seeds of which at least one run is there."""
-        return len({result.seed for result in self.results})
+    def n_seeds(self) -> str:
+        """How many seeds stand behind each row of the results, such as "3", or "2 to 3" if not all runs are complete."""
+        return _range({len(self.of(method)) for method in self.methods})
+
+    @property
+    def state(self) -> str:
+        """How much is complete."""
+        networks = f", and the topologies of {len(self.described)} of them are measured" if self.sparse else ""
+        return f"{len(self.results)} of {self.n_runs} runs are complete{networks}"
+
+    @property
+    def sparse(self) -> list[RunResult]:
+        """The complete runs of sparse networks."""
+        return [result for result in self.results if result.initial]
+
+    @property
+    def described(self) -> list[RunResult]:
+        """The runs whose topologies are all measured."""
+        return [run for run in self.sparse if all((run.method, run.seed, when) in self.reports for when in _states(run))]
 
     @property
     def metric(self) -> Metric:
@@ -104,7 +125,13 @@ class Comparison:
 
 
 def run_comparison(
-    experiment: Experiment, dataset: Dataset, directory: Path, *, nulls: int = 20, console: Console | None = None
+    experiment: Experiment,
+    dataset: Dataset,
+    directory: Path,
+    *,
+    nulls: int = 20,
+    console: Console | None = None,
+    resume: bool = False,
 ) -> Comparison:
     """Run an experiment and analyse the topologies of its networks before and after training.
 
@@ -114,9 +141,10 @@ def run_comparison(
         directory: where run directories are made: `METHOD/seed-0` and so on.
         nulls: random graphs of each null model for every network, at least 1.
         console: where progress is shown, if it is a terminal; None for nowhere.
+        resume: take over complete runs in `directory` and resume incomplete ones, instead of refusing them.
 
     Returns:
-        The comparison; after Ctrl-C that of the runs so far.
+        The comparison; after Ctrl-C that of the complete runs, with the reports that are complete. It is marked as interrupted.
 
     Raises:
         ConfigError, DataError, TopologyError: when an argument is not allowed or the experiment does not fit, before anything
@@ -124,34 +152,67 @@ def run_comparison(
     """
     check_count("nulls", nulls, 1, error=ConfigError)
     comparison = Comparison(experiment, dataset, directory, nulls)
-    with progress_display(console or Console(quiet=True)) as display:
-        total = display.add_task("runs", total=len(experiment.methods) * len(experiment.seeds))
-        runs = run_experiment(
-            experiment, dataset, directory, lambda method, seed: ProgressBar(display, escape(f"{method}, seed {seed}"))
-        )
+    try:
+        with progress_display(console or Console(quiet=True)) as display:
+            _train(comparison, display, resume)
+            if not comparison.is_interrupted:
+                _measure(comparison, display)
+    except KeyboardInterrupt:
+        comparison.is_interrupted = True
+    return comparison
+
+
+def _train(comparison: Comparison, display: Progress, resume: bool) -> None:
+    """Do all runs; the one that Ctrl-C ends is not among the results."""
+
+    def bar(method: str, seed: int) -> ProgressBar:
+        return ProgressBar(display, escape(f"{method}, seed {seed}"))
+
+    total = display.add_task("runs", total=comparison.n_runs)
+    experiment, dataset, directory = comparison.experiment, comparison.dataset, comparison.directory
+    with closing(run_experiment(experiment, dataset, directory, bar, resume=resume)) as runs:
         for result in runs:
+            if result.interrupted:
+                comparison.is_interrupted = True
+                return
             comparison.results.append(result)
             display.advance(total)
-        task = display.add_task("topology", total=len(comparison.results))
-        for result in comparison.results:
-            states = {"before": result.initial} | ({"after": result.final} if result.final != result.initial else {})
-            for when, layers in states.items():
-                if layers:
-                    report = analysis.describe(list(layers), nulls=nulls, measures=MEASURES, rng=result.seed)
-                    comparison.reports[result.method, result.seed, when] = report
-            display.advance(task)
-    return comparison
+
+
+def _measure(comparison: Comparison, display: Progress) -> None:
+    """Describe all topologies; a report that Ctrl-C ends is not among the reports."""
+    task = display.add_task("topology", total=len(comparison.sparse))
+    for result in comparison.sparse:
+        for when, layers in _states(result).items():
+            report = analysis.describe(list(layers), nulls=comparison.nulls, measures=MEASURES, rng=result.seed)
+            if report.interrupted:
+                comparison.is_interrupted = True
+                return
+            comparison.reports[result.method, result.seed, when] = report
+            if is_requested() and comparison.described != comparison.sparse:
+                comparison.is_interrupted = True
+                return
+        display.advance(task)
+
+
+def _states(run: RunResult) -> dict[str, tuple[BipartiteTopology, ...]]:
+    """The topologies of a run to measure."""
+    return {"before": run.initial} | ({"after": run.final} if run.final != run.initial else {})
 
 
 def comparison_tables(comparison: Comparison) -> list[Table | Text]:
     """The results and the topologies as tables of rich, each followed by how to read it."""
+    if not comparison.results:
+        return [Text(f"Interrupted: {comparison.state}.")]
     title = f"Results: {comparison.experiment.name} on {comparison.dataset.name}"
-    return [
+    parts: list[Table | Text] = [
         plain_table(title, result_header(comparison), result_rows(comparison)),
         Text(result_note(comparison)),
-        plain_table("Topology before and after training", topology_header(), topology_rows(comparison)),
-        Text(topology_note(comparison)),
     ]
+    rows = topology_rows(comparison)
+    if rows or not comparison.is_interrupted:
+        parts += [plain_table("Topology before and after training", topology_header(), rows), Text(topology_note(comparison))]
+    return parts
 
 
 def result_header(comparison: Comparison) -> list[str]:
@@ -187,8 +248,9 @@ def result_rows(comparison: Comparison) -> list[list[str]]:
 def result_note(comparison: Comparison) -> str:
     """How to read the result table."""
     metric = comparison.metric
+    partial = f"Interrupted: {comparison.state}. " if comparison.is_interrupted else ""
     efficiency = f" Efficiency = ({metric.title} / 100) / cost." if metric.is_share else ""
-    return RESULT_NOTE.format(n=comparison.n_seeds, metric=metric.title, efficiency=efficiency)
+    return partial + RESULT_NOTE.format(n=comparison.n_seeds, metric=metric.title, efficiency=efficiency)
 
 
 def topology_header() -> list[str]:
@@ -201,7 +263,7 @@ def topology_rows(comparison: Comparison) -> list[list[str]]:
     """Cells of the topology table: one row per method, two if training has changed the topology."""
     rows = []
     for method in comparison.methods:
-        runs = [run for run in comparison.of(method) if run.initial]
+        runs = [run for run in comparison.described if run.method == method]
         changed = any(run.initial != run.final for run in runs)
         for when in ("before", "after") if changed else ("before",):
             reports = [comparison.reports[method, run.seed, when] for run in runs]
@@ -213,13 +275,16 @@ def topology_rows(comparison: Comparison) -> list[list[str]]:
 
 def topology_note(comparison: Comparison) -> str:
     """How to read the topology table."""
-    return TOPOLOGY_NOTE.format(n=comparison.n_seeds, nulls=comparison.nulls)
+    described = [run.method for run in comparison.described]
+    n_seeds = _range({described.count(method) for method in described})
+    return TOPOLOGY_NOTE.format(n=n_seeds, nulls=comparison.nulls)
 
 
 def write_results(comparison: Comparison) -> Path:
     """Write the numbers of every run to `results.json` in the comparison's directory; return its path."""
     path = comparison.directory / "results.json"
     table = {
+        "interrupted": comparison.is_interrupted,
         "experiment": comparison.experiment.model_dump(mode="json"),
         "environment": describe_environment(),
         "runs": [result.summary() for result in comparison.results],
@@ -308,6 +373,11 @@ def _topology_cells(reports: Sequence[analysis.TopologyReport], column: tuple[st
     quantities = [report[section if len(report.sections) > 1 else "layer 0"][name] for report in reports]
     cells = [_mean(quantity.value for quantity in quantities)]
     return cells + [_mean(quantity.nulls[null].mean for quantity in quantities) for null in nulls]
+
+
+def _range(counts: set[int]) -> str:
+    """Return "3", or "2 to 3" if counts differ."""
+    return " to ".join(str(count) for count in sorted({min(counts, default=0), max(counts, default=0)}))
 
 
 def _mean(values: Iterable[float | None]) -> str:

@@ -1,11 +1,8 @@
 """The training loop: mini-batches, gradient steps and events. All else is done by callbacks and step functions."""
 
 import logging
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -14,6 +11,7 @@ from torch import nn
 from netsci_nn.checks import check_count
 from netsci_nn.data.dataset import check_labels
 from netsci_nn.errors import ConfigError, DataError
+from netsci_nn.interruption import deferring
 from netsci_nn.models import sparse_layers
 from netsci_nn.sampling import Rng, as_generator
 from netsci_nn.training.compiled import CompiledTraining, reason_against
@@ -141,7 +139,10 @@ def train(
         if event in (Event.GRADIENT, Event.STEP):
             seconds_between_steps += time.perf_counter() - begin
 
-    with _interruptible(state):
+    def stop() -> None:
+        state.interrupted = True
+
+    with deferring(stop):
         notify(Event.START)
         while state.epoch < epochs and not state.interrupted:
             engine = _still_fitting(engine, state, fallback, compiled)
@@ -283,24 +284,6 @@ def _row_count(batch: Any) -> int:
         return len(batch)
     parts = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, (tuple, list)) else ()
     return next((len(part) for part in parts if isinstance(part, torch.Tensor) and part.dim()), 1)
-
-
-@contextmanager
-def _interruptible(state: TrainingState) -> Iterator[None]:
-    """Let the first Ctrl-C set `state.interrupted`; outside the main thread signals are not ours to handle."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: Any) -> None:
-        state.interrupted = True
-        signal.signal(signal.SIGINT, previous)
-
-    previous = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 def _check_rows(x: torch.Tensor, y: torch.Tensor | None) -> None:

@@ -6,9 +6,15 @@
 Run directories, the table (`table.md`, `results.json`) and the figures are written to --out.
 """
 
+from netsci_nn.interruption import Interrupted, at_work, before_work, keeping
+
+if __name__ == "__main__":
+    before_work()  # the imports take seconds, in which Ctrl-C may come
+
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from statistics import fmean
 
@@ -62,19 +68,22 @@ def main() -> None:
     out = arguments.out or _out(arguments)
     dataset = load_dataset(arguments.dataset, arguments.data_dir)
     experiments = {name: _experiment(path, arguments, dataset) for name, path in FILES.items()}
-    results: dict[str, list[RunResult]] = {name: [] for name in FILES}
-    with progress_display(STDERR) as display:
-        for name, experiment in experiments.items():
-            task = display.add_task(name, total=len(experiment.methods) * len(experiment.seeds))
-            for result in run_experiment(experiment, dataset, out / name, workers=arguments.workers, resume=True):
-                results[name].append(result)
-                display.advance(task)
-                if result.interrupted:
-                    STDERR.print(f"interrupted; the same command resumes: {out}", style="yellow")
-                    return
-    write_table(experiments, results, dataset, out)
-    for path in draw_all(out, dataset, out / "figures"):
-        STDOUT.print(str(path), highlight=False)
+    resumes = f"what is complete is kept in {out}, and the same command resumes from here"
+    with keeping(lambda: resumes):
+        results: dict[str, list[RunResult]] = {name: [] for name in FILES}
+        with progress_display(STDERR) as display:
+            for name, experiment in experiments.items():
+                task = display.add_task(name, total=len(experiment.methods) * len(experiment.seeds))
+                directory, workers = out / name, arguments.workers
+                with closing(run_experiment(experiment, dataset, directory, workers=workers, resume=True)) as runs:
+                    for result in runs:
+                        if result.interrupted:
+                            raise Interrupted(resumes)
+                        results[name].append(result)
+                        display.advance(task)
+        write_table(experiments, results, dataset, out)
+        for path in draw_all(out, dataset, out / "figures"):
+            STDOUT.print(str(path), highlight=False)
 
 
 def _out(arguments: argparse.Namespace) -> Path:
@@ -143,4 +152,5 @@ def table_rows(experiment: Experiment, results: Sequence[RunResult], n_classes: 
 
 if __name__ == "__main__":
     with reported_errors():
+        at_work()
         main()

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import Cli, Outcome
+from command_line import Cli, Outcome, own_signals
 
 from netsci_nn import cli
 
@@ -19,7 +19,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         monkeypatch.setattr(sys, "argv", ["netsci-nn", *map(str, arguments)])
         code = 0
         try:
-            cli.main()
+            with own_signals():
+                cli.main()
         except SystemExit as end:
             code = int(end.code or 0)
         output = capsys.readouterr()

@@ -87,13 +87,33 @@ def test_between_networks(run: Cli, networks: str, tmp_path: Path, monkeypatch: 
     assert page.count(analysis_files.NOT_DRAWN) == 2
 
 
+@pytest.mark.usefixtures("ctrl_c")
+def test_at_the_end_of_a_report(run: Cli, networks: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report is complete, and the next one is not begun."""
+    describe = analysis.describe
+
+    def interrupted(*arguments: Any, progress: Callable[[int, int], None], **keywords: Any) -> Any:
+        def ring(done: int, total: int) -> None:
+            progress(done, total)
+            if done == total:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        return describe(*arguments, progress=ring, **keywords)
+
+    monkeypatch.setattr(analysis, "describe", interrupted)
+    assert run("analyze", networks, "--nulls", 3, "--json", "r.json").code == 130
+    table = json.loads((tmp_path / "r.json").read_text())
+    assert [(network["replicates"], network["interrupted"]) for network in table["networks"]] == [(3, False)]
+    assert (table["interrupted"], table["not_described"]) == (True, ["b.weight", "c.weight"])
+
+
 def test_before_anything_is_measured(run: Cli, graph: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(analysis, "describe", interrupt)
     before = sorted(tmp_path.iterdir())
     outcome = run("analyze", graph, "--json", "r.json", "--html", "r.html")
     assert (outcome.code, outcome.err) == (130, "netsci-nn: interrupted; r.json and r.html were not written\n")
     outcome = run("analyze", graph)
-    assert (outcome.code, outcome.err) == (130, "netsci-nn: interrupted\n")
+    assert (outcome.code, outcome.err) == (130, "netsci-nn: interrupted; what was printed is all there is\n")
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -177,6 +197,10 @@ def test_training(run: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert "interrupted after 2 epochs" in outcome.out
         outcome = run("compare", "tiny.toml", "--nulls", 1, "--out", "all")
         assert outcome.code == 130
-        assert "the last run is incomplete" in outcome.err
+        assert outcome.out == ""
+        assert outcome.err == ("netsci-nn: interrupted; 0 of 1 runs are complete; the same command with --resume all goes on\n")
+    outcome = run("compare", "tiny.toml", "--nulls", 1, "--resume", "all")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "resumed from all: ER (seed 0)\n" in outcome.out
     assert run("train", "here", "--resume").code == 0
     assert json.loads((tmp_path / "here" / "result.json").read_text())["interrupted"] is False

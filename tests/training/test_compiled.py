@@ -88,9 +88,29 @@ def test_every_batch_size(batch_size: int) -> None:
 
 @pytest.mark.parametrize("batch_size", [7, 64, 130])
 def test_shared_between_threads(batch_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer, "THREADED_WORK", 0)
+    monkeypatch.setattr(trainer, "SHARED_WORK", 0)
     a, b = (trained("mlp", torch.float64, compiled, batch_size=batch_size, momentum=0.9) for compiled in (True, False))
     assert relative(a, b) < 1e-10
+
+
+@pytest.mark.parametrize(("batch_size", "work"), [(64, 0), (130, 0), (130, 10**9), (100, 10**9)])
+def test_the_same_bits_on_any_number_of_threads(batch_size: int, work: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shared because they are much work, or because no thread takes as many rows at once; and not shared."""
+    monkeypatch.setattr(trainer, "SHARED_WORK", work)
+    found = []
+    for threads in (1, 2, 3, 5):
+        torch.set_num_threads(threads)
+        found.append(trained("mlp", torch.float32, True, batch_size=batch_size, momentum=0.9))
+    assert all(torch.equal(found[0], other) for other in found[1:])
+
+
+def test_the_engine_is_the_same_on_any_number_of_threads() -> None:
+    model = network("mlp", torch.float32)
+    x, optimizer = torch.rand(2000, SIZES[0]), torch.optim.SGD(model.parameters(), lr=0.1)
+    for threads in (1, 2, 16):
+        torch.set_num_threads(threads)
+        assert trainer.reason_against(model, optimizer, x, 1024) is None
+        assert "more than 1024 rows" in str(trainer.reason_against(model, optimizer, x, 1025))
 
 
 def test_one_step_in_single_precision_from_any_state() -> None:

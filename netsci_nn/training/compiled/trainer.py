@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -17,7 +16,7 @@ from torch.nn.modules import module as torch_modules
 from torch.optim import optimizer as torch_optimizers
 
 from netsci_nn.errors import ConfigError, DataError
-from netsci_nn.kernels.parallel import workers
+from netsci_nn.kernels.parallel import run_threads
 from netsci_nn.kernels.vector import LANES, TILE
 from netsci_nn.layers import SparseLayer, SparseLinear
 from netsci_nn.layers.ranks import wrapper_of
@@ -31,7 +30,10 @@ from netsci_nn.training.state import Event, TrainingState
 logger = logging.getLogger(__name__)
 
 SECONDS_PER_CALL = 0.1  # how long compiled code runs before Ctrl-C and progress get a turn
-THREADED_WORK = 2_000_000  # edges times rows of a mini-batch from which it is shared between threads
+# A mini-batch is computed in parts whose gradients are added in a fixed order. How many parts is a matter of its size alone, so
+# that the result does not depend on the number of threads that share them.
+SHARED_WORK = 2_000_000  # edges times rows of a mini-batch from which it has two parts
+MOST_PARTS = 8
 MODULE_HOOKS = "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"
 GLOBAL_HOOKS = tuple(f"_global{name}" for name in (*MODULE_HOOKS, "_forward_hooks_always_called"))
 
@@ -68,8 +70,8 @@ def reason_against(model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.
     kinds = {(parameter.dtype, parameter.device.type) for parameter in parameters} | {(x.dtype, x.device.type)}
     if len(kinds) != 1 or kinds.pop() not in ((torch.float32, "cpu"), (torch.float64, "cpu")):
         return "parameters and data are not all float32, or all float64, on the CPU"
-    if x.dim() != 2 or batch_size > WIDEST_SHARE * torch.get_num_threads():
-        return f"a mini-batch has more than {WIDEST_SHARE} rows for each thread, or rows are no vectors"
+    if x.dim() != 2 or batch_size > MOST_PARTS * WIDEST_SHARE:
+        return f"a mini-batch has more than {MOST_PARTS * WIDEST_SHARE} rows, or rows are no vectors"
     return None
 
 
@@ -203,9 +205,8 @@ class CompiledTraining:
         self.batch_size = batch_size
         self.slopes = np.array(slopes, dtype=self.x.dtype)
         work = sum(layer.n_edges for layer in self.layers) * batch_size
-        wanted = torch.get_num_threads() if work >= THREADED_WORK else 1
-        self.n_shares = max(wanted, -(-batch_size // WIDEST_SHARE))
-        share = -(-batch_size // self.n_shares)
+        self.n_parts = max(2 if work >= SHARED_WORK else 1, -(-batch_size // WIDEST_SHARE))
+        share = -(-batch_size // self.n_parts)
         self.lanes = max(TILE, 1 << (share - 1).bit_length())
 
     def compile(self) -> None:
@@ -225,7 +226,7 @@ class CompiledTraining:
         rows = state.rng.permutation(len(self.x))
         self.network, self.settings = self._pack(), self._settings()
         versions = [layer.topology_version for layer in self.layers]
-        scratch = [self._scratch(self.network) for _ in range(self.n_shares)]
+        scratch = [self._scratch(self.network) for _ in range(self.n_parts)]
         total, position, n_steps, reported = 0.0, 0, 1, time.perf_counter()
         eager, state.layers = state.layers, tuple(CompiledLayer(self, number) for number in range(len(self.layers)))
         try:
@@ -249,7 +250,7 @@ class CompiledTraining:
                         self.settings = self._settings()  # a callback may set the learning rate
                         reported = time.perf_counter()
                         if len(self.network.weight) != n_edges:
-                            scratch = [self._scratch(self.network) for _ in range(self.n_shares)]
+                            scratch = [self._scratch(self.network) for _ in range(self.n_parts)]
         finally:
             state.layers = eager
         self._unpack(self.network)
@@ -265,19 +266,22 @@ class CompiledTraining:
 
     def _train(self, rows: Array, scratch: Sequence[Scratch]) -> float:
         network, sgd = self.network, self.settings
-        if self.n_shares == 1:
+        if self.n_parts == 1:
             return train(LANES[self.lanes], network, sgd, self.x, self.y, rows, self.batch_size, scratch[0])
-        total = 0.0
+        total, n_threads = 0.0, min(torch.get_num_threads(), self.n_parts)
+        losses = [0.0] * self.n_parts
         for start in range(0, len(rows), self.batch_size):
             chosen = rows[start : start + self.batch_size]
-            shares = np.array_split(chosen, self.n_shares)
-            futures: list[Future[float]] = [
-                workers().submit(gradients, LANES[self.lanes], network, self.x, self.y, share, len(chosen), own)
-                for share, own in zip(shares[1:], scratch[1:], strict=True)
-            ]
-            total += gradients(LANES[self.lanes], network, self.x, self.y, shares[0], len(chosen), scratch[0])
-            for future, own in zip(futures, scratch[1:], strict=True):
-                total += future.result()
+            parts = np.array_split(chosen, self.n_parts)
+
+            def work(first: int, parts: list[Array] = parts, n_rows: int = len(chosen)) -> None:
+                for part in range(first, self.n_parts, n_threads):
+                    own = scratch[part]
+                    losses[part] = gradients(LANES[self.lanes], network, self.x, self.y, parts[part], n_rows, own)
+
+            run_threads(work, n_threads)
+            total += sum(losses)
+            for own in scratch[1:]:
                 np.add(scratch[0].weight_gradient, own.weight_gradient, out=scratch[0].weight_gradient)
                 np.add(scratch[0].bias_gradient, own.bias_gradient, out=scratch[0].bias_gradient)
             descend(network, sgd, scratch[0].weight_gradient, scratch[0].bias_gradient)
