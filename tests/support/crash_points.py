@@ -74,11 +74,14 @@ def _watch(folder: Path, point: int | None, writer: int) -> None:
 
 
 def contents(folder: Path) -> dict[str, Any]:
-    """Return what a finished run has left, file by file, without measured times."""
+    """Return what a finished run has left, file by file, without measured times.
+
+    If a run is killed when it is complete, its lock stays: it locks nobody out, and complete runs are only read.
+    """
     from safetensors import safe_open
 
     found: dict[str, Any] = {}
-    for path in sorted(entry for entry in folder.rglob("*") if entry.is_file()):
+    for path in sorted(entry for entry in folder.rglob("*") if entry.is_file() and entry.name != ".lock"):
         name = path.relative_to(folder).as_posix()
         if path.suffix == ".safetensors":
             with safe_open(path, framework="np") as file:
