@@ -1,0 +1,9 @@
+"""These tests import libraries that need not be installed, so they are read only where they are asked for."""
+
+from pathlib import Path
+
+import pytest
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return True if "not ecosystem" in config.option.markexpr else None
