@@ -114,7 +114,7 @@ def load_checkpoint(
     loaded = _model_state(tensors), _optimizer_state(tensors, progress), progress["rng"], tensors["torch_rng"]
     try:
         _restore(model, optimizer, rng, *loaded)
-        _check_optimizer(optimizer)
+        _check_optimizer(optimizer, before[1]["param_groups"])
     except (ValueError, TypeError, KeyError, IndexError, RuntimeError) as error:
         _restore(model, optimizer, rng, *before)
         raise CheckpointError(f"file {str(path)!r} does not fit or is damaged: {error}") from error
@@ -209,13 +209,13 @@ def _check_model(path: str | PathLike[str], tensors: dict[str, torch.Tensor], mo
             raise CheckpointError(f"file {str(path)!r} holds {name!r} = {tensor.tolist()}; the model has {known.tolist()}")
 
 
-def _check_optimizer(optimizer: torch.optim.Optimizer) -> None:
-    """Raise a ValueError unless every setting is there, and every parameter's state is complete and fits the parameter.
+def _check_optimizer(optimizer: torch.optim.Optimizer, groups: list[dict[str, Any]]) -> None:
+    """Raise a ValueError unless every setting of `groups` is there, and every parameter's state is complete and fits it.
 
     A state tensor has the parameter's shape, or 1 in dimensions over which the optimiser (Adafactor) keeps a mean.
     """
-    for group in optimizer.param_groups:
-        missing = sorted(optimizer.defaults.keys() - group.keys())
+    for before, group in zip(groups, optimizer.param_groups, strict=True):
+        missing = sorted(before.keys() - group.keys())
         if missing:
             raise ValueError(f"the optimiser's state has no {missing[0]!r}")
     for dim in {parameter.dim() for parameter in optimizer.state}:

@@ -17,6 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from netsci_nn import BipartiteTopology, ConfigError
+from netsci_nn.digest import METADATA, seal_safetensors
 from netsci_nn.errors import CheckpointError, TopologyError
 from netsci_nn.experiment import load_experiment
 from netsci_nn.generators import erdos_renyi
@@ -167,7 +168,8 @@ def test_checkpoint_without_a_setting(tmp_path: Path, setting: str) -> None:
         tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
     progress = json.loads(metadata["progress"])
     del progress["param_groups"][0][setting]
-    save_file(tensors, path, {**metadata, "progress": json.dumps(progress)})
+    save_file(tensors, path, {**metadata, **METADATA, "progress": json.dumps(progress)})
+    seal_safetensors(path)
     before = model.weight.detach().clone(), optimizer.state_dict()["param_groups"]
     with torch.no_grad():
         model.weight += 1
