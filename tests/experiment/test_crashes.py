@@ -11,7 +11,7 @@ import pytest
 
 @pytest.mark.parametrize(
     ("scenario", "stride", "first"),
-    [("train", 15, 3), ("pruning", 200, 80), ("ablate", 200, 3)],
+    [("train", 25, 3), ("pruning", 400, 80), ("ablate", 400, 3)],
 )
 def test_a_killed_run_resumes_to_the_same_bits(scenario: str, stride: int, first: int, tmp_path: Path) -> None:
     """A sample of the points; the script itself goes through all of them."""
