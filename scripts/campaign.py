@@ -72,7 +72,7 @@ def run(campaigns: Campaigns, log: Path, seconds: float) -> bool:
     """
     from netsci_nn.files import write_text
 
-    end, is_sound, code, computer = time.monotonic() + seconds, True, commit(), machine()
+    is_sound, code, computer, end = True, commit(), machine(), time.monotonic() + seconds
     for name, (one_slice, start) in cycle(campaigns.items()):
         if time.monotonic() >= end:
             return is_sound
