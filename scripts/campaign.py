@@ -111,17 +111,27 @@ def table(lines: Iterable[Line]) -> str:
     return "\n".join(rows)
 
 
+def duration(text: str) -> float:
+    """Return a time of an option."""
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no time; it must be above 0 and finite")
+    return number
+
+
 def main() -> int:
     """Run campaigns, or print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--hours", type=float)
-    what.add_argument("--minutes", type=float)
+    what.add_argument("--hours", type=duration)
+    what.add_argument("--minutes", type=duration)
     what.add_argument("--table", action="store_true", help="print the totals of the log")
     parser.add_argument("--only", choices=WHAT, help="one campaign instead of all in turn")
     parser.add_argument("--log", type=Path, default=LOG, help="file of the slices")
     options = parser.parse_args()
     if options.table:
+        if not options.log.is_file():
+            parser.error(f"file {str(options.log)!r} does not exist; --log must name a log of slices")
         print(table(read_lines(options.log)))
         return 0
     sys.path[:0] = PLACES
@@ -129,6 +139,13 @@ def main() -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # A shell has it ignored in what it starts in the background, and so would be all programs that are started here.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    from netsci_nn.errors import ConfigError
+    from netsci_nn.files import try_writing
+
+    try:
+        try_writing(options.log)
+    except ConfigError as error:
+        parser.error(str(error))
     campaigns = importlib.import_module("campaign_slices").CAMPAIGNS
     if options.only:
         campaigns = {options.only: campaigns[options.only]}

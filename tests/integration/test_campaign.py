@@ -87,6 +87,30 @@ def test_exit_code(problems: list[str], code: int, tmp_path: Path, monkeypatch: 
     assert [line["campaign"] for line in campaign.read_lines(log)] == ["files"]
 
 
+@pytest.mark.usefixtures("ctrl_c")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "one of the arguments --hours --minutes --table is required"),
+        (["--minutes", "0"], "argument --minutes: 0 is no time; it must be above 0 and finite"),
+        (["--hours", "nan"], "argument --hours: nan is no time; it must be above 0 and finite"),
+        (["--minutes", "1", "--log", "no/log.jsonl"], "path 'no/log.jsonl' lies in a folder that does not exist"),
+        (["--table", "--log", "no.jsonl"], "file 'no.jsonl' does not exist; --log must name a log of slices"),
+    ],
+)
+def test_arguments_that_are_refused(
+    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["campaign.py", *arguments])
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("PYTHONPATH", "")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    with pytest.raises(SystemExit, match="2"):
+        campaign.main()
+    assert message in capsys.readouterr().err
+
+
 def test_table() -> None:
     def line(name: str, tried: int, problems: list[str], seconds: float, commit: str) -> dict[str, Any]:
         return {"campaign": name, "tried": tried, "problems": problems, "seconds": seconds, "commit": commit}
