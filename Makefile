@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Two processes; the tests of a file stay with one of them.
 PARALLEL := -n 2 --dist loadfile
 
-.PHONY: demo test test-laws test-ecosystem lint bench paper clean
+.PHONY: demo test test-laws test-ecosystem test-campaign lint bench paper clean
 
 demo: $(STAMP)
 	$(BIN)/netsci-nn demo
@@ -21,6 +21,11 @@ test-laws: $(STAMP)
 test-ecosystem: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ecosystem]'
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest $(PARALLEL) -m ecosystem tests/ecosystem $(TESTS)
+
+# Kills, flipped bits, damaged files and signals until the time is over; goes on where docs/results/campaign.jsonl, or LOG, stops.
+MINUTES ?= 20
+test-campaign: $(STAMP)
+	$(BIN)/python scripts/campaign.py --minutes $(MINUTES) $(if $(LOG),--log $(LOG))
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

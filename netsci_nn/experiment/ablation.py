@@ -159,7 +159,7 @@ def save_ablation(ablation: Ablation, plan: Plan, run: Path) -> Path:
 
 
 def _write_wiring(plan: Plan) -> None:
-    for temporary in leftovers(plan.directory / WIRING, "layer-*.safetensors"):
+    for temporary in leftovers(plan.directory / WIRING, "layer-*.safetensors") + leftovers(plan.directory, FILE):
         temporary.unlink()
     for layer, topology in enumerate(plan.topologies):
         path = _wiring(plan.directory, layer)

@@ -102,6 +102,16 @@ def test_goes_on_where_it_was_interrupted(trained: RunResult, tmp_path: Path) ->
     assert ablation.seeds == (1, 2)
 
 
+def test_what_a_killed_write_has_left_is_removed(trained: RunResult, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    ablated(trained, out, seeds=1, epochs=1)
+    left = [out / ".ablation.a_3k9x0q.json", out / "wiring" / ".layer-0.a_3k9x0q.safetensors"]
+    for path in left:
+        path.touch()
+    ablated(trained, out, seeds=1, epochs=1)
+    assert not any(path.exists() for path in left)
+
+
 def test_workers_come_to_the_same(trained: RunResult, tmp_path: Path) -> None:
     plan = plan_ablation(trained.directory, tmp_path / "spread", seeds=1, epochs=1)
     spread = {result.method: result.final for result in run_ablation(plan, DATA, workers=2)}

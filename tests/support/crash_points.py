@@ -3,7 +3,7 @@
 Changes are what the interpreter reports to audit hooks: files opened for writing, renames, removals, folders made and removed.
 So no way of writing is missed, whichever function it goes through. As a script it is a campaign over the points of a scenario:
 
-    python tests/support/crash_points.py pruning FOLDER [STRIDE [FIRST]]
+    python tests/support/crash_points.py pruning FOLDER [STRIDE [FIRST [LAST]]]
 """
 
 import importlib
@@ -178,7 +178,7 @@ def ablate(folder: Path) -> Action:
 SCENARIOS: dict[str, Callable[[Path], Action]] = {"train": train_or_resume, "pruning": prune_in_rounds, "ablate": ablate}
 
 
-def main(scenario: str, place: Path, stride: int = 1, first: int = 1) -> int:
+def main(scenario: str, place: Path, stride: int = 1, first: int = 1, last: int = sys.maxsize) -> int:
     # Once here instead of in every fork: optimisers import the one, training the other.
     for module in ("torch._dynamo", "netsci_nn.training.compiled.steps"):
         importlib.import_module(module)
@@ -187,7 +187,8 @@ def main(scenario: str, place: Path, stride: int = 1, first: int = 1) -> int:
         from toy_experiments import run
 
         run_until(lambda: run(folder.parent / "ablated"), folder)
-    problems = campaign(folder.mkdir, SCENARIOS[scenario](folder), folder, lambda changes: range(first, changes + 1, stride))
+    action = SCENARIOS[scenario](folder)
+    problems = campaign(folder.mkdir, action, folder, lambda changes: range(first, min(changes, last) + 1, stride))
     sys.stdout.write("".join(problem + "\n" for problem in problems))
     return 1 if problems else 0
 

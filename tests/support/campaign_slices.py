@@ -1,0 +1,167 @@
+"""The campaigns of `scripts/campaign.py`, in slices of some seconds: each is told where it begins, and says where to go on."""
+
+import json
+import random
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import crash_points
+import fuzz
+from interrupted_programs import START_UP, End, faults, run_and_signal
+
+POINTS, FLIPS, FILES, PROGRAMS = 10, 500, 400, 5
+SLOWEST = 30  # seconds that a program may take to end after a signal
+
+EXPERIMENT = """
+name = "tiny"
+dataset = "digits"
+seeds = [0, 1]
+[model]
+layer_sizes = [64, 12, 10]
+density = 0.3
+[training]
+epochs = {epochs}
+[[method]]
+name = "ER"
+[[method]]
+name = "SET"
+rewiring = "set"
+"""
+COMMANDS = {
+    "train": ("train", "tiny.toml", "--out", "here"),
+    "compare": ("compare", "tiny.toml", "--nulls", "2", "--out", "all"),
+    "analyze": ("analyze", "t.npz", "--nulls", "200", "--json", "r.json", "--html", "r.html"),
+    "generate": ("generate", "erdos_renyi", "300", "200", "--density", "0.1", "--out", "new.npz", "--plot", "new.png"),
+    "evolve": ("evolve", "run", "--nulls", "20", "--json", "r.json", "--html", "r.html"),
+}
+
+
+class Slice(NamedTuple):
+    """What a slice has tried, what went wrong, and where the next slice begins."""
+
+    tried: int
+    problems: list[str]
+    following: Any
+
+
+def kills(first: str) -> Slice:
+    """Kill a scenario before some of its changes of files and compare what it ends with; `first` is such as "train 11"."""
+    scenario, point = first.split()[0], int(first.split()[1])
+    with tempfile.TemporaryDirectory() as folder:
+        limits = ("1", str(point), str(point + POINTS - 1))
+        program = [sys.executable, crash_points.__file__, scenario, folder, *limits]
+        done = subprocess.run(program, capture_output=True, text=True, check=False)
+    summary = re.search(r"^(\d+) of (\d+) points: ", done.stdout, flags=re.MULTILINE)
+    if summary is None:
+        return Slice(0, [f"{first}: exit code {done.returncode}: {done.stderr[-300:]}"], first)
+    problems = [f"{scenario}, {line}" for line in done.stdout.splitlines() if line.startswith("point ")]
+    names = list(crash_points.SCENARIOS)
+    if point + POINTS > int(summary[2]):
+        return Slice(int(summary[1]), problems, f"{names[(names.index(scenario) + 1) % len(names)]} 1")
+    return Slice(int(summary[1]), problems, f"{scenario} {point + POINTS}")
+
+
+def flips(seed: int) -> Slice:
+    """Flip single bits, each at random in a sound file; all of them must be refused by the function that loads such files."""
+    from netsci_nn.errors import CheckpointError
+    from netsci_nn.topology import load_network, load_topology
+
+    forms = {form.name: form for kind in ("checkpoint", "safetensors", "npz") for form in fuzz.formats()[kind]}
+    load: dict[str, Callable[[Path], object]] = {
+        "last.safetensors": forms["last.safetensors"].read,
+        "topology.safetensors": load_topology,
+        "ours.npz": load_topology,
+        "network.safetensors": load_network,
+    }
+    draw, problems = random.Random(f"flips {seed}"), []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, read in load.items():
+            path = Path(folder, name)
+            forms[name].write(path)
+            read(path)  # it is sound
+            whole = path.read_bytes()
+            for bit in draw.sample(range(8 * len(whole)), FLIPS // len(load)):
+                flipped = bytearray(whole)
+                flipped[bit // 8] ^= 1 << bit % 8
+                path.write_bytes(flipped)
+                try:
+                    read(path)
+                except CheckpointError:
+                    continue
+                except Exception as error:
+                    problems.append(f"bit {bit} of {name}, seed {seed}: {type(error).__name__}: {error}")
+                else:
+                    problems.append(f"bit {bit} of {name}, seed {seed}: was read")
+    return Slice(FLIPS, problems, seed + 1)
+
+
+def files(seed: int) -> Slice:
+    """Read damaged files of all formats, in processes with limits."""
+    outcomes = list(fuzz.run(fuzz.ALL, seed, FILES))
+    problems = [f"file {n}, seed {seed}: {end.kind}: {end.detail}" for n, end in enumerate(outcomes) if end.is_failure]
+    return Slice(len(outcomes), problems, seed + 1)
+
+
+def interruptions(seed: int) -> Slice:
+    """Send signals to programs at random moments; a program that has ended before its signal is not counted."""
+    draw, tried, problems = random.Random(f"interruptions {seed}"), 0, []
+    for _ in range(PROGRAMS):
+        name, number = draw.choice(list(COMMANDS)), draw.choice((signal.SIGINT, signal.SIGTERM))
+        after, epochs = draw.uniform(START_UP, 2 if name == "generate" else 6), draw.choice((3, 99999))
+        is_group = draw.random() < 0.5
+        with tempfile.TemporaryDirectory() as place:
+            _prepare(Path(place), epochs)
+            command = ("-m", "netsci_nn", *COMMANDS[name])
+            end = run_and_signal(command, Path(place), after, number=number, is_group=is_group)
+            found = faults(end, number=number) + _half_done(end)
+        tried += end.seconds is not None
+        problems += [f"{name}, {number.name} after {after:.3f} s, seed {seed}: {fault}" for fault in found]
+    return Slice(tried, problems, seed + 1)
+
+
+def _prepare(folder: Path, epochs: int) -> None:
+    """Write what the programs read."""
+    from netsci_nn import generators
+    from netsci_nn.topology import save_network
+
+    (folder / "tiny.toml").write_text(EXPERIMENT.format(epochs=epochs))
+    layers = [generators.erdos_renyi(60, 50, n_edges=600, rng=seed) for seed in (0, 1)]
+    layers[0].save(folder / "t.npz")
+    (folder / "run" / "topology").mkdir(parents=True)
+    for layer, name in zip(layers, ("epoch-0000", "final"), strict=True):
+        save_network([layer], folder / "run" / "topology" / f"{name}.safetensors")
+
+
+def _half_done(end: End) -> list[str]:
+    """Files that are not whole, processes that are left, and an end that was long in coming."""
+    from netsci_nn.digest import check_safetensors, check_zip
+
+    checks: dict[str, Callable[[Path], object]] = {
+        ".json": lambda path: json.loads(path.read_text()),
+        ".safetensors": check_safetensors,
+        ".npz": check_zip,
+    }
+    found = ["a process is left over"] if end.survivors else []
+    if end.seconds is not None and end.seconds > SLOWEST:
+        found.append(f"ended after {end.seconds:.0f} s")
+    for path in end.files:
+        try:
+            checks.get(path.suffix, lambda _: None)(path)
+        except Exception as error:
+            found.append(f"{path.name} is not whole: {error}")
+    return found
+
+
+CAMPAIGNS: dict[str, tuple[Callable[[Any], Slice], Any]] = {
+    "kills": (kills, f"{next(iter(crash_points.SCENARIOS))} 1"),
+    "flips": (flips, 0),
+    "files": (files, 0),
+    "interruptions": (interruptions, 0),
+}
+"""By name: the campaign, and where its first slice begins."""
