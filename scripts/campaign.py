@@ -1,6 +1,6 @@
 """Long tests of what must never happen: kills, flipped bits, damaged files and signals, in slices until the time is over.
 
-    python scripts/campaign.py --minutes 20     # or --hours 8; goes on where the last line of the log stops
+    python scripts/campaign.py --minutes 20     # or --hours 8; resumes where the last line of the log stops
     python scripts/campaign.py --table          # the totals of docs/reliability.md
 
 One line of JSON per slice goes to docs/results/campaign.jsonl. Exit code 1: a problem was found; 130: it was interrupted.
@@ -67,7 +67,7 @@ def run(campaigns: Campaigns, log: Path, seconds: float) -> bool:
     Args:
         campaigns: by name, a function and where its first slice begins. The function is told where a slice begins, and returns
             how much it tried, the problems and where the next slice begins.
-        log: a campaign goes on where its last line there stops.
+        log: a campaign resumes where its last line there stops.
         seconds: no slice begins later.
     """
     from netsci_nn.files import write_text

@@ -24,13 +24,13 @@ def compare(
         Path | None,
         typer.Option(help="Folder for the results, by default ./runs/NAME; one that holds runs of this experiment is resumed."),
     ] = None,
-    resume: Annotated[Path | None, typer.Option(help="Folder of results to go on with.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Folder of results to resume.")] = None,
     nulls: Annotated[int, typer.Option(help="Random graphs of each null model for every network.")] = 20,
     set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, replaces a key of the file; repeatable.")] = None,
 ) -> None:
     """Train every method with every seed; print a table of results and one of topology; write a page.
 
-    Ctrl-C ends with the tables of what is complete, and exit code 130; the same command with --resume goes on.
+    Ctrl-C ends with the tables of what is complete, and exit code 130; the same command with --resume resumes.
     """
     from netsci_nn.reports.comparison import comparison_tables, run_comparison, write_page, write_results
 
@@ -63,7 +63,7 @@ def _directory(experiment: Experiment, out: Path | None, resume: Path | None) ->
         return new_directory(Path("runs") / slug(experiment.name))
     is_begun = _is_begun(experiment, directory)
     if resume is not None and not is_begun:
-        raise ConfigError(f"--resume {str(resume)!r} holds no run of this experiment; there is nothing to go on with")
+        raise ConfigError(f"--resume {str(resume)!r} holds no run of this experiment; there is nothing to resume")
     if directory.exists() and not is_begun and (not directory.is_dir() or any(directory.iterdir())):
         raise ConfigError(f"--out {str(out)!r} exists already and holds no run of this experiment; give a new folder")
     return directory
@@ -77,7 +77,7 @@ def _kept(experiment: Experiment, directory: Path, state: str = "complete epochs
     """Say what is there after Ctrl-C."""
     if not _is_begun(experiment, directory):
         return NOTHING_BEGUN
-    return f"{state}; the same command with --resume {directory} goes on"
+    return f"{state}; the same command with --resume {directory} resumes"
 
 
 def _say_what_is_there(experiment: Experiment, directory: Path) -> None:

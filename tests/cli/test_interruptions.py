@@ -198,7 +198,7 @@ def test_training(run: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         outcome = run("compare", "tiny.toml", "--nulls", 1, "--out", "all")
         assert outcome.code == 130
         assert outcome.out == ""
-        assert outcome.err == ("netsci-nn: interrupted; 0 of 1 runs are complete; the same command with --resume all goes on\n")
+        assert outcome.err == ("netsci-nn: interrupted; 0 of 1 runs are complete; the same command with --resume all resumes\n")
     outcome = run("compare", "tiny.toml", "--nulls", 1, "--resume", "all")
     assert (outcome.code, outcome.err) == (0, "")
     assert "resumed from all: ER (seed 0)\n" in outcome.out

@@ -9,30 +9,17 @@ from typing import Any
 
 import pytest
 from command_line import Cli
+from interrupted_programs import EXPERIMENT
 
 import analysis
 from netsci_nn.training import Event, ProgressBar, TrainingState
 
-EXPERIMENT = """
-name = "tiny"
-dataset = "digits"
-seeds = [0, 1]
-[model]
-layer_sizes = [64, 12, 10]
-density = 0.3
-[training]
-epochs = 2
-[[method]]
-name = "ER"
-[[method]]
-name = "SET"
-rewiring = "set"
-"""
+TINY = EXPERIMENT.format(epochs=2)
 
 
 @pytest.fixture
 def experiment(tmp_path: Path) -> str:
-    (tmp_path / "tiny.toml").write_text(EXPERIMENT)
+    (tmp_path / "tiny.toml").write_text(TINY)
     return "tiny.toml"
 
 
@@ -100,7 +87,7 @@ def test_what_is_complete_is_kept_and_said(
         outcome = run("compare", experiment, "--nulls", 4, "--out", "all")
     assert outcome.code == 130
     assert outcome.err.startswith(f"netsci-nn: interrupted; {state}")
-    assert outcome.err.endswith("; the same command with --resume all goes on\n")
+    assert outcome.err.endswith("; the same command with --resume all resumes\n")
     assert outcome.err.count("\n") == 1
     results, page = tmp_path / "all" / "results.json", tmp_path / "all" / "report.html"
     if complete:

@@ -5,25 +5,11 @@ import signal
 from pathlib import Path
 
 import pytest
-from interrupted_programs import START_UP, End, faults, run_and_signal
+from interrupted_programs import EXPERIMENT, START_UP, End, faults, run_and_signal
 
 from netsci_nn import generators
 
-EXPERIMENT = """
-name = "tiny"
-dataset = "digits"
-seeds = [0, 1]
-[model]
-layer_sizes = [64, 12, 10]
-density = 0.3
-[training]
-epochs = 200000
-[[method]]
-name = "ER"
-[[method]]
-name = "SET"
-rewiring = "set"
-"""
+TINY = EXPERIMENT.format(epochs=200000)
 PAPER = ("-m", "scripts.brain_inspired.paper", "--dataset", "digits", "--seeds", "1", "--epochs", "9999", "--out", "paper")
 BENCHMARK = (str(Path(__file__).resolve().parents[2] / "scripts" / "benchmark.py"), "--only", "layer", "--out", "bench")
 ENDLESS = ("compare", "tiny.toml", "--out", "all")
@@ -36,7 +22,7 @@ def program(*arguments: str) -> tuple[str, ...]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "tiny.toml").write_text(EXPERIMENT)
+    (tmp_path / "tiny.toml").write_text(TINY)
     generators.erdos_renyi(60, 50, n_edges=600, rng=0).save(tmp_path / "t.npz")
     return tmp_path
 
@@ -57,13 +43,13 @@ def test_while_it_trains(folder: Path, is_group: bool) -> None:
     log = folder / "all" / "er" / "seed-0" / "checkpoint" / "last.safetensors"
     end = run_and_signal(program(*ENDLESS), folder, log.is_file, is_group=is_group)
     assert (faults(end), end.code) == ([], 130), end
-    kept = "0 of 4 runs are complete; the same command with --resume all goes on"
+    kept = "0 of 4 runs are complete; the same command with --resume all resumes"
     assert end.err.splitlines()[-1] == f"netsci-nn: interrupted; {kept}"
 
 
 def test_while_processes_are_started_and_train(folder: Path) -> None:
     """Workers are told to end, and write nothing after the program has ended."""
-    text = EXPERIMENT.replace("200000", "2")
+    text = EXPERIMENT.format(epochs=2)
     (folder / "short.toml").write_text(text)
     assert run_and_signal(program("train", "short.toml", "--out", "run"), folder, None).code == 0
     command = program("ablate", "run", "--epochs", "200000", "--workers", "2", "--out", "retrained")

@@ -13,26 +13,11 @@ from typing import Any, NamedTuple
 
 import crash_points
 import fuzz
-from interrupted_programs import START_UP, End, faults, run_and_signal
+from interrupted_programs import EXPERIMENT, START_UP, End, faults, run_and_signal
 
 POINTS, FLIPS, FILES, PROGRAMS = 10, 500, 400, 5
 SLOWEST = 30  # seconds that a program may take to end after a signal
 
-EXPERIMENT = """
-name = "tiny"
-dataset = "digits"
-seeds = [0, 1]
-[model]
-layer_sizes = [64, 12, 10]
-density = 0.3
-[training]
-epochs = {epochs}
-[[method]]
-name = "ER"
-[[method]]
-name = "SET"
-rewiring = "set"
-"""
 COMMANDS = {
     "train": ("train", "tiny.toml", "--out", "here"),
     "compare": ("compare", "tiny.toml", "--nulls", "2", "--out", "all"),

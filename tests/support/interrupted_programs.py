@@ -10,6 +10,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
+EXPERIMENT = """
+name = "tiny"
+dataset = "digits"
+seeds = [0, 1]
+[model]
+layer_sizes = [64, 12, 10]
+density = 0.3
+[training]
+epochs = {epochs}
+[[method]]
+name = "ER"
+[[method]]
+name = "SET"
+rewiring = "set"
+"""
 START_UP = 0.1  # seconds in which Python itself starts; nothing of ours can act on a signal then
 
 
