@@ -268,7 +268,7 @@ class RunDirectory:
         kept.sort(key=lambda record: record["epoch"])
         if digest is not None and not np.array_equal(digest, log_digest(kept)):
             raise CheckpointError(
-                f"file {str(self.metrics)!r} has changed: it must have the lines of the {epoch} epochs that belong to the checkpoint"
+                f"file {str(self.metrics)!r} has changed: it must have the lines of the {epoch} epochs of the checkpoint"
             )
         write_text(self.metrics, "".join(json.dumps(record) + "\n" for record in kept))
         return kept

@@ -89,7 +89,7 @@ def test_a_log_without_exactly_one_line_per_epoch_is_refused(
 
 
 def test_a_changed_digit_of_the_log_is_refused(tmp_path: Path) -> None:
-    """By an interrupted run, also when it is interrupted again, and by a complete one; a log that is gone says nothing wrong."""
+    """By a run that is interrupted, once and again, and by a complete one; a log that is gone says nothing wrong."""
     here = RunDirectory(tmp_path / "run")
     for callbacks in ([interrupt_at(14)], [interrupt_at(20)], []):
         run(here.path, callbacks=callbacks, resume=here.is_begun)
