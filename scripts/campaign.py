@@ -28,6 +28,7 @@ PLACES = [str(ROOT), str(ROOT / "tests" / "support")]
 SHORT = 300
 WHAT = {
     "kills": "kills before a change of a file, resumed",
+    "random-kills": "kills at a random moment, resumed",
     "flips": "flipped bits, loaded",
     "files": "damaged files, read",
     "interruptions": "programs that got a signal",

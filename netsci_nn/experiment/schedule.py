@@ -175,7 +175,7 @@ def _start_worker(experiment: Experiment, dataset: Dataset, workers: int) -> Non
 
 
 def _end_with_parent() -> None:
-    """End this process when its parent is dead: it would wait for tasks for ever, or go on with a run that is resumed elsewhere."""
+    """End this process when its parent is dead, for which it would wait for ever, or hold a run that is to be resumed."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

@@ -154,7 +154,7 @@ def test_what_a_kill_leaves_before_the_first_run_and_of_the_last_files_is_no_obs
     assert run("compare", experiment, "--nulls", 1, "--out", "all").code == 0
     left.touch()
     assert run("compare", experiment, "--nulls", 1, "--out", "all").code == 0
-    assert not [path for path in (tmp_path / "all").rglob(".*")]
+    assert not list((tmp_path / "all").rglob(".*"))
 
 
 def test_other_settings_are_refused_before_anything_is_trained(run: Cli, experiment: str, tmp_path: Path) -> None:

@@ -125,6 +125,7 @@ def test_table() -> None:
         "| campaign | tried | problems | hours | commits |",
         "|---|---|---|---|---|",
         f"| kills: {campaign.WHAT['kills']} | 1,245 | 2 | 0.75 | a, b |",
+        f"| random-kills: {campaign.WHAT['random-kills']} | 0 | 0 | 0.00 |  |",
         f"| flips: {campaign.WHAT['flips']} | 0 | 0 | 0.00 |  |",
         f"| files: {campaign.WHAT['files']} | 5 | 0 | 0.01 | b |",
         f"| interruptions: {campaign.WHAT['interruptions']} | 0 | 0 | 0.00 |  |",
@@ -140,10 +141,23 @@ def test_kills_go_through_all_points_of_one_scenario_after_the_other(monkeypatch
     assert campaign_slices.kills("train 71") == (10, [], "train 81")
     assert campaign_slices.kills("train 81") == (10, [], "pruning 1")
     answer("3 of 343 points: 1 problems\npoint 342: a.json differs\n", 1)
-    assert campaign_slices.kills("ablate 341") == (3, ["ablate, point 342: a.json differs"], "train 1")
+    assert campaign_slices.kills("ablate 341") == (3, ["ablate, point 342: a.json differs"], "compare 1")
+    assert campaign_slices.kills("workers 342")[2] == "train 1"
+    assert campaign_slices.kills("compare 1")[2] == "compare 6"
     answer("", -9)
     assert campaign_slices.kills("train 1") == (0, ["train 1: exit code -9: no memory"], "train 1")
-    assert list(crash_points.SCENARIOS) == ["train", "pruning", "ablate"]
+    assert list(crash_points.SCENARIOS) == ["train", "pruning", "ablate", "compare", "paper", "workers"]
+
+
+def test_kills_at_random_are_counted_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(output: str, code: int) -> None:
+        done = subprocess.CompletedProcess([], code, output, "no memory")
+        monkeypatch.setattr(campaign_slices.subprocess, "run", lambda *_, **__: done)
+
+    answer("run directory: run\n17 kills of ablate: 1 problems\ntry 3 of ablate, seed 8: a.json differs after 2 kills\n", 1)
+    assert campaign_slices.kills_at_random(8) == (17, ["try 3 of ablate, seed 8: a.json differs after 2 kills"], 9)
+    answer("", -9)
+    assert campaign_slices.kills_at_random(8) == (0, ["seed 8: exit code -9: no memory"], 9)
 
 
 def test_a_bit_that_is_not_noticed_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:

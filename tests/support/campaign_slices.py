@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 
 import crash_points
 import fuzz
+import random_kills
 from interrupted_programs import EXPERIMENT, START_UP, End, faults, run_and_signal
 
 POINTS, FLIPS, FILES, PROGRAMS = 10, 500, 400, 5
+FEWER_POINTS = {"compare": 5, "paper": 5, "workers": 2}  # of scenarios that take longer
 SLOWEST = 30  # seconds that a program may take to end after a signal
 
 COMMANDS = {
@@ -38,8 +40,9 @@ class Slice(NamedTuple):
 def kills(first: str) -> Slice:
     """Kill a scenario before some of its changes of files and compare what it ends with; `first` is such as "train 11"."""
     scenario, point = first.split()[0], int(first.split()[1])
+    following = point + FEWER_POINTS.get(scenario, POINTS)
     with tempfile.TemporaryDirectory() as folder:
-        limits = ("1", str(point), str(point + POINTS - 1))
+        limits = ("1", str(point), str(following - 1))
         program = [sys.executable, crash_points.__file__, scenario, folder, *limits]
         done = subprocess.run(program, capture_output=True, text=True, check=False)
     summary = re.search(r"^(\d+) of (\d+) points: ", done.stdout, flags=re.MULTILINE)
@@ -47,9 +50,20 @@ def kills(first: str) -> Slice:
         return Slice(0, [f"{first}: exit code {done.returncode}: {done.stderr[-300:]}"], first)
     problems = [f"{scenario}, {line}" for line in done.stdout.splitlines() if line.startswith("point ")]
     names = list(crash_points.SCENARIOS)
-    if point + POINTS > int(summary[2]):
+    if following > int(summary[2]):
         return Slice(int(summary[1]), problems, f"{names[(names.index(scenario) + 1) % len(names)]} 1")
-    return Slice(int(summary[1]), problems, f"{scenario} {point + POINTS}")
+    return Slice(int(summary[1]), problems, f"{scenario} {following}")
+
+
+def kills_at_random(seed: int) -> Slice:
+    """Kill a program at random moments, several times, and compare what it ends with; kills that hit it are counted."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = [sys.executable, random_kills.__file__, str(seed), folder]
+        done = subprocess.run(program, capture_output=True, text=True, check=False)
+    summary = re.search(r"^(\d+) kills of ", done.stdout, flags=re.MULTILINE)
+    if summary is None:
+        return Slice(0, [f"seed {seed}: exit code {done.returncode}: {done.stderr[-300:]}"], seed + 1)
+    return Slice(int(summary[1]), [line for line in done.stdout.splitlines() if line.startswith("try ")], seed + 1)
 
 
 def flips(seed: int) -> Slice:
@@ -145,6 +159,7 @@ def _half_done(end: End) -> list[str]:
 
 CAMPAIGNS: dict[str, tuple[Callable[[Any], Slice], Any]] = {
     "kills": (kills, f"{next(iter(crash_points.SCENARIOS))} 1"),
+    "random-kills": (kills_at_random, 0),
     "flips": (flips, 0),
     "files": (files, 0),
     "interruptions": (interruptions, 0),

@@ -167,10 +167,11 @@ def fork(action: Callable[[], object], out: int | None = None) -> int:
     """
     child = os.fork()
     if child:
+        os.setpgid(child, child)
         return child
     code = 1
     try:
-        os.setpgid(0, 0)
+        os.setpgid(0, 0)  # in both, as either may come first
         for stream in (1, 2) if out is not None else ():
             os.dup2(out, stream)
         action()

@@ -265,7 +265,7 @@ class CompiledTraining:
             )
 
     def _train(self, rows: Array, scratch: Sequence[Scratch], total: float) -> float:
-        """Train on mini-batches; return `total` plus their losses, added one by one: the clock decides how many come at once."""
+        """Train on mini-batches; return `total` plus their losses, added one by one: the clock says how many come at once."""
         network, sgd = self.network, self.settings
         if self.n_parts == 1:
             return train(LANES[self.lanes], network, sgd, self.x, self.y, rows, self.batch_size, scratch[0], total)
