@@ -94,8 +94,8 @@ def check_method(experiment: Experiment, method: MethodConfig, dataset: Dataset)
     """
     if method.pruning is not None and method.pruning.round is not None:
         raise ConfigError(
-            f"pruning.round of method {method.name!r} is {method.pruning.round}; it stands only in a run directory that is a part "
-            "of another one, which must be resumed instead"
+            f"pruning.round of method {method.name!r} is {method.pruning.round}; it stands only in a run directory that is "
+            "a part of another one, which must be resumed instead"
         )
     dense = experiment.dense_method(method)
     model = build_model(experiment, dense or method, dataset, experiment.seeds[0])

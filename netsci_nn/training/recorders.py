@@ -99,8 +99,8 @@ class RecordTopology:
 class JsonlLog:
     """Append one JSON line per event to a file and flush it to the disk: the start, every epoch and the end.
 
-    The digest of its epochs is in `TrainingState.carried` as `log.0`, that of a second log as `log.1`; so a checkpoint says which
-    lines belong to it (see `log_digest`).
+    The digest of its epochs is in `TrainingState.carried` as `log.0`, that of a second log as `log.1`; so a checkpoint says
+    which lines belong to it (see `log_digest`).
     """
 
     needs_every_step = False
