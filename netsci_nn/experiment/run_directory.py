@@ -208,7 +208,7 @@ class RunDirectory:
                 temporary.unlink(missing_ok=True)
             return True
         self._clear()
-        write_text(self.environment, json.dumps(describe_environment(seed), indent=2) + "\n")
+        write_text(self.environment, json.dumps(describe_environment(seed, experiment.training.threads), indent=2) + "\n")
         return False
 
     def check_checkpoint(self) -> None:

@@ -16,6 +16,7 @@ from toy_experiments import DATA, SET, interrupt_at, run, toy
 from netsci_nn import CheckpointError, ConfigError, generators
 from netsci_nn.digest import KEY
 from netsci_nn.experiment import RunDirectory, run_experiment
+from netsci_nn.experiment.environment import on_threads
 from netsci_nn.experiment.run_directory import Recorded
 from netsci_nn.experiment.trained import trained_model
 from netsci_nn.topology import save_network
@@ -133,6 +134,15 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_starts_again(tmp_path
     assert files[0] == files[1]
     with pytest.raises(ConfigError, match="is not empty; a run must start in a new one, or resume the one that is in it"):
         run(here.path)
+
+
+def test_a_run_that_starts_again_has_the_threads_of_its_experiment(tmp_path: Path) -> None:
+    here, experiment = RunDirectory(tmp_path / "run"), toy(training={"threads": 1})
+    with on_threads(2):
+        run(here.path, experiment, callbacks=[interrupt_at(3)])
+        assert here.threads() == 1
+        run(here.path, experiment, resume=True)
+    assert here.threads() == 1
 
 
 def test_what_a_kill_leaves_of_a_beginning_does_not_block_a_new_one(tmp_path: Path) -> None:

@@ -40,9 +40,11 @@ def contents(folder: Path) -> dict[str, Any]:
 
 
 def _timeless(value: Any) -> Any:
-    """Return a JSON value without times, and without the digest of lines that have them."""
+    """Return a JSON value without times, the digest of lines that have them, and the commit, which may be made meanwhile."""
     if isinstance(value, dict):
-        return {name: _timeless(part) for name, part in value.items() if "seconds" not in name and name != "log"}
+        return {
+            name: _timeless(part) for name, part in value.items() if "seconds" not in name and name not in ("log", "commit")
+        }
     return [_timeless(part) for part in value] if isinstance(value, list) else value
 
 
