@@ -90,10 +90,32 @@ class RunResult:
         initial: tuple[BipartiteTopology, ...],
         final: tuple[BipartiteTopology, ...],
     ) -> "RunResult":
-        """Return the result with these numbers; a KeyError or TypeError if they are not those of `summary`."""
+        """Return the result with these numbers; a KeyError, TypeError or OverflowError if they are not those of `summary`."""
         numbers = dict(summary)
         if "accuracy" in numbers:  # version 0.1.0 had no other metric
             numbers["metrics"] = {"accuracy": numbers.pop("accuracy")}
             numbers["metrics_by_epoch"] = {"accuracy": numbers.pop("accuracy_by_epoch")}
         by_epoch = {name: tuple(values) for name, values in numbers.pop("metrics_by_epoch").items()}
-        return cls(**numbers, metrics_by_epoch=by_epoch, directory=directory, initial=initial, final=final)
+        result = cls(**numbers, metrics_by_epoch=by_epoch, directory=directory, initial=initial, final=final)
+        result._check_types()
+        return result
+
+    def _check_types(self) -> None:
+        """Raise a TypeError or OverflowError if a part of a summary is of another type."""
+        for name in ("seed", "n_edges", "n_edges_in_training", "multiply_adds"):
+            _check_type(name, getattr(self, name), int)
+        for name, kind in {"method": str, "interrupted": bool, "cost": float, "seconds": float, "metrics": dict}.items():
+            _check_type(name, getattr(self, name), kind)
+        if not self.metrics or self.metrics.keys() != self.metrics_by_epoch.keys():
+            raise TypeError(f"metrics are {', '.join(self.metrics)}, and by epoch {', '.join(self.metrics_by_epoch)}")
+        for name, score in self.metrics.items():
+            for value in (score, *self.metrics_by_epoch[name]):
+                _check_type(name, value, float)
+
+
+def _check_type(name: str, value: object, kind: type) -> None:
+    is_right = isinstance(value, (int, float) if kind is float else kind) and isinstance(value, bool) == (kind is bool)
+    if not is_right:
+        raise TypeError(f"{name} is {value!r}; it must be of the type {kind.__name__}")
+    if isinstance(value, int):
+        float(value)  # an OverflowError for integers beyond all floats

@@ -27,6 +27,10 @@ from netsci_nn.topology import BipartiteTopology, WeightedTopology, load_network
 from netsci_nn.training import read_edges
 
 
+MAX_THREADS = 4096
+"""More than any machine has; torch would try to start them."""
+
+
 class Recorded(NamedTuple):
     """The sparse layers of a network after an epoch; 0 is before any training."""
 
@@ -167,8 +171,9 @@ class RunDirectory:
         if not self.environment.is_file():
             return torch.get_num_threads()
         try:
-            return check_count("threads", json.loads(self.environment.read_text(encoding="utf-8"))["threads"], 1)
-        except (ValueError, TypeError, KeyError) as error:
+            stated = json.loads(self.environment.read_text(encoding="utf-8"))["threads"]
+            return check_count("threads", stated, 1, MAX_THREADS)
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise CheckpointError(f"file {str(self.environment)!r} does not say the run's threads: {error}") from error
 
     def check_same_run(self, experiment: Experiment, method: MethodConfig, seed: int) -> None:
@@ -282,7 +287,7 @@ class RunDirectory:
             is_sparse = self.final.parent.is_dir()
             initial, final = (_topologies(file) if is_sparse else () for file in (self.topology(0), self.final))
             return RunResult.from_summary(summary, self.path, initial, final)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise CheckpointError(f"file {str(self.result)!r} does not hold the result of a run: {error}") from error
 
     def recorded_topologies(self) -> list[Recorded]:

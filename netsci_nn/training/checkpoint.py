@@ -115,7 +115,7 @@ def load_checkpoint(
     try:
         _restore(model, optimizer, rng, *loaded)
         _check_optimizer(optimizer, before[1]["param_groups"])
-    except (ValueError, TypeError, KeyError, IndexError, RuntimeError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, OverflowError, RuntimeError) as error:
         _restore(model, optimizer, rng, *before)
         raise CheckpointError(f"file {str(path)!r} does not fit or is damaged: {error}") from error
     if torch.cuda.is_initialized():
