@@ -1,5 +1,6 @@
 """The result of one run: its metrics, its cost and its topologies."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 from netsci_nn.errors import ConfigError
 from netsci_nn.topology import BipartiteTopology
 
+LARGEST = 1e100
+"""More than any finite number in a summary; sums of such numbers are finite too."""
 NOT_IN_SUMMARY = ("initial", "final", "directory")
 
 
@@ -90,7 +93,7 @@ class RunResult:
         initial: tuple[BipartiteTopology, ...],
         final: tuple[BipartiteTopology, ...],
     ) -> "RunResult":
-        """Return the result with these numbers; a KeyError, TypeError or OverflowError if they are not those of `summary`."""
+        """Return the result with these numbers; a KeyError or TypeError if they are not those of `summary`."""
         numbers = dict(summary)
         if "accuracy" in numbers:  # version 0.1.0 had no other metric
             numbers["metrics"] = {"accuracy": numbers.pop("accuracy")}
@@ -101,7 +104,7 @@ class RunResult:
         return result
 
     def _check_types(self) -> None:
-        """Raise a TypeError or OverflowError if a part of a summary is of another type."""
+        """Raise a TypeError if a part of a summary is of another type."""
         for name in ("seed", "n_edges", "n_edges_in_training", "multiply_adds"):
             _check_type(name, getattr(self, name), int)
         for name, kind in {"method": str, "interrupted": bool, "cost": float, "seconds": float, "metrics": dict}.items():
@@ -117,5 +120,5 @@ def _check_type(name: str, value: object, kind: type) -> None:
     is_right = isinstance(value, (int, float) if kind is float else kind) and isinstance(value, bool) == (kind is bool)
     if not is_right:
         raise TypeError(f"{name} is {value!r}; it must be of the type {kind.__name__}")
-    if isinstance(value, int):
-        float(value)  # an OverflowError for integers beyond all floats
+    if isinstance(value, (int, float)) and (value < -LARGEST or LARGEST < value < math.inf):
+        raise TypeError(f"{name} is {value!r}, more than can be measured")

@@ -26,7 +26,6 @@ from netsci_nn.files import leftovers, write_text
 from netsci_nn.topology import BipartiteTopology, WeightedTopology, load_network
 from netsci_nn.training import read_edges
 
-
 MAX_THREADS = 4096
 """More than any machine has; torch would try to start them."""
 
@@ -287,7 +286,7 @@ class RunDirectory:
             is_sparse = self.final.parent.is_dir()
             initial, final = (_topologies(file) if is_sparse else () for file in (self.topology(0), self.final))
             return RunResult.from_summary(summary, self.path, initial, final)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise CheckpointError(f"file {str(self.result)!r} does not hold the result of a run: {error}") from error
 
     def recorded_topologies(self) -> list[Recorded]:

@@ -87,7 +87,7 @@ def judged(read: Callable[[Path], object], path: Path) -> tuple[str, str]:
 
 
 def _peak() -> int:
-    """The most memory that the process has used, in bytes: since now, where the system can be told to forget what was before."""
+    """The most bytes that the process has used: since now, where the system can be told to forget what was before."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -114,13 +114,15 @@ def _work(folder: Path, name: str, seed: int, n: int, first: int) -> None:
     warnings.simplefilter("ignore")
     signal.signal(signal.SIGINT, signal.default_int_handler)
     forms = [form for kind in formats(folder, *([] if name == ALL else [name])).values() for form in kind]
-    whole = []
+    whole, are_read = [], set()
     for form in forms:
         path = folder / form.name
         path.parent.mkdir(parents=True, exist_ok=True)
         form.write(path)
         whole.append(path.read_bytes())
-        form.read(path)  # it is sound, and what it needs is compiled
+        if form.write not in are_read:  # once of files that are read together
+            form.read(path)  # it is sound, and what it needs is compiled
+        are_read.add(form.write)
     limit_process()
     with (folder / JOURNAL).open("a", encoding="utf-8") as journal:
         for number in range(first, n):

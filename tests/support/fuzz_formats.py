@@ -270,7 +270,8 @@ def _torch() -> list[Format]:
         "quantized.weight": torch.quantize_per_tensor(matrix, 0.5, 0, torch.qint8),
         "parameter.weight": torch.nn.Parameter(matrix),
     }
-    pruned = {"fc.weight_orig": matrix, "fc.weight_mask": (matrix != 0).float(), "n.weight_v": matrix, "n.weight_g": matrix[:, :1]}
+    pruned = {"fc.weight_orig": matrix, "fc.weight_mask": (matrix != 0).float()}
+    pruned |= {"n.weight_v": matrix, "n.weight_g": matrix[:, :1]}
     return [
         of("model.pt", {"model": model.state_dict(), "epoch": 3}),
         of("dense.bin", {"fc.weight": matrix}),
@@ -395,7 +396,6 @@ def _runs(folder: Path) -> list[Format]:
     from netsci_nn.reports.comparison import Comparison, comparison_tables, write_results
     from netsci_nn.training import Event
 
-
     data = _data()
 
     def stop(event: Any, state: Any) -> None:
@@ -454,7 +454,7 @@ def _runs(folder: Path) -> list[Format]:
 
 
 def _files_of(top: Path, pattern: str, write: Callable[[Path], object], read: Callable[[Path], object]) -> Iterator[Format]:
-    """A format for every file of a folder whose place in it has the pattern; the folder is read as a whole, which may change it."""
+    """A format for every file of a folder whose place in it has the pattern; the folder is read as a whole."""
     write(top)
     contents = {path: path.read_bytes() for path in top.rglob("*") if path.is_file()}
 
