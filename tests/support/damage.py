@@ -9,6 +9,7 @@ import gzip
 import io
 import json
 import random
+import warnings
 import zipfile
 import zlib
 from typing import Any
@@ -92,7 +93,8 @@ def _in_zip(content: bytes, draw: random.Random) -> bytes:
         parts[place] = name, damaged(part, draw)
     packed = io.BytesIO()
     compression = draw.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
-    with zipfile.ZipFile(packed, "w", compression) as archive:
+    with warnings.catch_warnings(), zipfile.ZipFile(packed, "w", compression) as archive:
+        warnings.simplefilter("ignore")  # of names that occur twice
         for name, part in parts:
             archive.writestr(zipfile.ZipInfo(name), part, compression)
     return packed.getvalue()
