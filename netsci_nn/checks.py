@@ -90,14 +90,14 @@ def neuron_count(name: str, value: int) -> int:
 
 def check_real(name: str, value: float, is_allowed: Any, allowed: str, error: type[ValueError] = TopologyError) -> float:
     """Return `value` as a float, or raise `error` saying that it must be a finite number that is `allowed`."""
-    if (
-        isinstance(value, (bool, np.bool_))
-        or not isinstance(value, numbers.Real)
-        or not math.isfinite(value)
-        or not is_allowed(value)
-    ):
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
+    try:
+        number = float(value) if is_number else math.nan
+    except OverflowError:  # an integer beyond all floats
+        number = math.inf
+    if not (math.isfinite(number) and is_allowed(number)):
         raise error(f"{name} is {value!r}; it must be a number {allowed}")
-    return float(value)
+    return number
 
 
 def as_generator(rng: Rng) -> np.random.Generator:

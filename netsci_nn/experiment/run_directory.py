@@ -26,6 +26,9 @@ from netsci_nn.files import leftovers, write_text
 from netsci_nn.topology import BipartiteTopology, WeightedTopology, load_network
 from netsci_nn.training import log_digest, read_edges
 
+MAX_THREADS = 4096
+"""More than any machine has; torch would try to start them."""
+
 
 class Recorded(NamedTuple):
     """The sparse layers of a network after an epoch; 0 is before any training."""
@@ -173,8 +176,9 @@ class RunDirectory:
         if not self.environment.is_file():
             return torch.get_num_threads()
         try:
-            return check_count("threads", json.loads(self.environment.read_text(encoding="utf-8"))["threads"], 1)
-        except (ValueError, TypeError, KeyError) as error:
+            stated = json.loads(self.environment.read_text(encoding="utf-8"))["threads"]
+            return check_count("threads", stated, 1, MAX_THREADS)
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise CheckpointError(f"file {str(self.environment)!r} does not say the run's threads: {error}") from error
 
     def check_same_run(self, experiment: Experiment, method: MethodConfig, seed: int) -> None:

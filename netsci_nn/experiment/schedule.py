@@ -14,7 +14,7 @@ import torch
 
 from netsci_nn.checks import check_count
 from netsci_nn.data import Dataset
-from netsci_nn.errors import ConfigError
+from netsci_nn.errors import CheckpointError, ConfigError
 from netsci_nn.experiment.config import Experiment, MethodConfig
 from netsci_nn.experiment.result import RunResult
 from netsci_nn.experiment.run import check_method, run_checked
@@ -121,6 +121,11 @@ def _run(experiment: Experiment, dataset: Dataset, task: Task, callbacks: list[C
     run = RunDirectory(directory)
     known = run.load_result() if resume else None
     if known is not None:
+        if (known.method, known.seed, known.interrupted) != (method.name, seed, False):
+            raise CheckpointError(
+                f"file {str(run.result)!r} is of method {known.method!r}, seed {known.seed}, "
+                f"{'interrupted' if known.interrupted else 'complete'}; it must be of {method.name!r}, seed {seed}, complete"
+            )
         return known
     return run_checked(experiment, method, seed, dataset, directory, callbacks, resume=resume, dense_run=dense_run)
 

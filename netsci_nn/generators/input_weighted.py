@@ -118,7 +118,7 @@ def _stretch(free: Int64Array, rates: Float64Array, missing: int) -> float:
 def _check_weights(weights: npt.ArrayLike, n_in: int) -> Float64Array:
     try:
         array = np.asarray(weights, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise TopologyError(f"weights is {weights!r}; it must be an array of n_in = {n_in} numbers") from None
     if array.shape != (n_in,):
         raise TopologyError(f"weights has shape {array.shape}; it must be [n_in] = [{n_in}]")

@@ -130,6 +130,32 @@ GENERATE = ["generate", "erdos_renyi", 10, 8, "--out", "t.npz"]
             ["generate", "input_weighted", 3, 8, "--out", "t.npz", "--edges", 3, "--param", "weights=words.txt"],
             "does not hold numbers",
         ),
+        (
+            ["generate", "input_weighted", 3, 8, "--out", "t.npz", "--edges", 3, "--param", "weights=broken.npy"],
+            "file 'broken.npy' does not hold numbers: the header",
+        ),
+        (
+            ["generate", "input_weighted", 3, 8, "--out", "t.npz", "--edges", 3, "--param", "weights=short.npy"],
+            "file 'short.npy' does not hold numbers: it holds 16 bytes of numbers, and its header states 24",
+        ),
+        ([*GENERATE, "--edges", 3, "--param", f"variant={'n' * 5000}"], "variant is 'nn"),
+        ([*GENERATE, "--edges", 3, "--param", f"variant={'[' * 10_000}"], "--param variant has a number of too many digits or"),
+        ([*GENERATE, "--edges", 3, "--param", f"variant={'9' * 5000}"], "--param variant has a number of too many digits or"),
+        (
+            ["generate", "small_world", 5, 8, "--out", "t.npz", "--edges", 3, "--param", f"rewiring_probability=1{'0' * 400}"],
+            "rewiring_probability is 10",
+        ),
+        (
+            ["generate", "input_weighted", 3, 8, "--out", "t.npz", "--edges", 3, "--param", f"weights=[1, 2, 1{'0' * 400}]"],
+            "weights is ",
+        ),
+        (
+            [
+                *("generate", "configuration_model", 2, 2, "--out", "t.npz"),
+                *("--param", "out_degrees=[1, [2]]", "--param", "in_degrees=[1, 2]"),
+            ],
+            r"out_degrees is \[1, \[2\]\]; it must be 2 integers",
+        ),
         (["generate", "grouped", 4, 4, "--out", "t.npz"], "--param n_groups=VALUE is missing; model 'grouped' needs it"),
         (
             ["generate", "input_weighted", 3, 8, "--out", "t.npz", "--edges", 3, "--param", "weights=empty.txt"],
@@ -190,6 +216,10 @@ def test_bad_input_is_one_sentence_and_writes_nothing(
     (tmp_path / "words.md").write_text("these are words\n")
     (tmp_path / "empty.txt").write_text("")
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 no archive")
+    np.save(tmp_path / "short.npy", np.ones(3))
+    whole = (tmp_path / "short.npy").read_bytes()
+    (tmp_path / "short.npy").write_bytes(whole[:-8])
+    (tmp_path / "broken.npy").write_bytes(whole.replace(b"}", b" "))
     BipartiteTopology(3, 2, [1], [1]).save(tmp_path / "good.csv")
     graph = BipartiteTopology(2, 1, [0, 1], [0, 0]).to_igraph()
     graph.add_edges([(0, 1)])

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -219,6 +220,31 @@ def test_an_experiment_reads_its_complete_runs_without_their_checkpoints(tmp_pat
     with pytest.raises(CheckpointError, match=r"last\.safetensors' does not exist; there is no checkpoint to resume from"):
         run(first[0].directory, toy(epochs=1), resume=True)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+SUMMARY = {
+    "method": "ER", "seed": 0, "metrics": {"accuracy": 0.5}, "metrics_by_epoch": {"accuracy": [1, 0.5]}, "n_edges": 25,
+    "n_edges_in_training": 25, "cost": 0.1, "seconds": 1, "multiply_adds": 12345, "interrupted": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"method": 1}, {"seed": "0"}, {"seed": True}, {"n_edges": 2.5}, {"cost": "0.1"}, {"seconds": 10**400}),
+        *({"interrupted": 0}, {"multiply_adds": None}, {"metrics": {}}, {"metrics": 3}, {"metrics": {"accuracy": "high"}}),
+        *({"metrics": {"loss": 0.5}}, {"metrics_by_epoch": {"accuracy": 3}}, {"metrics_by_epoch": {"accuracy": [None]}}),
+        *({"seconds": 1e308}, {"cost": float("-inf")}),
+    ],
+    ids=range(16),
+)
+def test_a_result_with_a_part_of_another_type_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
+    here = RunDirectory(tmp_path)
+    here.result.write_text(json.dumps(SUMMARY))
+    assert here.load_result() is not None
+    here.result.write_text(json.dumps(SUMMARY | change))
+    with pytest.raises(CheckpointError, match=r"result\.json' does not hold the result of a run: ."):
+        here.load_result()
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", "3", "nothing", '{"metrics_by_epoch": []}'])

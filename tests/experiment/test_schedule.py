@@ -1,5 +1,6 @@
 """All runs of an experiment: in several processes, and from where they stopped."""
 
+import json
 import multiprocessing
 import threading
 import time
@@ -152,3 +153,13 @@ def test_rules_that_cannot_serve_are_refused_before_anything_runs(
     with pytest.raises(ConfigError, match=message):
         list(run_experiment(experiment, DATA, tmp_path / "out"))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("change", [{"method": "other"}, {"seed": 5}, {"interrupted": True}])
+def test_the_result_of_another_run_is_not_taken_over(change: dict[str, Any], tmp_path: Path) -> None:
+    experiment = toy(epochs=1)
+    first, _ = run_experiment(experiment, DATA, tmp_path)
+    path = first.directory / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(CheckpointError, match=r"result\.json' is of method .*; it must be of 'SET', seed 0, complete"):
+        list(run_experiment(experiment, DATA, tmp_path, resume=True))

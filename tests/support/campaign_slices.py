@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import crash_points
 import fuzz
 import random_kills
+from fuzz_formats import formats
 from interrupted_programs import EXPERIMENT, START_UP, End, faults, run_and_signal
 
-POINTS, FLIPS, FILES, PROGRAMS = 10, 500, 400, 5
+POINTS, FLIPS, FILES, PROGRAMS = 10, 500, 5000, 5
 FEWER_POINTS = {"compare": 5, "paper": 5, "workers": 2}  # of scenarios that take longer
 SLOWEST = 30  # seconds that a program may take to end after a signal
 
@@ -71,17 +72,19 @@ def flips(seed: int) -> Slice:
     from netsci_nn.errors import CheckpointError
     from netsci_nn.topology import load_network, load_topology
 
-    forms = {form.name: form for kind in ("checkpoint", "safetensors", "npz") for form in fuzz.formats()[kind]}
-    load: dict[str, Callable[[Path], object]] = {
-        "last.safetensors": forms["last.safetensors"].read,
-        "topology.safetensors": load_topology,
-        "ours.npz": load_topology,
-        "network.safetensors": load_network,
-    }
     draw, problems = random.Random(f"flips {seed}"), []
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        kinds = formats(folder, "checkpoint", "safetensors", "npz").values()
+        forms = {form.name: form for kind in kinds for form in kind}
+        load: dict[str, Callable[[Path], object]] = {
+            "last.safetensors": forms["last.safetensors"].read,
+            "topology.safetensors": load_topology,
+            "ours.npz": load_topology,
+            "network.safetensors": load_network,
+        }
         for name, read in load.items():
-            path = Path(folder, name)
+            path = folder / name
             forms[name].write(path)
             read(path)  # it is sound
             whole = path.read_bytes()
@@ -103,7 +106,11 @@ def flips(seed: int) -> Slice:
 def files(seed: int) -> Slice:
     """Read damaged files of all formats, in processes with limits."""
     outcomes = list(fuzz.run(fuzz.ALL, seed, FILES))
-    problems = [f"file {n}, seed {seed}: {end.kind}: {end.detail}" for n, end in enumerate(outcomes) if end.is_failure]
+    problems = [
+        f"file {number}, seed {seed}, {end.name}: {end.kind}: {end.detail}"
+        for number, end in enumerate(outcomes)
+        if end.is_failure
+    ]
     return Slice(len(outcomes), problems, seed + 1)
 
 
