@@ -11,7 +11,8 @@ import numpy as np
 
 from netsci_nn.checks import as_generator, check_choice, check_count, check_real, neuron_count
 from netsci_nn.compiling import njit
-from netsci_nn.errors import ConfigError, TopologyError
+from netsci_nn.errors import ConfigError, TopologyError, shown
+from netsci_nn.sampling.arrays import whole_numbers
 from netsci_nn.sampling.cell_set import add, find, new_cell_set
 from netsci_nn.topology import Int32Array, Int64Array
 from netsci_nn.topology.edge_order import split_cells
@@ -83,10 +84,10 @@ def grow_preferentially(
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     check_growth(attractiveness, updating, side)
-    is_pairwise = draw == "both_ends" and (side, updating) == ("both", "sequential")
-    if not is_pairwise and draw != "end_then_partner":
+    is_pairwise = isinstance(draw, str) and draw == "both_ends" and (side, updating) == ("both", "sequential")
+    if not is_pairwise and not (isinstance(draw, str) and draw == "end_then_partner"):
         raise ConfigError(
-            f"draw is {draw!r}; it must be 'end_then_partner', or 'both_ends' with side='both' and updating='sequential'"
+            f"draw is {shown(draw)}; it must be 'end_then_partner', or 'both_ends' with side='both' and updating='sequential'"
         )
     count = _check_cells(n_in * n_out, occupied, count, is_any_order=is_pairwise)
     if is_pairwise:
@@ -370,8 +371,25 @@ def fill_quotas(
         attraction: added to every degree.
         rng: source of randomness.
     """
-    order = np.argsort(given[:placed], kind="stable")
-    missing = quota - np.bincount(given[:placed], minlength=len(quota))
+    for name, ends in (("chosen", chosen), ("given", given)):
+        if not isinstance(ends, np.ndarray) or ends.ndim != 1 or ends.dtype != np.int32:
+            raise TopologyError(f"{name} is {ends!r}; it must be a 1-D array of int32")
+    quota, size, n_edges = whole_numbers("quota", quota), check_count("size", size, 0), len(given)
+    if len(chosen) != n_edges or quota.sum() != n_edges or quota.max(initial=0) > size:
+        raise TopologyError(
+            f"chosen has {len(chosen)} ends, given {n_edges}, and quota the sum {quota.sum()} and the maximum "
+            f"{quota.max(initial=0)}; lengths and sum must be equal, and no quota above size = {size}"
+        )
+    placed = check_count("placed", placed, 0, n_edges)
+    attraction = check_real("attraction", attraction, lambda value: value >= 0, ">= 0")
+    ends, others = given[:placed], chosen[:placed]
+    if placed and not (0 <= ends.min() <= ends.max() < len(quota) and 0 <= others.min() <= others.max() < size):
+        raise TopologyError("chosen or given holds an end that is out of range among the edges that are placed")
+    order = np.argsort(ends, kind="stable")
+    missing = quota - np.bincount(ends, minlength=len(quota))
+    if (missing < 0).any():
+        raise TopologyError(f"given holds {(quota - missing).max()} edges of a node; it must be at most its quota")
+    rng = as_generator(rng)
     pointers = np.concatenate([[0], np.cumsum(quota - missing)])
     waiting = rng.permutation(np.repeat(np.arange(len(quota), dtype=np.int32), missing > 0))
     _fill_quotas(chosen, given, placed, size, missing, pointers, order, waiting, attraction, rng)

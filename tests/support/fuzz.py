@@ -253,13 +253,13 @@ def _work(name: str, seed: int, n: int, first: int) -> None:
                 if "\n" in detail or len(detail) > LONGEST_SENTENCE:
                     kind, detail = UNCLEAR, detail[:400]
             except MemoryError as error:
-                kind, detail = MEMORY_ERROR, _place(error)
+                kind, detail = MEMORY_ERROR, place(error)
             except Exception as error:
-                kind, detail = UNTYPED, _place(error)
+                kind, detail = UNTYPED, place(error)
             print(json.dumps([number, kind, f"{form.name}: {detail}"]), flush=True)
 
 
-def _place(error: BaseException) -> str:
+def place(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     places = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames[::-1][:4])
     return f"{type(error).__name__}: {str(error)[:200]} ({places})"
@@ -288,7 +288,7 @@ def run(name: str, seed: int, n: int) -> Iterator[Outcome]:
             with printed.open("w") as out, said.open("w") as err:
                 child = subprocess.Popen(command, stdout=out, stderr=err, env=environment)
             try:
-                code = _watched(child, printed)
+                code = watched(child, printed)
             finally:
                 child.kill()
                 child.wait()
@@ -303,14 +303,14 @@ def run(name: str, seed: int, n: int) -> Iterator[Outcome]:
                 yield Outcome(kind, f"exit code {code}: {said.read_text()[-300:]}", contents[first - 1])
 
 
-def _watched(child: subprocess.Popen[bytes], printed: Path) -> int | None:
+def watched(child: subprocess.Popen[bytes], printed: Path) -> int | None:
     """Wait for the end of a child; None if it has printed nothing for too long."""
     size, since = 0, time.monotonic()
     while child.poll() is None:
         time.sleep(0.05)
         if printed.stat().st_size != size:
             size, since = printed.stat().st_size, time.monotonic()
-        elif time.monotonic() - since > (SECONDS if size else 20 * SECONDS):
+        elif time.monotonic() - since > (SECONDS if size else 60 * SECONDS):
             return None
     return child.returncode
 
