@@ -64,7 +64,7 @@ class Dataset:
 
 def check_labels(name: str, labels: npt.NDArray[np.int64], n_classes: int) -> None:
     """Raise a DataError unless every label is an integer from 0 to n_classes - 1."""
-    check_count("n_classes", n_classes, 1, error=DataError)
+    n_classes = check_count("n_classes", n_classes, 1, error=DataError)
     if labels.dtype.kind not in "iu":
         raise DataError(f"{name} has dtype {labels.dtype}; labels must be integers")
     outside = (labels < 0) | (labels >= n_classes)

@@ -125,6 +125,10 @@ class EdgeIndex:
                 )
         if x is not None and y is not None and x.shape[1] != y.shape[1]:
             raise DataError(f"x has {x.shape[1]} columns and y has {y.shape[1]}; they must belong to one batch")
+        if values is not None:
+            for name, operand in (("x", x), ("y", y)):
+                if operand is not None and operand.device != values.device:
+                    raise DataError(f"values are on {values.device} and {name} on {operand.device}; a product needs one device")
         dtypes = {operand.dtype for operand in (values, x, y) if operand is not None}
         if len(dtypes) > 1:
             raise DataError(f"operands have the dtypes {', '.join(sorted(map(str, dtypes)))}; a product needs one")

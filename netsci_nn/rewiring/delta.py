@@ -57,6 +57,8 @@ class EdgeDelta:
                 else f"is a {type(kept).__name__}"
             )
             raise TopologyError(f"kept_values {got}; it must be an array of floating numbers [n_edges, *kernel]")
+        if kept is not None:
+            object.__setattr__(self, "kept_values", np.ascontiguousarray(kept))
         for name in ("kept_active", "grown_active"):
             mask = getattr(self, name)
             if mask is not None and (not isinstance(mask, np.ndarray) or mask.ndim != 1 or mask.dtype != np.bool_):

@@ -41,7 +41,7 @@ def merge_edges(n_in: int, n_out: int, src: IntArray, dst: IntArray, pointers: I
         TopologyError: if the arrays do not fit each other; if `delta` names an edge that does not exist, is out of range, or
             would duplicate an edge.
     """
-    _check_edges(n_in, n_out, src, dst, pointers)
+    n_in, n_out, pointers = _check_edges(n_in, n_out, src, dst, pointers)
     if not isinstance(delta, EdgeDelta):
         raise TopologyError(f"delta is a {type(delta).__name__}; it must be an EdgeDelta")
     n_edges = len(src)
@@ -65,9 +65,12 @@ def merge_edges(n_in: int, n_out: int, src: IntArray, dst: IntArray, pointers: I
     return MergedEdges(new_src, new_dst, origin, grown, order)
 
 
-def _check_edges(n_in: int, n_out: int, src: IntArray, dst: IntArray, pointers: Int64Array) -> None:
-    """Raise a TopologyError unless these are the arrays of edges; what they hold is trusted, but never followed out of them."""
-    neuron_count("n_in", n_in), neuron_count("n_out", n_out)
+def _check_edges(n_in: int, n_out: int, src: IntArray, dst: IntArray, pointers: Int64Array) -> tuple[int, int, Int64Array]:
+    """Return sizes and pointers, or raise a TopologyError unless the arrays fit each other.
+
+    What they hold is trusted, but whatever it is, compiled code stays within them.
+    """
+    n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     for name, array in (("src", src), ("dst", dst), ("pointers", pointers)):
         if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype.kind not in "iu":
             raise TopologyError(f"{name} is a {type(array).__name__}; it must be a 1-D array of integers")
@@ -77,6 +80,7 @@ def _check_edges(n_in: int, n_out: int, src: IntArray, dst: IntArray, pointers: 
             f"src has {len(src)} entries, dst {len(dst)} and pointers {len(pointers)}; src and dst must be equally long, and "
             f"n_out + 1 = {n_out + 1} pointers rise from 0 to their length"
         )
+    return n_in, n_out, pointers.astype(np.int64, copy=False)
 
 
 @njit(cache=True, nogil=True)

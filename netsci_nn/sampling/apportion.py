@@ -6,12 +6,12 @@ from fractions import Fraction
 
 import numpy as np
 
-from netsci_nn.checks import as_generator, check_count, check_real
+from netsci_nn.checks import MAX_NEURONS, as_generator, check_count, check_real
 from netsci_nn.errors import TopologyError, shown
 from netsci_nn.sampling.arrays import whole_numbers
 from netsci_nn.topology import ArrayLike, Float64Array, Int64Array, as_array
 
-MAX_TOTAL, MAX_PARTS = 2**63 - 1, 2**32
+MAX_TOTAL, MAX_PARTS = 2**63 - 1, MAX_NEURONS
 
 
 def even_borders(total: int, n_parts: int) -> Int64Array:

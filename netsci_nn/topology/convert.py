@@ -307,12 +307,10 @@ def graph_edges(graph: igraph.Graph | networkx.Graph) -> tuple[Int64Array, int, 
 def edge_weights(weights: ArrayLike, n_edges: int) -> npt.NDArray[Any]:
     """Return weights as an array after checking that there is one number per edge; float16 becomes float32."""
     array = as_array(weights)
-    if array.shape != (n_edges,) or (n_edges and array.dtype.kind not in "biuf"):
-        raise TopologyError(
-            f"weights has shape {array.shape} and dtype {array.dtype}; it must be numbers [n_edges] = [{n_edges}]"
-        )
-    if array.dtype.kind not in "biuf":  # of no edges
-        return np.empty(0)
+    if array.shape != (n_edges,):
+        raise TopologyError(f"weights has shape {array.shape}; it must be [n_edges] = [{n_edges}]")
+    if array.dtype.kind not in "biuf":
+        raise TopologyError(f"weights has dtype {array.dtype}; it must hold real numbers")
     wide = np.dtype(np.float32) if array.dtype.itemsize == 2 and array.dtype.kind == "f" else array.dtype
     return array.astype(wide.newbyteorder("="), copy=False)
 

@@ -85,7 +85,7 @@ def evaluate(
                     f"x gave a batch that is a {type(batch).__name__}; it must be a pair (inputs, targets) of tensors"
                 )
             rows, targets = (part.to(device) for part in batch)
-            if targets.dtype in (torch.int8, torch.int16, torch.int32, torch.uint8):
+            if targets.dtype in (torch.bool, torch.int8, torch.int16, torch.int32, torch.uint8):
                 targets = targets.long()
             outputs, targets = _wide(model(rows)), _wide(targets)
             for name, metric in chosen.items():

@@ -53,7 +53,9 @@ def make_optimizer(
             allowed = ", ".join(sorted(set(known) - {"params", "lr"}))
             raise ConfigError(f"optimizer {name!r} has no option {option!r} = {value!r}; allowed are: {allowed}")
     if not isinstance(learning_rate, torch.Tensor):
-        check_real("learning_rate", learning_rate, lambda value: 0 <= value <= LARGEST_RATE, "from 0 to 1e38", ConfigError)
+        learning_rate = check_real(
+            "learning_rate", learning_rate, lambda value: 0 <= value <= LARGEST_RATE, "from 0 to 1e38", ConfigError
+        )
     try:
         return factory(parameters, lr=learning_rate, **{o: value for o, value in options.items() if o in known})
     except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:

@@ -158,7 +158,9 @@ def attempt(area: str, seed: int, number: int, tell: Callable[[str], None] = str
     before = None if call.changes and is_legal else fingerprint(arguments)
     kept = copy.copy(checked)
     try:
-        result = known[name].function(**arguments)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            result = known[name].function(**arguments)
     except Exception as error:
         kind, detail = _judged(error, call, arguments)
         if kind == REFUSED and not is_refusable:
@@ -169,7 +171,9 @@ def attempt(area: str, seed: int, number: int, tell: Callable[[str], None] = str
     if not call.changes and fingerprint(arguments) != before:
         return End(CHANGED, f"{shown} has changed an argument")
     try:
-        call.check(result, **kept)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            call.check(result, **kept)
     except Exception as error:
         return End(WRONG, f"{shown} gave {short(result)}: {place(error)}")
     return End(OK, shown)

@@ -17,7 +17,8 @@ from analysis.nulls.models import NULL_MODELS
 MEASURES, NULLS = "analysis.measures", "analysis.nulls"
 ENDLESS = ("nulls", "swaps_per_edge", "restarts")  # the larger, the longer
 NEED_EDGES = ("rich_club.rich_club_curve", "community.modules")
-FAST = [name for name in analysis.measure_names() if name not in ("power_law_evidence", "power_law_ratios", "small_world")]
+SLOW = ("power_law_ratios",)
+FAST = [name for name in analysis.measure_names() if name not in SLOW]
 
 
 def small(draw: Draw) -> np.ndarray:
@@ -654,7 +655,8 @@ def _measured(draw: Draw) -> Call:
             for place in range(min(3, *own.shape)):
                 same(result[f"singular_value_{place + 1}"], singular[place], 1e-6)
 
-    call = {"name": draw.choice(FAST), "graph": graph_of(draw, mask, weights_for(draw, mask)), "rng": draw.seed()}
+    names = SLOW if draw.random() < 0.002 else FAST
+    call = {"name": draw.choice(names), "graph": graph_of(draw, mask, weights_for(draw, mask)), "rng": draw.seed()}
     return Call(call, check)
 
 
@@ -680,6 +682,17 @@ def _describe(draw: Draw) -> Call:
         "image_shape": None,
     }
     return Call(call, check, fixed=("nulls", "swaps_per_edge"))
+
+
+@calls("analysis", "analysis.markdown", "analysis.table", "analysis.verdict_table", weight=0.3)
+def _shown(draw: Draw) -> Call:
+    mask = small(draw)
+    report = analysis.describe(graph_of(draw, mask, None), nulls=0, measures=["degree"], rng=0)
+
+    def check(result: Any, *, report: Any) -> None:
+        assert "edges" in result if isinstance(result, str) else result.columns
+
+    return Call({"report": report}, check)
 
 
 @calls("analysis", "analysis.compare", weight=0.2)

@@ -234,7 +234,7 @@ def _set_structure(draw: Draw) -> Call:
         assert self.topology == topology
         given = torch.as_tensor(weight).to(self.weight.dtype)
         assert torch.equal(self.weight.detach().nan_to_num(), given.nan_to_num())
-        assert self.birth.tolist() == torch.as_tensor(birth).tolist()
+        assert self.birth.tolist() == list(birth)
         assert (self.active is None) == (active is None)
         assert active is None or self.active.tolist() == list(active)
 

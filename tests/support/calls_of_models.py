@@ -239,7 +239,7 @@ def _merge_edges(draw: Draw) -> Call:
     new = delta.grown_dst * value.n_in + delta.grown_src
 
     def check(result: Any, *, n_in: int, n_out: int, src: Any, dst: Any, pointers: Any, delta: EdgeDelta) -> None:
-        keys = result.dst.astype(np.int64) * n_in + result.src
+        keys = result.dst.astype(np.int64) * value.n_in + result.src
         assert keys.tolist() == sorted(kept.tolist() + new.tolist())
         assert keys[result.grown].tolist() == new[result.order].tolist()
         old = np.delete(keys, result.grown)
@@ -508,7 +508,7 @@ def _parameter_groups(draw: Draw) -> Call:
         decaying = {id(part.weight) for _, part in _linear(model)}
         for group in result:
             is_decaying = id(group["params"][0]) in decaying
-            assert group["weight_decay"] == (weight_decay if is_decaying else 0.0)
+            assert group["weight_decay"] == (float(weight_decay) if is_decaying else 0.0)
             assert all((id(parameter) in decaying) == is_decaying for parameter in group["params"])
         assert sum(len(group["params"]) for group in result) == len(list(model.parameters()))
 

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import api_calls
 import crash_points
 import fuzz
 from interrupted_programs import EXPERIMENT, START_UP, End, faults, run_and_signal
 
-POINTS, FLIPS, FILES, PROGRAMS = 10, 500, 400, 5
+POINTS, FLIPS, FILES, CALLS, PROGRAMS = 10, 500, 400, 4000, 5
 SLOWEST = 30  # seconds that a program may take to end after a signal
 
 COMMANDS = {
@@ -93,6 +94,14 @@ def files(seed: int) -> Slice:
     return Slice(len(outcomes), problems, seed + 1)
 
 
+def calls(seed: int) -> Slice:
+    """Call public functions, legally and illegally, in processes with limits."""
+    area = list(api_calls.AREAS)[seed % len(api_calls.AREAS)]
+    ends = list(api_calls.run(area, seed, CALLS))
+    problems = [f"{area} {seed} {number}: {end.kind}: {end.text}" for number, end in enumerate(ends) if end.is_failure]
+    return Slice(len(ends), problems, seed + 1)
+
+
 def interruptions(seed: int) -> Slice:
     """Send signals to programs at random moments; a program that has ended before its signal is not counted."""
     draw, tried, problems = random.Random(f"interruptions {seed}"), 0, []
@@ -147,6 +156,7 @@ CAMPAIGNS: dict[str, tuple[Callable[[Any], Slice], Any]] = {
     "kills": (kills, f"{next(iter(crash_points.SCENARIOS))} 1"),
     "flips": (flips, 0),
     "files": (files, 0),
+    "calls": (calls, 0),
     "interruptions": (interruptions, 0),
 }
 """By name: the campaign, and where its first slice begins."""
