@@ -1,4 +1,4 @@
-"""Long tests of what must never happen: kills, flipped bits, damaged files and signals, in slices until the time is over.
+"""Long tests of what must never happen (kills, flipped bits, damaged files, calls, signals), in slices until the time is over.
 
     python scripts/campaign.py --minutes 20     # or --hours 8; resumes where the last line of the log stops
     python scripts/campaign.py --table          # the totals of docs/reliability.md
@@ -31,6 +31,7 @@ WHAT = {
     "random-kills": "kills at a random moment, resumed",
     "flips": "flipped bits, loaded",
     "files": "damaged files, read",
+    "calls": "random calls of public functions",
     "interruptions": "programs that got a signal",
 }
 

@@ -37,7 +37,7 @@ def configuration_model(
         n_out: number of targets, at least 1.
         out_degrees: integers `[n_in]`, 0 to n_out each.
         in_degrees: integers `[n_out]`, 0 to n_in each, with the same sum.
-        n_sweeps: sweeps of trades, at least 0.
+        n_sweeps: sweeps of trades, 0 to 10^6.
         rng: int seed or numpy Generator.
 
     Raises:

@@ -55,7 +55,8 @@ def backend_of(name: str, values: torch.Tensor, batch: int, index: EdgeIndex) ->
     Raises:
         ConfigError: if it is not known, not installed, or cannot compute with these values.
     """
-    return supporting(choose_backend(values, batch, index) if name == "auto" else name, values)
+    is_open = isinstance(name, str) and name == "auto"
+    return supporting(choose_backend(values, batch, index) if is_open else name, values)
 
 
 def supporting(name: str, values: torch.Tensor) -> Backend:

@@ -167,7 +167,7 @@ def transposed_product(values: torch.Tensor, y: torch.Tensor, index: EdgeIndex) 
 def sampled_product(x: torch.Tensor, y: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
     """The sum over the batch of x[src] * y[dst]."""
     index.check(x=x, y=y)
-    out = x.new_empty(len(index.src))
+    out = x.new_empty(len(index.src)) if x.shape[1] else x.new_zeros(len(index.src))  # the sum over no batch
     _sample_blocks(index, _padded(x, "x"), _padded(y, "y"), x.shape[1], out.numpy())
     return out
 
@@ -178,6 +178,8 @@ def both_gradients(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(sampled product of x and y, W^T y), the latter in the memory layout of x."""
     index.check(values=values, x=x, y=y)
+    if x.shape[1] == 0:
+        return torch.zeros_like(values), torch.empty_like(x)
     x_padded, y_padded = _padded(x, "x"), _padded(y, "y")
     is_copied = _is_transposed(x) or x_padded.shape[1] > x.shape[1]
     x_gradient = _scratch.array("gradient", x_padded.shape, x.dtype) if is_copied else _empty(x_padded.shape, x.dtype)

@@ -11,13 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import api_calls
 import crash_points
 import fuzz
 import random_kills
 from fuzz_formats import formats
 from interrupted_programs import EXPERIMENT, START_UP, End, faults, run_and_signal
 
-POINTS, FLIPS, FILES, PROGRAMS = 10, 500, 5000, 5
+POINTS, FLIPS, FILES, CALLS, PROGRAMS = 10, 500, 5000, 4000, 5
 FEWER_POINTS = {"compare": 5, "paper": 5, "workers": 2}  # of scenarios that take longer
 SLOWEST = 30  # seconds that a program may take to end after a signal
 
@@ -114,6 +115,14 @@ def files(seed: int) -> Slice:
     return Slice(len(outcomes), problems, seed + 1)
 
 
+def calls(seed: int) -> Slice:
+    """Call public functions, legally and illegally, in processes with limits."""
+    area = list(api_calls.AREAS)[seed % len(api_calls.AREAS)]
+    ends = list(api_calls.run(area, seed, CALLS))
+    problems = [f"{area} {seed} {number}: {end.kind}: {end.text}" for number, end in enumerate(ends) if end.is_failure]
+    return Slice(len(ends), problems, seed + 1)
+
+
 def interruptions(seed: int) -> Slice:
     """Send signals to programs at random moments; a program that has ended before its signal is not counted."""
     draw, tried, problems = random.Random(f"interruptions {seed}"), 0, []
@@ -169,6 +178,7 @@ CAMPAIGNS: dict[str, tuple[Callable[[Any], Slice], Any]] = {
     "random-kills": (kills_at_random, 0),
     "flips": (flips, 0),
     "files": (files, 0),
+    "calls": (calls, 0),
     "interruptions": (interruptions, 0),
 }
 """By name: the campaign, and where its first slice begins."""

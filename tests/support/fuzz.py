@@ -77,9 +77,9 @@ def judged(read: Callable[[Path], object], path: Path) -> tuple[str, str]:
         if "\n" in detail or len(detail) > LONGEST_SENTENCE:
             kind, detail = UNCLEAR, detail[:400]
     except MemoryError as error:
-        kind, detail = MEMORY_ERROR, _place(error)
+        kind, detail = MEMORY_ERROR, place(error)
     except Exception as error:
-        kind, detail = UNTYPED, _place(error)
+        kind, detail = UNTYPED, place(error)
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
     if used > MEMORY:
         kind, detail = MEMORY_ERROR, f"{used / 2**30:.2f} GB: {detail}"
@@ -93,7 +93,7 @@ def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _place(error: BaseException) -> str:
+def place(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     places = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames[::-1][:4])
     return f"{type(error).__name__}: {str(error)[:200]} ({places})"
@@ -127,8 +127,8 @@ def _work(folder: Path, name: str, seed: int, n: int, first: int) -> None:
     with (folder / JOURNAL).open("a", encoding="utf-8") as journal:
         for number in range(first, n):
             draw = random.Random(f"{name} {seed} {number}")
-            (place,) = draw.choices(range(len(forms)), [form.share for form in forms])
-            form, content = forms[place], damaged(whole[place], draw)
+            (chosen,) = draw.choices(range(len(forms)), [form.share for form in forms])
+            form, content = forms[chosen], damaged(whole[chosen], draw)
             path = folder / form.name
             if form.changes:
                 form.write(path)
@@ -149,9 +149,9 @@ def run(name: str, seed: int, n: int) -> Iterator[Outcome]:
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1"}
     while first < n:
         # In memory, where small files take a hundredth of the time.
-        with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as place:
-            folder = Path(place)
-            command = [sys.executable, __file__, "--child", place, name, str(seed), str(n), str(first)]
+        with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as home:
+            folder = Path(home)
+            command = [sys.executable, __file__, "--child", home, name, str(seed), str(n), str(first)]
             with (folder / "said").open("w+", encoding="utf-8", errors="replace") as said:
                 done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=said, env=environment, check=False)
                 said.seek(0)
