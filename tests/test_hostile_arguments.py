@@ -75,7 +75,7 @@ def test_the_step_of_a_change_is_one_whole_number() -> None:
     delta = rewiring.SparseEvolution(0.3).propose(rewiring.edge_view(layer), rng=0)
     before = layer.topology, layer.birth
     for step in (np.arange(len(delta.grown_src)), 2**31, -1, 1.5):
-        with pytest.raises(ConfigError, match="step is .* an integer from 0 to 2147483647"):
+        with pytest.raises(ConfigError, match=r"step is .* an integer from 0 to 2147483647"):
             rewiring.apply_delta(layer, delta, step=step)  # type: ignore[arg-type]
     assert layer.topology == before[0]
     assert torch.equal(layer.birth, before[1])

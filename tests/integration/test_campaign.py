@@ -127,6 +127,7 @@ def test_table() -> None:
         f"| kills: {campaign.WHAT['kills']} | 1,245 | 2 | 0.75 | a, b |",
         f"| flips: {campaign.WHAT['flips']} | 0 | 0 | 0.00 |  |",
         f"| files: {campaign.WHAT['files']} | 5 | 0 | 0.01 | b |",
+        f"| calls: {campaign.WHAT['calls']} | 0 | 0 | 0.00 |  |",
         f"| interruptions: {campaign.WHAT['interruptions']} | 0 | 0 | 0.00 |  |",
     ]
 
