@@ -128,6 +128,7 @@ def test_table() -> None:
         f"| random-kills: {campaign.WHAT['random-kills']} | 0 | 0 | 0.00 |  |",
         f"| flips: {campaign.WHAT['flips']} | 0 | 0 | 0.00 |  |",
         f"| files: {campaign.WHAT['files']} | 5 | 0 | 0.01 | b |",
+        f"| calls: {campaign.WHAT['calls']} | 0 | 0 | 0.00 |  |",
         f"| interruptions: {campaign.WHAT['interruptions']} | 0 | 0 | 0.00 |  |",
     ]
 
