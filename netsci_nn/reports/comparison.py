@@ -31,7 +31,7 @@ from netsci_nn.data import Dataset
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import RunResult, describe_environment, run_experiment
 from netsci_nn.experiment.config import Experiment
-from netsci_nn.files import write_text
+from netsci_nn.files import leftovers, write_text
 from netsci_nn.interruption import is_requested
 from netsci_nn.reports.tables import over_seeds, plain_table
 from netsci_nn.topology import BipartiteTopology
@@ -281,8 +281,13 @@ def topology_note(comparison: Comparison) -> str:
 
 
 def write_results(comparison: Comparison) -> Path:
-    """Write the numbers of every run to `results.json` in the comparison's directory; return its path."""
+    """Write the numbers of every run to `results.json` in the comparison's directory; return its path.
+
+    What a kill has left of this file or of the page is removed.
+    """
     path = comparison.directory / "results.json"
+    for temporary in leftovers(comparison.directory, "results.json", "report.html"):
+        temporary.unlink(missing_ok=True)
     table = {
         "interrupted": comparison.is_interrupted,
         "experiment": comparison.experiment.model_dump(mode="json"),
