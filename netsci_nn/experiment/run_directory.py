@@ -85,6 +85,12 @@ class RunDirectory:
         configs = directory.glob(f"{'*' if method is None else slug(method)}/seed-*/config.toml")
         return [cls(path.parent) for path in sorted(configs)]
 
+    @staticmethod
+    def none_below(directory: Path) -> bool:
+        """Whether a folder holds no file but what killed processes have left before they began their first run."""
+        files = (path for path in directory.rglob("*") if not path.is_dir())
+        return all(file.name == LOCK or file in leftovers(file.parent, "config.toml") for file in files)
+
     @property
     def config(self) -> Path:
         """The experiment of this run alone."""

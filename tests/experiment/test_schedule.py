@@ -1,5 +1,8 @@
 """All runs of an experiment: in several processes, and from where they stopped."""
 
+import multiprocessing
+import threading
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -37,6 +40,23 @@ def test_several_processes_come_to_the_same_results(tmp_path: Path) -> None:
     again = list(run_experiment(experiment, DATA, tmp_path / "there", workers=2, resume=True))
     assert numbers(again) == numbers(here)
     assert stamps(tmp_path) == before
+
+
+def test_a_worker_that_dies_is_an_error(tmp_path: Path) -> None:
+    experiment, log = toy(epochs=10**6).model_copy(update={"seeds": [0]}), tmp_path / "set" / "seed-0" / "metrics.jsonl"
+
+    def kill() -> None:
+        while not log.is_file():
+            time.sleep(0.01)
+        (worker,) = multiprocessing.active_children()
+        worker.kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(ConfigError, match="workers is 2, and one of these processes has died"):
+        list(run_experiment(experiment, DATA, tmp_path, workers=2))
+    killer.join()
+    assert multiprocessing.active_children() == []
 
 
 @pytest.mark.parametrize("step", [1, 15, 26, 30])
