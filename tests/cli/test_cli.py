@@ -1,5 +1,6 @@
 """The command line: every bad input is one sentence, exit code 2 and nothing written; and the commands at work."""
 
+import importlib.metadata
 import json
 import os
 import re
@@ -312,6 +313,18 @@ def test_doctor_names_every_backend(run: Cli) -> None:
     outcome = run("doctor")
     assert outcome.code == 0
     assert all(name in outcome.out for name in ("torch", "igraph", "powerlaw", *netsci_nn.kernels.BACKENDS))
+
+
+def test_version(run: Cli) -> None:
+    assert run("--version") == (0, f"netsci-nn {importlib.metadata.version('netsci-nn')}\n", "")
+
+
+def test_a_current_folder_that_is_gone(run: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MKL ends the process there when torch is imported."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert_one_sentence(run("doctor"), "the current folder cannot be used: No such file or directory")
 
 
 def test_python_runs_the_package(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

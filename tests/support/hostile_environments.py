@@ -1,12 +1,11 @@
 """Installed programs in hostile environments: no home, full disks, odd locales, closed streams, low limits, odd paths.
 
-An environment is a line of sh that runs before the program. Programs come from a wheel in a venv of its own, and work in a folder
-of their own; nothing is imported from this checkout. A process of root gives up its capabilities first, which pass over
+An environment is a line of sh that runs before the program. Programs come from a wheel in a venv of its own, and work in a
+folder of their own; nothing is imported from this checkout. A process of root first gives up its capabilities, which pass over
 permissions. Where a line fails, the machine lacks a means (such as mounting), and the try does not count.
 """
 
 import functools
-import json
 import os
 import random
 import shutil
@@ -14,14 +13,13 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from crash_points import contents
+from contents import contents
+from half_written import half_written
 from interrupted_programs import EXPERIMENT
 
-from netsci_nn.digest import check_safetensors, check_zip
 from netsci_nn.files import leftovers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -120,7 +118,7 @@ ENVIRONMENTS: dict[str, Environment] = {
     "8 GB of addresses": Environment("ulimit -v 8000000", may_fail=True),
     "3 GB of addresses": Environment("ulimit -v 3000000", may_fail=True),
     "small stack": Environment("ulimit -s 512"),
-    "no further threads": Environment(f"{ANOTHER_USER} && ulimit -u 1", may_fail=True),
+    "no further threads": Environment(f"{ANOTHER_USER} && prlimit --pid $$ --nproc=1", may_fail=True),
     # Python.
     "PYTHONOPTIMIZE=2": Environment("export PYTHONOPTIMIZE=2"),
     "PYTHONHASHSEED=0": Environment("export PYTHONHASHSEED=0"),
@@ -201,7 +199,7 @@ def faults(name: str, program: str) -> list[str] | None:
         end = run(environment, PROGRAMS[program], Path(place))
         if end.code == MISSING:
             return None
-        found = _faults_of_output(end) + _faults_of_files(Path(place))
+        found = faults_of_output(end) + _faults_of_files(Path(place))
     if end.code == usual.code:
         if environment.is_exact and end.results != usual.results:
             found.append("other results: " + ", ".join(sorted(_unequal(end.results, usual.results))))
@@ -256,7 +254,7 @@ def _scratch() -> tempfile.TemporaryDirectory[str]:
 
 @functools.cache
 def installed() -> Path:
-    """Build a wheel of this checkout and install it in a venv, which finds all other packages where this interpreter has them."""
+    """Install a wheel of this checkout in a venv, which finds all other packages where this interpreter has them."""
     source, venv = Path(_scratch().name, "source"), Path(_scratch().name, "venv")
     for name in ("netsci_nn", "analysis"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -299,17 +297,21 @@ def usual_end(program: str) -> End:
 
 
 def _results(work: Path, stem: str) -> dict[str, Any]:
-    """The results by their names without the place, apart from pictures and what is measured in seconds."""
+    """The results by name, without the place, pages, pictures and torch's own random state, which no seed sets."""
     ignored = (".html", ".png", "environment.json")
-    found = contents(work)
-    return {name.removeprefix(stem): value for name, value in found.items() if not name.endswith(ignored)}
+    found = {name.removeprefix(stem): value for name, value in contents(work).items() if not name.endswith(ignored)}
+    for value in found.values():
+        if isinstance(value, dict):
+            value.pop("torch_rng", None)
+    return found
 
 
 def _unequal(first: dict[str, Any], second: dict[str, Any]) -> set[str]:
     return {name for name in first.keys() | second.keys() if first.get(name) != second.get(name)}
 
 
-def _faults_of_output(end: End) -> list[str]:
+def faults_of_output(end: End) -> list[str]:
+    """What is wrong with what a program has printed, whatever the environment."""
     printed = end.out + end.err
     found = [f"{word!r} in the output: {printed[-300:]}" for word in ("Traceback", "Exception ignored") if word in printed]
     sentences = [line for line in end.err.splitlines() if line.startswith("netsci-nn: ")]
@@ -321,25 +323,4 @@ def _faults_of_output(end: End) -> list[str]:
 def _faults_of_files(place: Path) -> list[str]:
     folders = [path for path in place.joinpath("work").rglob("*") if path.is_dir()]
     found = [f"left over: {path.name}" for folder in folders for path in leftovers(folder, "*")]
-    return found + half_written(place / "work")
-
-
-WHOLE: dict[str, Callable[[Path], object]] = {
-    ".json": lambda path: json.loads(path.read_text(encoding="utf-8")),
-    ".html": lambda path: path.read_text(encoding="utf-8").rstrip().endswith("</html>") or 1 / 0,
-    ".png": lambda path: path.read_bytes().endswith(b"IEND\xaeB`\x82") or 1 / 0,
-    ".safetensors": check_safetensors,
-    ".npz": check_zip,
-}
-
-
-def half_written(folder: Path) -> list[str]:
-    """Return which files in a folder are not whole."""
-    found = []
-    for path in sorted(folder.rglob("*")):
-        try:
-            if path.is_file():
-                WHOLE.get(path.suffix, lambda _: None)(path)
-        except Exception as error:
-            found.append(f"{path.name} is not whole: {error}")
-    return found
+    return found + half_written(place.joinpath("work").rglob("*"))
