@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import os
 from collections.abc import Callable
 from importlib import import_module
 from typing import Annotated, Any, ParamSpec, TypeVar
@@ -64,6 +65,7 @@ def run() -> None:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("netsci_nn").setLevel(logging.INFO)
     print_anywhere()
+    os.environ["MPLBACKEND"] = "agg"  # pictures go to files; the backend of a notebook may not be installed here
     with reported_errors():
         app()
 

@@ -327,6 +327,30 @@ def test_a_current_folder_that_is_gone(run: Cli, tmp_path: Path, monkeypatch: py
     assert_one_sentence(run("doctor"), "the current folder cannot be used: No such file or directory")
 
 
+def test_a_backend_of_matplotlib_that_is_not_installed(tmp_path: Path) -> None:
+    """Notebooks hand theirs down to the programs that are started there; pictures need none."""
+    command = [
+        sys.executable,
+        "-m",
+        "netsci_nn",
+        "generate",
+        "erdos_renyi",
+        "3",
+        "2",
+        "--edges",
+        "4",
+        "--out",
+        "t.npz",
+        "--plot",
+        "t.png",
+    ]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "MPLBACKEND": "none"}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "t.png").is_file()
+
+
 def test_python_runs_the_package(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["netsci_nn", "--help"])
     with pytest.raises(SystemExit) as ended:

@@ -211,7 +211,7 @@ def test_what_a_program_leaves_half_done_is_a_problem(tmp_path: Path) -> None:
     whole.write_bytes(whole.read_bytes()[:-40])
     found = campaign_slices._half_done(end._replace(seconds=31.0, survivors=True))
     assert found[:2] == ["a process is left over", "ended after 31 s"]
-    assert [problem.partition(" is not whole: ")[0] for problem in found[2:]] == ["t.npz", "r.json"]
+    assert [problem.partition(" is not whole: ")[0] for problem in found[2:]] == ["r.json", "t.npz"]
 
 
 def test_the_page_shows_the_totals_of_the_log() -> None:

@@ -121,8 +121,8 @@ def undisturbed(name: str) -> tuple[dict[str, Any], int, int]:
     """What a program leaves, how often it changes a file, and how many kilobytes its files take."""
 
     def count() -> None:
-        file = open("changes", "ab", buffering=0)  # to the end of the process
-        watch(Path(HERE).resolve(), lambda: file.write(b"."))
+        file = os.open("changes", os.O_WRONLY | os.O_CREAT)
+        watch(Path(HERE).resolve(), lambda: os.write(file, b"."))
 
     with fresh_place():
         prepare(name)
@@ -177,9 +177,13 @@ def two(name: str, draw: random.Random) -> Hindrance:
     return Hindrance(f"two of {name}, {delay:.3f} s apart", found, run(name))
 
 
-def one_try(draw: random.Random, kinds: Sequence[Callable[[str, random.Random], Hindrance]]) -> tuple[str, list[str]]:
+Kind = Callable[[str, random.Random], Hindrance]
+KINDS: tuple[Kind, ...] = (refused, two, full) if os.geteuid() == 0 else (refused, two)  # only root can mount a disk
+
+
+def one_try(draw: random.Random, kinds: Sequence[Kind], names: Sequence[str] = NAMES) -> tuple[str, list[str]]:
     """Hinder a program and resume it; return what was tried, and what was wrong."""
-    name, kind = draw.choice(NAMES), draw.choice(kinds)
+    name, kind = draw.choice(names), draw.choice(kinds)
     expected = undisturbed(name)[0]
     with fresh_place():
         prepare(name)
@@ -191,12 +195,11 @@ def one_try(draw: random.Random, kinds: Sequence[Callable[[str, random.Random], 
 
 
 def main(seed: int, number: int) -> int:
-    """Print how many tries there were and what was wrong; only root can mount a disk, others try it not."""
+    """Print how many tries there were and what was wrong."""
     import_all()
-    kinds = (refused, two, full) if os.geteuid() == 0 else (refused, two)
     draw, problems = random.Random(f"hindrances {seed}"), 0
     for _ in range(number):
-        what, found = one_try(draw, kinds)
+        what, found = one_try(draw, KINDS)
         problems += len(found)
         sys.stdout.write("".join(f"problem: {what}: {fault}\n" for fault in found) or f"{what}: sound\n")
         sys.stdout.flush()
