@@ -92,6 +92,10 @@ def reported_errors() -> Iterator[None]:
         _fail(f"{place}: {error.strerror or error}")
     except MemoryError as error:
         _fail(f"there is not enough memory ({error})")
+    except RuntimeError as error:
+        if "can't start new thread" not in str(error):
+            raise
+        _fail(f"{error}: the system allows no more of them")
     except ValueError as error:
         if not _is_of_analysis(error):
             raise

@@ -327,6 +327,16 @@ def test_a_current_folder_that_is_gone(run: Cli, tmp_path: Path, monkeypatch: py
     assert_one_sentence(run("doctor"), "the current folder cannot be used: No such file or directory")
 
 
+def test_no_thread_can_be_started(run: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("generate", "erdos_renyi", 9, 8, "--edges", 20, "--out", "t.npz")
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")  # what Python says at the limit of processes
+
+    monkeypatch.setattr("threading._start_new_thread", refuse)
+    assert_one_sentence(run("analyze", "t.npz", "--nulls", 2), "^netsci-nn: can't start new thread: the system allows no more")
+
+
 def test_a_backend_of_matplotlib_that_is_not_installed(tmp_path: Path) -> None:
     """Notebooks hand theirs down to the programs that are started there; pictures need none."""
     command = [
