@@ -1,5 +1,6 @@
 """The command line: every bad input is one sentence, exit code 2 and nothing written; and the commands at work."""
 
+import importlib.metadata
 import json
 import os
 import re
@@ -342,6 +343,52 @@ def test_doctor_names_every_backend(run: Cli) -> None:
     outcome = run("doctor")
     assert outcome.code == 0
     assert all(name in outcome.out for name in ("torch", "igraph", "powerlaw", *netsci_nn.kernels.BACKENDS))
+
+
+def test_version(run: Cli) -> None:
+    assert run("--version") == (0, f"netsci-nn {importlib.metadata.version('netsci-nn')}\n", "")
+
+
+def test_a_current_folder_that_is_gone(run: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MKL ends the process there when torch is imported."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert_one_sentence(run("doctor"), "the current folder cannot be used: No such file or directory")
+
+
+def test_no_thread_can_be_started(run: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("generate", "erdos_renyi", 9, 8, "--edges", 20, "--out", "t.npz")
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")  # what Python says at the limit of processes
+
+    monkeypatch.setattr("threading._start_new_thread", refuse)
+    assert_one_sentence(run("analyze", "t.npz", "--nulls", 2), "^netsci-nn: can't start new thread: the system allows no more")
+
+
+def test_a_backend_of_matplotlib_that_is_not_installed(tmp_path: Path) -> None:
+    """Notebooks hand theirs down to the programs that are started there; pictures need none."""
+    command = [
+        sys.executable,
+        "-m",
+        "netsci_nn",
+        "generate",
+        "erdos_renyi",
+        "3",
+        "2",
+        "--edges",
+        "4",
+        "--out",
+        "t.npz",
+        "--plot",
+        "t.png",
+    ]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "MPLBACKEND": "none"}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "t.png").is_file()
 
 
 def test_python_runs_the_package(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,5 @@
 """The campaigns of `scripts/campaign.py`, in slices of some seconds: each is told where it begins, and says where to go on."""
 
-import json
 import random
 import re
 import signal
@@ -14,12 +13,16 @@ from typing import Any, NamedTuple
 import api_calls
 import crash_points
 import fuzz
+import hindrances as hindrances_of_programs
+import hostile_environments
 import random_kills
 from fuzz_formats import formats
+from half_written import half_written
 from interrupted_programs import EXPERIMENT, START_UP, End, faults, run_and_signal
 
 POINTS, FLIPS, FILES, CALLS, PROGRAMS = 10, 500, 5000, 4000, 5
 FEWER_POINTS = {"compare": 5, "paper": 5, "workers": 2}  # of scenarios that take longer
+TRIES, ENVIRONMENTS = 5, 3
 SLOWEST = 30  # seconds that a program may take to end after a signal
 
 COMMANDS = {
@@ -140,6 +143,28 @@ def interruptions(seed: int) -> Slice:
     return Slice(tried, problems, seed + 1)
 
 
+def hindrances(seed: int) -> Slice:
+    """Hinder programs by a full disk, a system that refuses, or a second process, and resume them."""
+    program = [sys.executable, hindrances_of_programs.__file__, str(seed), str(TRIES)]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    summary = re.search(r"^(\d+) tries: ", done.stdout, flags=re.MULTILINE)
+    if summary is None:
+        return Slice(0, [f"{seed}: exit code {done.returncode}: {done.stderr[-300:]}"], seed)
+    problems = re.findall(r"^problem: (.*)", done.stdout, flags=re.MULTILINE)
+    return Slice(int(summary[1]), [f"{problem}, seed {seed}" for problem in problems], seed + 1)
+
+
+def environments(first: int) -> Slice:
+    """Run installed programs in hostile environments; those for which this machine has no means are not counted."""
+    tries, tried, problems = hostile_environments.all_tries(), 0, []
+    for name, program in tries[first : first + ENVIRONMENTS]:
+        found = hostile_environments.faults(name, program)
+        tried += found is not None
+        problems += [f"{program}, {name}: {fault}" for fault in found or ()]
+    following = first + ENVIRONMENTS
+    return Slice(tried, problems, following if following < len(tries) else 0)
+
+
 def _prepare(folder: Path, epochs: int) -> None:
     """Write what the programs read."""
     from netsci_nn import generators
@@ -155,22 +180,10 @@ def _prepare(folder: Path, epochs: int) -> None:
 
 def _half_done(end: End) -> list[str]:
     """Files that are not whole, processes that are left, and an end that was long in coming."""
-    from netsci_nn.digest import check_safetensors, check_zip
-
-    checks: dict[str, Callable[[Path], object]] = {
-        ".json": lambda path: json.loads(path.read_text()),
-        ".safetensors": check_safetensors,
-        ".npz": check_zip,
-    }
     found = ["a process is left over"] if end.survivors else []
     if end.seconds is not None and end.seconds > SLOWEST:
         found.append(f"ended after {end.seconds:.0f} s")
-    for path in end.files:
-        try:
-            checks.get(path.suffix, lambda _: None)(path)
-        except Exception as error:
-            found.append(f"{path.name} is not whole: {error}")
-    return found
+    return found + half_written(end.files)
 
 
 CAMPAIGNS: dict[str, tuple[Callable[[Any], Slice], Any]] = {
@@ -180,5 +193,7 @@ CAMPAIGNS: dict[str, tuple[Callable[[Any], Slice], Any]] = {
     "files": (files, 0),
     "calls": (calls, 0),
     "interruptions": (interruptions, 0),
+    "hindrances": (hindrances, 0),
+    "environments": (environments, 0),
 }
 """By name: the campaign, and where its first slice begins."""
