@@ -475,7 +475,7 @@ def _value(draw: Draw) -> Call:
 
 def _check_edges(result: Any, edges: Any, n_in: Any, n_out: Any) -> None:
     check_layer(result, n_in, n_out)
-    assert result.to_edges().tolist() == sorted(np.asarray(edges).reshape(-1, 2).tolist(), key=lambda edge: edge[::-1])
+    assert result.to_edges().tolist() == sorted(np.asarray(list(edges)).reshape(-1, 2).tolist(), key=lambda edge: edge[::-1])
 
 
 @calls("graphs", f"{VALUE}.from_edges")
