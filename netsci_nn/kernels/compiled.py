@@ -19,7 +19,7 @@ import llvmlite.binding
 import numpy as np
 import torch
 
-from netsci_nn.compiling import njit
+from netsci_nn.compiling import config, njit
 from netsci_nn.kernels.backend import BACKENDS, HALF, Backend, half_in_single
 from netsci_nn.kernels.index import EdgeIndex
 from netsci_nn.kernels.parallel import run_edges, run_rows
@@ -329,12 +329,17 @@ def _unsupported_because(values: torch.Tensor) -> str | None:
     return None
 
 
+def _unavailable_because() -> str | None:
+    return "NUMBA_DISABLE_JIT is set, so nothing is compiled" if config.DISABLE_JIT else None
+
+
 BACKENDS.register("compiled")(
     Backend(
         product,
         transposed_product,
         sampled_product,
         both_gradients=both_gradients,
+        unavailable_because=_unavailable_because,
         unsupported_because=_unsupported_because,
     )
 )
