@@ -90,6 +90,7 @@ def model(
             cells = {} if largest is None else budget(draw, largest, n_in * n_out)
 
             def check(result: Any, *, n_in: Any, n_out: Any, rng: Any, **rest: Any) -> None:
+                n_in, n_out = int(n_in), int(n_out)
                 wanted = count(n_in, n_out, rest["n_edges"], rest["density"]) if largest is not None and exact else None
                 check_layer(result, n_in, n_out, wanted)
                 if isinstance(rng, int):
