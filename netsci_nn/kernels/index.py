@@ -6,7 +6,8 @@ import secrets
 import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -79,6 +80,27 @@ class Edition:
         return edition
 
 
+class Edges(NamedTuple):
+    """The edges in one orientation, as arrays.
+
+    Attributes:
+        columns: int32 `[n_edges]`, the other end of each edge.
+        pointers: int64 `[n_rows + 1]`, edges of row i are pointers[i] to pointers[i + 1].
+        n_columns: number of neurons at the other ends.
+        n_rows: number of neurons at this end.
+    """
+
+    columns: np.ndarray
+    pointers: np.ndarray
+    n_columns: int
+    n_rows: int
+
+    @property
+    def degree(self) -> float:
+        """Edges of a row, on average."""
+        return len(self.columns) / self.n_rows
+
+
 @dataclass(frozen=True, eq=False)
 class EdgeIndex:
     """The edges of a topology by target (the order of the values) and by source, as tensors on one device."""
@@ -92,6 +114,21 @@ class EdgeIndex:
     by_source: torch.Tensor  # int32 [n_edges] (int64 from 2^31 edges on), edges sorted by (src, dst)
     dst_by_source: torch.Tensor  # int32 [n_edges], dst[by_source]
     mark: torch.Tensor  # of the edition
+
+    @cached_property
+    def by_target(self) -> Edges:
+        """The edges by target, for compiled code."""
+        return Edges(self.src.numpy(), self.target_pointers.numpy(), self.n_in, self.n_out)
+
+    @cached_property
+    def from_source(self) -> Edges:
+        """The edges by source, for compiled code."""
+        return Edges(self.dst_by_source.numpy(), self.source_pointers.numpy(), self.n_out, self.n_in)
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """`by_source`, for compiled code."""
+        return self.by_source.numpy()
 
     def check_current(self) -> None:
         """Raise a TopologyError if the layer's edges have changed since a product was computed."""

@@ -41,7 +41,7 @@ def test_long_rows_of_many_blocks_and_tiles(
     batch: int, dtype: torch.dtype, widest_fused: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows of 0 to 600 edges, so that groups of edges, tiles of rows and blocks of columns all begin and end within them."""
-    monkeypatch.setattr("netsci_nn.kernels.compiled.WIDEST_FUSED", widest_fused)  # as on other processors
+    monkeypatch.setattr("netsci_nn.kernels.compiled.WIDEST_FUSED", 4 * widest_fused)  # as on other processors
     rng = np.random.default_rng(batch)
     mask = rng.random((61, 2300)) < rng.choice([0, 0.004, 0.05, 0.25], size=(61, 1))
     topology = BipartiteTopology.from_mask(mask)

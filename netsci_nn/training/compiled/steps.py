@@ -148,7 +148,7 @@ def _load_inputs(x, chosen, rows, activations):  # type: ignore[no-untyped-def]
     whole = n_in // TILE * TILE
     for column in range(0, whole, TILE):
         for lane in range(0, lanes, TILE):
-            transpose_tile(flat_rows, lane * width + column, width, flat, column * lanes + lane, lanes)
+            transpose_tile(flat_rows, lane * width + column, width, TILE, flat, column * lanes + lane, lanes)
     for column in range(whole, n_in):
         for lane in range(lanes):
             activations[column, lane] = rows[lane, column]
