@@ -8,6 +8,7 @@ import functools
 from typing import NamedTuple
 
 import numpy as np
+from numba.extending import register_jitable
 
 from netsci_nn.compiling import njit
 from netsci_nn.kernels.packing import pack_rows, unpack_rows
@@ -49,12 +50,15 @@ class Visit(NamedTuple):
     ahead: int
 
 
-@functools.lru_cache(maxsize=1024)
-def visit(n: int, row_bytes: int, degree: float) -> Visit:
+@register_jitable
+def best_visit(n: int, row_bytes: int, degree: float) -> Visit:
     """Return how n rows of so many bytes are visited best by neurons with so many edges on average."""
     tile_bytes = CACHE_BYTES if row_bytes <= NARROW_BYTES else TILE_BYTES
     tile = min(n, max(TILE, tile_bytes // row_bytes, int(LEAST_EDGES * n / max(degree, 1))))
     return Visit(n, tile, AHEAD if tile * row_bytes > CACHE_BYTES else 0)
+
+
+visit = functools.lru_cache(maxsize=1024)(best_visit)
 
 
 @njit(cache=True, nogil=True)
