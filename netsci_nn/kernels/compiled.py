@@ -17,7 +17,7 @@ from functools import partial
 import torch
 
 from netsci_nn.kernels.backend import BACKENDS, HALF, Backend, half_in_single
-from netsci_nn.kernels.edge_loops import gather, permute, sample, visit, walk, walk_back
+from netsci_nn.kernels.edge_loops import add_rows, gather, permute, sample, visit, walk, walk_back
 from netsci_nn.kernels.index import EdgeIndex, Edges
 from netsci_nn.kernels.packing import Array, Blocks, cut, empty, is_batch_major, narrowed, pack, scratch, unpack
 from netsci_nn.kernels.parallel import SERIAL_WORK, run_edges, run_rows, run_threads
@@ -36,19 +36,24 @@ def _announce() -> None:
     logger.info("loading compiled kernels (the first time they are compiled, which takes some seconds)")
 
 
-@half_in_single
 def product(values: torch.Tensor, x: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
     """W x."""
+    return affine(values, x, None, index)
+
+
+@half_in_single
+def affine(values: torch.Tensor, x: torch.Tensor, bias: torch.Tensor | None, index: EdgeIndex) -> torch.Tensor:
+    """W x + b; None for a bias of 0."""
     _announce()
-    index.check(values=values, x=x)
-    return _multiply(_flat(values), index.by_target, x)
+    index.check(values=values, x=x, bias=bias)
+    return _multiply(_flat(values), index.by_target, x, None if bias is None else _flat(bias))
 
 
 @half_in_single
 def transposed_product(values: torch.Tensor, y: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
     """W^T y."""
     index.check(values=values, y=y)
-    return _multiply(_by_source(values, index), index.from_source, y)
+    return _multiply(_by_source(values, index), index.from_source, y, None)
 
 
 @half_in_single
@@ -61,10 +66,10 @@ def sampled_product(x: torch.Tensor, y: torch.Tensor, index: EdgeIndex) -> torch
 
 
 @half_in_single
-def both_gradients(
+def gradients(
     values: torch.Tensor, x: torch.Tensor, y: torch.Tensor, index: EdgeIndex
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """(sampled product of x and y, W^T y), the latter in the memory layout of x."""
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(sampled product of x and y, W^T y, sums of y over the batch), the second in the memory layout of x."""
     index.check(values=values, x=x, y=y)
     if _is_walked(index.from_source, x):
         return _walked_gradients(values, x, y, index)
@@ -74,18 +79,26 @@ def both_gradients(
     x_gradient = scratch("gradient", math.prod(shape), x.dtype).reshape(shape) if is_copied else empty(shape, x.dtype)
     values_gradient = x.new_empty(len(values))
     _sample(index.by_target, x_blocks, y_blocks, values_gradient.numpy())
-    _gather(_by_source(values, index), index.from_source, y_blocks, x_gradient)
-    return values_gradient, unpack(x_gradient, like=x)
+    _gather(_by_source(values, index), index.from_source, None, y_blocks, x_gradient)
+    bias_gradient = y.new_empty(index.n_out)
+    totals = bias_gradient.numpy()
+
+    def add(first: int, end: int) -> None:
+        for lanes, column in y_blocks.cuts:
+            add_rows(y_blocks.array, index.n_out * column, lanes, totals, column > 0, first, end)
+
+    run_rows(add, index.n_out, y_blocks.width, 1)
+    return values_gradient, unpack(x_gradient, like=x), bias_gradient
 
 
-def _multiply(values: Array, edges: Edges, x: torch.Tensor) -> torch.Tensor:
-    """Return the product with x of the matrix that has these edges, whose values are in the same order."""
+def _multiply(values: Array, edges: Edges, x: torch.Tensor, bias: Array | None) -> torch.Tensor:
+    """Return W x + b for the matrix that has these edges, whose values are in the same order."""
     batch = x.shape[1]
     if _is_walked(edges, x):
-        return _walked_product(values, edges, x)
+        return _walked_product(values, edges, x, bias)
     blocks = pack(x, "x")
     out = empty((edges.n_rows, blocks.width), x.dtype)
-    _gather(values, edges, blocks, out)
+    _gather(values, edges, bias, blocks, out)
     return narrowed(out, batch)
 
 
@@ -99,7 +112,7 @@ def _is_walked(edges: Edges, x: torch.Tensor) -> bool:
     return batch >= MANY_ROWS or (batch <= lanes and size * lanes < SERIAL_WORK)
 
 
-def _walked_product(values: Array, edges: Edges, x: torch.Tensor) -> torch.Tensor:
+def _walked_product(values: Array, edges: Edges, x: torch.Tensor, bias: Array | None) -> torch.Tensor:
     columns, pointers, n_x, n_y = edges
     batch, item_size, dtype = x.shape[1], x.element_size(), x.dtype
     y = torch.empty_strided((n_y, batch), (1, n_y), dtype=dtype)
@@ -109,7 +122,7 @@ def _walked_product(values: Array, edges: Edges, x: torch.Tensor) -> torch.Tenso
 
     def work(first: int, end: int) -> None:
         packed, sums = scratch("x", n_x * lanes, dtype), scratch("y", n_y * lanes, dtype)
-        walk(LANES[lanes], values, columns, pointers, x_rows, visited, packed, sums, y_rows, first, end)
+        walk(LANES[lanes], values, columns, pointers, bias, x_rows, visited, packed, sums, y_rows, first, end)
 
     run_rows(work, batch, len(values) + n_x + n_y, lanes)
     return y
@@ -117,18 +130,19 @@ def _walked_product(values: Array, edges: Edges, x: torch.Tensor) -> torch.Tenso
 
 def _walked_gradients(
     values: torch.Tensor, x: torch.Tensor, y: torch.Tensor, index: EdgeIndex
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     (n_in, batch), n_out, dtype = x.shape, len(y), x.dtype
     lanes = cut(batch, x.element_size())[0][0]
     n_parts = max(1, min(MOST_PARTS, batch // ROWS_PER_PART))
     x_gradient = torch.empty_strided((n_in, batch), (1, n_in), dtype=dtype)
-    parts = torch.empty((n_parts, len(values)) if n_parts > 1 else len(values), dtype=dtype)
+    of_values, of_bias = (torch.empty((n_parts, size) if n_parts > 1 else size, dtype=dtype) for size in (len(values), n_out))
     row_bytes = lanes * x.element_size()
     by_target, by_source = (
         (edges.columns, edges.pointers, visit(edges.n_columns, row_bytes, edges.degree))
         for edges in (index.by_target, index.from_source)
     )
-    own, outputs = _by_source(values, index), parts.numpy().reshape(n_parts, -1)
+    own = _by_source(values, index)
+    values_parts, bias_parts = of_values.numpy().reshape(n_parts, -1), of_bias.numpy().reshape(n_parts, -1)
     rows = x.numpy().T, y.t().contiguous().numpy()
     n_threads = min(n_parts, torch.get_num_threads())
 
@@ -136,13 +150,16 @@ def _walked_gradients(
         packed = scratch("x", n_in * lanes, dtype), scratch("y", n_out * lanes, dtype), scratch("sums", n_in * lanes, dtype)
         for part in range(number, n_parts, n_threads):
             first, end = (place * batch // n_parts // lanes * lanes if place < n_parts else batch for place in (part, part + 1))
-            walk_back(LANES[lanes], own, by_target, by_source, *rows, packed, outputs[part], x_gradient.numpy().T, first, end)
+            outputs = values_parts[part], bias_parts[part], x_gradient.numpy().T
+            walk_back(LANES[lanes], own, by_target, by_source, *rows, packed, *outputs, first, end)
 
     run_threads(work, n_threads)
-    return parts.sum(0) if n_parts > 1 else parts, x_gradient
+    if n_parts > 1:
+        of_values, of_bias = of_values.sum(0), of_bias.sum(0)
+    return of_values, x_gradient, of_bias
 
 
-def _gather(values: Array, edges: Edges, blocks: Blocks, out: Array) -> None:
+def _gather(values: Array, edges: Edges, bias: Array | None, blocks: Blocks, out: Array) -> None:
     """`gather` for all blocks of a batch; out is `[n_rows, width]`."""
     columns, pointers, *_ = edges
     flat, width = out.reshape(-1), out.shape[1]
@@ -151,7 +168,7 @@ def _gather(values: Array, edges: Edges, blocks: Blocks, out: Array) -> None:
         for lanes, column in blocks.cuts:
             visited = visit(blocks.n_rows, lanes * out.itemsize, edges.degree)
             x = blocks.array, blocks.n_rows * column, visited
-            gather(LANES[lanes], values, columns, pointers, *x, flat, width, column, first, end)
+            gather(LANES[lanes], values, columns, pointers, bias, *x, flat, width, column, first, end)
 
     run_edges(work, pointers, width)
 
@@ -192,7 +209,8 @@ BACKENDS.register("compiled")(
         product,
         transposed_product,
         sampled_product,
-        both_gradients=both_gradients,
+        affine=affine,
+        gradients=gradients,
         unsupported_because=_unsupported_because,
     )
 )

@@ -62,8 +62,8 @@ visit = functools.lru_cache(maxsize=1024)(best_visit)
 
 
 @njit(cache=True, nogil=True)
-def gather(lanes, values, columns, pointers, x, x_first, visit, out, stride, offset, first, end):  # type: ignore[no-untyped-def]
-    """out[row] = sum over the edges of row of values[edge] * x[columns[edge]].
+def gather(lanes, values, columns, pointers, bias, x, x_first, visit, out, stride, offset, first, end):  # type: ignore[no-untyped-def]
+    """out[row] = bias[row] + the sum over the edges of row of values[edge] * x[columns[edge]]; a bias of None is 0.
 
     x is the block that begins at x[x_first], out is flat, with rows at a stride, of which the lanes from offset on count.
     """
@@ -74,7 +74,10 @@ def gather(lanes, values, columns, pointers, x, x_first, visit, out, stride, off
             edge, last = place[row - first], pointers[row + 1]
             if visit.tile < visit.n and row + ROWS_AHEAD < end:
                 _announce(columns, values, place[row + ROWS_AHEAD - first])
-            sums = zeros(x, lanes) if start == 0 else load(out, row * stride + offset, lanes)
+            if start > 0:
+                sums = load(out, row * stride + offset, lanes)
+            else:
+                sums = zeros(x, lanes) if bias is None else splat(bias[row], lanes)
             if width * x.itemsize <= NARROW_BYTES:
                 others = zeros(x, lanes)
                 while edge + 1 < last and columns[edge + 1] < start + visit.tile:
@@ -136,6 +139,16 @@ def permute(values, order, pointers, out, first, end):  # type: ignore[no-untype
         out[edge] = values[order[edge]]
 
 
+@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
+def add_rows(x, x_first, width, out, is_added, first, end):  # type: ignore[no-untyped-def]
+    """out[row] = the sum of row of the block at x[x_first], or is increased by that."""
+    for row in range(first, end):
+        total = x[x_first + row * width]
+        for lane in range(x_first + row * width + 1, x_first + (row + 1) * width):
+            total += x[lane]
+        out[row] = out[row] + total if is_added else total
+
+
 @njit(cache=True, nogil=True)
 def _announce(columns, numbers, edge):  # type: ignore[no-untyped-def]
     """Ask for what a neuron's edges hold from `edge` on: in tiles, that lies far from what the neuron before it needs."""
@@ -146,19 +159,19 @@ def _announce(columns, numbers, edge):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def walk(lanes, values, columns, pointers, x, visit, packed, sums, y, first, end):  # type: ignore[no-untyped-def]
-    """y[row] = W x[row] for the rows first..end - 1 of a batch, block by block: in, through all edges and out of the cache."""
+def walk(lanes, values, columns, pointers, bias, x, visit, packed, sums, y, first, end):  # type: ignore[no-untyped-def]
+    """y[row] = W x[row] + b for the rows first..end - 1 of a batch: each block comes into the cache and meets all edges there."""
     width = len(lanes) * TILE
     for row in range(first, end, width):
         count = min(width, end - row)
         pack_rows(x, row, count, width, packed, 0, 0, x.shape[1])
-        gather(lanes, values, columns, pointers, packed, 0, visit, sums, width, 0, 0, y.shape[1])
+        gather(lanes, values, columns, pointers, bias, packed, 0, visit, sums, width, 0, 0, y.shape[1])
         unpack_rows(sums, 0, width, y, row, count, 0, y.shape[1])
 
 
 @njit(cache=True, nogil=True)
-def walk_back(lanes, own_values, by_target, by_source, x, y, packed, out, x_gradient, first, end):  # type: ignore[no-untyped-def]
-    """Both gradients of `walk`: that to the values is the sum over these rows, x_gradient gets its rows first..end - 1.
+def walk_back(lanes, own_values, by_target, by_source, x, y, packed, of_values, of_bias, x_gradient, first, end):  # type: ignore[no-untyped-def]
+    """The gradients of `walk`: those to values and bias are sums over these rows, x_gradient gets its rows first..end - 1.
 
     by_target and by_source hold columns, pointers and visit; packed are three arrays for x, y and sums.
     """
@@ -169,6 +182,7 @@ def walk_back(lanes, own_values, by_target, by_source, x, y, packed, out, x_grad
         count = min(width, end - row)
         pack_rows(x, row, count, width, x_packed, 0, 0, x.shape[1])
         pack_rows(y, row, count, width, y_packed, 0, 0, y.shape[1])
-        sample(lanes, columns, pointers, x_packed, 0, visit, y_packed, 0, row > first, out, 0, y.shape[1])
-        gather(lanes, own_values, by_source[0], by_source[1], y_packed, 0, by_source[2], sums, width, 0, 0, x.shape[1])
+        add_rows(y_packed, 0, width, of_bias, row > first, 0, y.shape[1])
+        sample(lanes, columns, pointers, x_packed, 0, visit, y_packed, 0, row > first, of_values, 0, y.shape[1])
+        gather(lanes, own_values, by_source[0], by_source[1], None, y_packed, 0, by_source[2], sums, width, 0, 0, x.shape[1])
         unpack_rows(sums, 0, width, x_gradient, row, count, 0, x.shape[1])

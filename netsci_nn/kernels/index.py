@@ -139,7 +139,12 @@ class EdgeIndex:
             )
 
     def check(
-        self, *, values: torch.Tensor | None = None, x: torch.Tensor | None = None, y: torch.Tensor | None = None
+        self,
+        *,
+        values: torch.Tensor | None = None,
+        x: torch.Tensor | None = None,
+        y: torch.Tensor | None = None,
+        bias: torch.Tensor | None = None,
     ) -> None:
         """Raise a DataError unless the operands of a product fit: compiled code would follow the indices out of memory.
 
@@ -147,6 +152,7 @@ class EdgeIndex:
             values: one per edge, `[n_edges]`.
             x: `[n_in, batch]`.
             y: `[n_out, batch]`.
+            bias: `[n_out]`.
         """
         if values is not None and values.shape != self.src.shape:
             raise DataError(f"values has shape {list(values.shape)}; it must be [n_edges] = {list(self.src.shape)}")
@@ -157,7 +163,9 @@ class EdgeIndex:
                 )
         if x is not None and y is not None and x.shape[1] != y.shape[1]:
             raise DataError(f"x has {x.shape[1]} columns and y has {y.shape[1]}; they must belong to one batch")
-        dtypes = {operand.dtype for operand in (values, x, y) if operand is not None}
+        if bias is not None and bias.shape != (self.n_out,):
+            raise DataError(f"bias has shape {list(bias.shape)}; it must be [n_out] = [{self.n_out}]")
+        dtypes = {operand.dtype for operand in (values, x, y, bias) if operand is not None}
         if len(dtypes) > 1:
             raise DataError(f"operands have the dtypes {', '.join(sorted(map(str, dtypes)))}; a product needs one")
 

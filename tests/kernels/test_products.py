@@ -77,12 +77,16 @@ def test_every_way_through_long_rows(batch: int, dtype: torch.dtype) -> None:
     tolerance = {"rtol": 1e-4, "atol": 1e-4} if dtype == torch.float32 else {"rtol": 1e-11, "atol": 1e-11}
     product, back, sampled = dense @ x, dense.t() @ y, (y @ x.t())[topology.dst.copy(), topology.src.copy()]
     compiled, index = BACKENDS["compiled"], index_of(topology)
-    assert compiled.both_gradients is not None
+    assert compiled.gradients is not None
+    assert compiled.affine is not None
+    bias = torch.randn(61, dtype=dtype)
     for own_x, own_y in product_of((x, batch_major(x)), (y, batch_major(y))):
         torch.testing.assert_close(compiled.product(values, own_x, index), product, **tolerance)
         torch.testing.assert_close(compiled.transposed_product(values, own_y, index), back, **tolerance)
         torch.testing.assert_close(compiled.sampled_product(own_x, own_y, index), sampled, **tolerance)
-        values_gradient, x_gradient = compiled.both_gradients(values, own_x, own_y, index)
+        values_gradient, x_gradient, bias_gradient = compiled.gradients(values, own_x, own_y, index)
+        torch.testing.assert_close(bias_gradient, y.sum(1), **tolerance)
+        torch.testing.assert_close(compiled.affine(values, own_x, bias, index), product + bias[:, None], **tolerance)
         torch.testing.assert_close(values_gradient, sampled, **tolerance)
         torch.testing.assert_close(x_gradient, back, **tolerance)
         assert x_gradient.stride() == own_x.stride()

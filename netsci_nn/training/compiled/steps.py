@@ -97,17 +97,13 @@ def gradients(lanes, network, x, y, chosen, batch_size, scratch):  # type: ignor
 def _forward(lanes, network, layer, activations):  # type: ignore[no-untyped-def]
     flat, width = activations.reshape(-1), activations.shape[1]
     first, middle, end = network.group_start[layer], network.group_start[layer + 1], network.group_start[layer + 2]
-    edges, visit = (
-        (network.weight, network.src, network.target_pointers),
-        _visit(network, layer, middle - first, end - middle, flat, width),
-    )
+    visit = _visit(network, layer, middle - first, end - middle, flat, width)
+    edges = network.weight, network.src, network.target_pointers, network.bias
     gather(lanes, *edges, flat, first * width, visit, flat, width, 0, middle, end)
     slope = network.slopes[layer]
-    for row in range(middle, end):
-        bias = network.bias[row]
-        for lane in range(row * width, (row + 1) * width):
-            flat[lane] += bias
-            if slope != 1 and flat[lane] < 0:
+    if slope != 1:
+        for lane in range(middle * width, end * width):
+            if flat[lane] < 0:
                 flat[lane] = flat[lane] * slope if slope != 0 else 0
 
 
@@ -126,7 +122,7 @@ def _backward_to_sources(lanes, network, layer, activations, to_activations, own
     first, middle, end = network.group_start[layer], network.group_start[layer + 1], network.group_start[layer + 2]
     visit = _visit(network, layer, end - middle, middle - first, flat, width)
     permute(network.weight, network.by_source, network.source_pointers, own_weight, first, middle)
-    edges = own_weight, network.dst_by_source, network.source_pointers
+    edges = own_weight, network.dst_by_source, network.source_pointers, None
     gather(lanes, *edges, flat_gradients, middle * width, visit, flat_gradients, width, 0, first, middle)
     slope = network.slopes[layer - 1]
     if slope != 1:
