@@ -160,7 +160,7 @@ def _announce(columns, numbers, edge):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def walk(lanes, values, columns, pointers, bias, x, visit, packed, sums, y, first, end):  # type: ignore[no-untyped-def]
-    """y[row] = W x[row] + b for the rows first..end - 1 of a batch: each block comes into the cache and meets all edges there."""
+    """y[row] = W x[row] + b for the rows first..end - 1 of a batch: each block meets all edges while it lies in the cache."""
     width = len(lanes) * TILE
     for row in range(first, end, width):
         count = min(width, end - row)
