@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Two processes; the tests of a file stay with one of them.
 PARALLEL := -n 2 --dist loadfile
 
-.PHONY: demo test test-laws test-ecosystem test-campaign lint bench paper clean
+.PHONY: demo test test-laws test-ecosystem test-debug test-python test-campaign lint bench paper clean
 
 demo: $(STAMP)
 	$(BIN)/netsci-nn demo
@@ -22,7 +22,18 @@ test-ecosystem: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ecosystem]'
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest $(PARALLEL) -m ecosystem tests/ecosystem $(TESTS)
 
-# Kills, flipped bits, damaged files and signals until the time is over; goes on where docs/results/campaign.jsonl, or LOG, stops.
+# The suite with bounds of arrays checked in compiled code, then with all memory that is allocated or freed overwritten.
+CHECKED := build/bounds-checked
+test-debug: $(STAMP)
+	rm -rf $(CHECKED)
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(CURDIR)/$(CHECKED) OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest $(PARALLEL)
+	MALLOC_PERTURB_=165 PYTHONMALLOC=debug OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest $(PARALLEL)
+
+# The suite under another interpreter, in a .venv-... of its own: make test-python PYTHON=python3.13
+test-python:
+	$(MAKE) test VENV=.venv-$(notdir $(PYTHON))
+
+# Kills, flipped bits, damaged files, signals, hindrances and odd environments until the time is over; goes on where docs/results/campaign.jsonl, or LOG, stops.
 MINUTES ?= 20
 test-campaign: $(STAMP)
 	$(BIN)/python scripts/campaign.py --minutes $(MINUTES) $(if $(LOG),--log $(LOG))
@@ -50,4 +61,4 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) .venv-* build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

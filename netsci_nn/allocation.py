@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from netsci_nn.checks import MAX_NEURONS, check_count, check_density, check_real, neuron_count
-from netsci_nn.errors import ConfigError, TopologyError
+from netsci_nn.errors import ConfigError, TopologyError, shown
 from netsci_nn.registry import Registry
 from netsci_nn.sampling import exact_largest_remainder
 from netsci_nn.topology import FloatArray
@@ -86,7 +86,7 @@ def layer_shapes(layer_sizes: Sequence[int]) -> list[tuple[int, int]]:
     """
     sizes = [neuron_count(f"layer_sizes[{i}]", size) for i, size in enumerate(_entries("layer_sizes", layer_sizes))]
     if len(sizes) < 2:
-        raise ConfigError(f"layer_sizes is {layer_sizes!r}; it must have at least an input and an output size")
+        raise ConfigError(f"layer_sizes is {shown(layer_sizes)}; it must have at least an input and an output size")
     return list(pairwise(sizes))
 
 
@@ -131,7 +131,7 @@ def explicit(shapes: Sequence[Shape], densities: Sequence[float]) -> Allocation:
     sizes = _sizes(_check_shapes(shapes))
     values = _entries("densities", densities)
     if len(values) != len(sizes):
-        raise ConfigError(f"densities is {values!r}; it must have one for each of the {len(sizes)} layers")
+        raise ConfigError(f"densities is {shown(values)}; it must have one for each of the {len(sizes)} layers")
     return Allocation(sizes, tuple(_share(f"densities[{i}]", values[i], size) for i, size in enumerate(sizes)))
 
 
@@ -315,7 +315,7 @@ def _entries(name: str, value: Any) -> list[Any]:
     except TypeError:
         entries = []
     if not entries:
-        raise ConfigError(f"{name} is {value!r}; it must be a sequence of at least one entry")
+        raise ConfigError(f"{name} is {shown(value)}; it must be a sequence of at least one entry")
     return entries
 
 
@@ -324,7 +324,7 @@ def _check_shapes(shapes: Sequence[Shape]) -> list[Shape]:
     for position, shape in enumerate(_entries("shapes", shapes)):
         if not isinstance(shape, (Sequence, np.ndarray)) or len(shape) not in (2, 4):
             raise ConfigError(
-                f"shapes[{position}] is {shape!r}; it must be (n_in, n_out) or (n_in, n_out, kernel_height, kernel_width)"
+                f"shapes[{position}] is {shown(shape)}; it must be (n_in, n_out) or (n_in, n_out, kernel_height, kernel_width)"
             )
         layers.append(tuple(neuron_count(f"shapes[{position}][{i}]", size) for i, size in enumerate(shape)))
     return layers

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from netsci_nn.errors import ConfigError, TopologyError
+from netsci_nn.errors import ConfigError, TopologyError, shown
 
 Rng = int | np.random.Generator
 
@@ -32,7 +32,7 @@ def one_per_layer(name: str, value: Any, n_layers: int, layers: str = "layers") 
     if values is None:
         return [value] * n_layers
     if len(values) != n_layers:
-        raise ConfigError(f"{name} is {values!r}; it must be one value or one for each of the {n_layers} {layers}")
+        raise ConfigError(f"{name} is {shown(values)}; it must be one value or one for each of the {n_layers} {layers}")
     return values
 
 
@@ -46,7 +46,7 @@ def density_per_layer(density: Any, n_layers: int, layers: str = "layers") -> li
 def check_choice(name: str, value: str, choices: Sequence[str], error: type[ValueError] = TopologyError) -> None:
     """Raise `error` unless `value` is one of `choices`."""
     if not isinstance(value, str) or value not in choices:
-        raise error(f"{name} is {value!r}; it must be one of {', '.join(map(repr, choices))}")
+        raise error(f"{name} is {shown(value)}; it must be one of {', '.join(map(repr, choices))}")
 
 
 def as_whole_number(value: Any) -> int | None:
@@ -79,7 +79,7 @@ def check_count(
     if count is None or count < lowest or (highest is not None and count > highest):
         limit = f"{meaning} = {highest}" if meaning else highest
         allowed = f">= {lowest}" if highest is None else f"from {lowest} to {limit}"
-        raise error(f"{name} is {value!r}; it must be an integer {allowed}")
+        raise error(f"{name} is {shown(value)}; it must be an integer {allowed}")
     return count
 
 
@@ -88,16 +88,16 @@ def neuron_count(name: str, value: int) -> int:
     return check_count(name, value, 1, MAX_NEURONS)
 
 
-def check_real(name: str, value: float, is_allowed: Any, allowed: str, error: type[ValueError] = TopologyError) -> float:
+def check_real(name: str, value: Any, is_allowed: Any, allowed: str, error: type[ValueError] = TopologyError) -> float:
     """Return `value` as a float, or raise `error` saying that it must be a finite number that is `allowed`."""
-    if (
-        isinstance(value, (bool, np.bool_))
-        or not isinstance(value, numbers.Real)
-        or not math.isfinite(value)
-        or not is_allowed(value)
-    ):
-        raise error(f"{name} is {value!r}; it must be a number {allowed}")
-    return float(value)
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
+    try:
+        number = float(value) if is_number else math.nan
+    except OverflowError:  # an integer beyond all floats
+        number = math.inf
+    if not (math.isfinite(number) and is_allowed(number)):
+        raise error(f"{name} is {shown(value)}; it must be a number {allowed}")
+    return number
 
 
 def as_generator(rng: Rng) -> np.random.Generator:
@@ -106,4 +106,4 @@ def as_generator(rng: Rng) -> np.random.Generator:
         return rng
     if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool) and rng >= 0:
         return np.random.default_rng(int(rng))
-    raise ConfigError(f"rng is {rng!r}; it must be an integer seed >= 0 or a numpy.random.Generator")
+    raise ConfigError(f"rng is {shown(rng)}; it must be an integer seed >= 0 or a numpy.random.Generator")

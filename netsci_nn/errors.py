@@ -1,9 +1,18 @@
 """The errors that a user can cause: each is a `ValueError` that says what was given and what is allowed."""
 
 import re
+from typing import Any
 
 LONGEST = 1200
 """Characters of a message; what a file holds in place of a name or a number may be of any length."""
+
+
+def shown(value: Any) -> str:
+    """Return what a message shows of a value: its `repr`, or the size of an integer that Python does not turn into text."""
+    try:
+        return repr(value)
+    except ValueError:
+        return f"an integer of {value.bit_length()} bits" if isinstance(value, int) else f"a {type(value).__name__}"
 
 
 class _Sentence(ValueError):

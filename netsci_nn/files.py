@@ -1,6 +1,8 @@
 """Writing that survives a kill or a loss of power: a file holds its old or its new content, never a part of either."""
 
 import errno
+import json
+import math
 import os
 import re
 import tempfile
@@ -9,6 +11,7 @@ from contextlib import contextmanager
 from fnmatch import fnmatch
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 
@@ -169,3 +172,16 @@ def new_directory(path: AnyPath) -> Path:
         number += 1
         candidate = first.with_name(f"{first.name}-{number}")
     return candidate
+
+
+def to_json(table: Any) -> str:
+    """Return a table of plain values as JSON, with null for numbers that are not finite, which JSON cannot write."""
+
+    def finite(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: finite(entry) for key, entry in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [finite(entry) for entry in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps(finite(table), indent=2, allow_nan=False) + "\n"

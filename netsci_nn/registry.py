@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, Generic, TypeVar
 
-from netsci_nn.errors import ConfigError
+from netsci_nn.errors import ConfigError, shown
 
 T = TypeVar("T")
 
@@ -44,9 +44,11 @@ class Registry(Mapping[str, T], Generic[T]):
         try:
             return self._entries[name]
         except (KeyError, TypeError):
-            close = get_close_matches(str(name), self._entries, n=1)
+            close = get_close_matches(name, self._entries, n=1) if isinstance(name, str) else []
             hint = f" (did you mean {close[0]!r}?)" if close else ""
-            raise ConfigError(f"unknown {self.kind} {name!r}{hint}; allowed are: {', '.join(sorted(self._entries))}") from None
+            raise ConfigError(
+                f"unknown {self.kind} {shown(name)}{hint}; allowed are: {', '.join(sorted(self._entries))}"
+            ) from None
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries
@@ -60,13 +62,19 @@ class Registry(Mapping[str, T], Generic[T]):
 
 def takes(factory: Callable[..., Any], name: str) -> bool:
     """Return whether a factory has a parameter of that name."""
+    if not isinstance(name, str):
+        return False
     parameters = inspect.signature(factory).parameters
     return name in parameters or any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
 
 
 def check_parameters(what: str, factory: Callable[..., Any], parameters: Mapping[str, Any]) -> None:
     """Raise a ConfigError that lists the choices unless `factory` has every one of these parameters, other than `RESERVED`."""
+    if not isinstance(parameters, Mapping):
+        raise ConfigError(f"{what}: parameters is a {type(parameters).__name__}; it must be a mapping from names to values")
     allowed = [name for name in inspect.signature(factory).parameters if name not in RESERVED]
     for name, value in parameters.items():
         if name not in allowed:
-            raise ConfigError(f"{what}: unknown key {name!r} = {value!r}; allowed are: {', '.join(allowed) or 'none'}")
+            raise ConfigError(
+                f"{what}: unknown key {shown(name)} = {shown(value)}; allowed are: {', '.join(allowed) or 'none'}"
+            )

@@ -1,4 +1,4 @@
-"""Long tests of what must never happen: kills, flipped bits, damaged files and signals, in slices until the time is over.
+"""Long tests of what must never happen, whatever is killed, damaged or hindered, in slices until the time is over.
 
     python scripts/campaign.py --minutes 20     # or --hours 8; resumes where the last line of the log stops
     python scripts/campaign.py --table          # the totals of docs/reliability.md
@@ -28,9 +28,13 @@ PLACES = [str(ROOT), str(ROOT / "tests" / "support")]
 SHORT = 300
 WHAT = {
     "kills": "kills before a change of a file, resumed",
+    "random-kills": "kills at a random moment, resumed",
     "flips": "flipped bits, loaded",
     "files": "damaged files, read",
+    "calls": "random calls of public functions",
     "interruptions": "programs that got a signal",
+    "hindrances": "programs hindered by a full disk, a refusing system or a second process, resumed",
+    "environments": "installed programs in hostile environments",
 }
 
 Line = dict[str, Any]

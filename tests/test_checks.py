@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from netsci_nn import ConfigError, TopologyError
-from netsci_nn.checks import as_generator, check_count, density_per_layer, one_per_layer
+from netsci_nn.checks import as_generator, check_count, check_real, density_per_layer, one_per_layer
 
 
 def test_as_generator() -> None:
@@ -40,3 +40,10 @@ def test_check_count_says_what_is_allowed(value: Any) -> None:
     assert check_count("n", np.int8(5), 0, 5) == 5
     with pytest.raises(TopologyError, match=r"n is .*; it must be an integer from 0 to n_in = 5$"):
         check_count("n", value, 0, 5, "n_in")
+
+
+@pytest.mark.parametrize("value", [True, np.True_, "1", None, np.nan, np.inf, 10**400, 2, 1j], ids=range(9))
+def test_check_real_says_what_is_allowed(value: Any) -> None:
+    assert check_real("p", np.float32(0.5), lambda number: number <= 1, "up to 1") == 0.5
+    with pytest.raises(TopologyError, match=r"p is .*; it must be a number up to 1$"):
+        check_real("p", value, lambda number: number <= 1, "up to 1")

@@ -183,3 +183,22 @@ def test_files_that_cannot_be_read_or_replaced(place: Path, code: Path, home: Pa
     assert found.hits == [0, 0]
     (warning,) = found.warnings
     assert "compiled code cannot be kept on disk (Is a directory)" in warning
+
+
+def test_bounds_are_checked_if_that_is_asked_for(place: Path, code: Path, home: Path) -> None:
+    """Compiled code of ours and of the cache heeds NUMBA_BOUNDSCHECK; `make test-debug` rests on it."""
+    program = """
+import numpy as np
+from analysis.measures.reachability import _spread
+ends, seen = np.array([7]), np.zeros((1, 1), np.uint64)
+try:
+    _spread(ends, ends, seen, seen)
+except IndexError as error:
+    print(error)
+"""
+    variables = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(place / "cache"), "HOME": str(home), "PYTHONPATH": str(code)}
+    for _ in range(2):  # compiled, and loaded
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, env={**os.environ, **variables}, check=True
+        )
+        assert done.stdout == "index is out of bounds\n", done.stderr

@@ -13,6 +13,9 @@ LongArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
+LARGEST_DEGREE = 2**53
+"""Above it floats do not hold every whole number."""
+
 
 def as_array(values: Any) -> npt.NDArray[Any]:
     """A numpy array of what a user passed, of any shape and kind.
@@ -21,9 +24,12 @@ def as_array(values: Any) -> npt.NDArray[Any]:
     length give an array of objects, which keeps every entry as it is.
     """
     if hasattr(values, "detach"):
-        values = values.detach().cpu()
-        # numpy has no bfloat16.
-        values = (values.double() if values.is_floating_point() else values).numpy()
+        try:
+            values = values.detach().cpu()
+            # numpy has no bfloat16.
+            values = (values.double() if values.is_floating_point() else values).numpy()
+        except (TypeError, RuntimeError):
+            raise AnalysisError("a tensor is sparse or on the meta device; it must be dense and hold numbers") from None
     try:
         array = np.asarray(values)
     except ValueError:
@@ -57,10 +63,10 @@ def checked_degrees(degrees: Any, at_least: int = 0) -> npt.NDArray[Any]:
         )
     if array.size < at_least:
         raise AnalysisError(f"degrees has {array.size} entries; at least {at_least} is needed")
-    is_degree = array >= 0
+    is_degree = (array >= 0) & (array <= LARGEST_DEGREE)
     if array.dtype.kind == "f":
         is_degree &= np.isfinite(array) & (np.floor(array) == array)
     if not is_degree.all():
         bad = int(np.argmin(is_degree))
-        raise AnalysisError(f"degrees[{bad}] is {array[bad]}; integers of at least 0 are needed")
+        raise AnalysisError(f"degrees[{bad}] is {array[bad]}; integers of at least 0 are needed, up to 2^53")
     return array.astype(np.int64 if np.can_cast(array.dtype, np.int64) else np.float64, copy=False)

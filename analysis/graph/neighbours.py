@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from scipy import sparse
 
+from analysis.base.checks import shown
 from analysis.base.errors import AnalysisError
 from analysis.graph.arrays import FloatArray, IntArray, LongArray
 from analysis.graph.values import BipartiteGraph
@@ -54,5 +55,5 @@ def edge_magnitudes(graph: BipartiteGraph, side: Side) -> tuple[FloatArray, Floa
 
 def check_side(side: Side) -> None:
     """Refuse what is neither "source" nor "target"."""
-    if side not in SIDES:
-        raise AnalysisError(f"side is {side!r}; it must be 'source' or 'target'")
+    if not isinstance(side, str) or side not in SIDES:
+        raise AnalysisError(f"side is {shown(side)}; it must be 'source' or 'target'")

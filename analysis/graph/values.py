@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from analysis.base.checks import is_whole
+from analysis.base.checks import is_whole, shown
 from analysis.base.errors import AnalysisError
 from analysis.graph.arrays import FloatArray, IntArray, LongArray, as_array, first_not_finite
 from analysis.graph.singular import largest_singular_values
@@ -154,6 +154,9 @@ class LayeredGraph:
     layers: tuple[BipartiteGraph, ...]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.layers, list | tuple) or not all(isinstance(layer, BipartiteGraph) for layer in self.layers):
+            raise AnalysisError(f"graph is {shown(self.layers)}; a tuple of BipartiteGraph is needed (`as_layered` makes it)")
+        object.__setattr__(self, "layers", tuple(self.layers))
         if not self.layers:
             raise AnalysisError("graph has no layer; at least one is needed")
         for index, (first, second) in enumerate(zip(self.layers, self.layers[1:], strict=False)):

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from analysis.base.checks import as_generator, check_count
 from analysis.base.errors import AnalysisError
 from analysis.base.quantity import Quantities, Quantity, defined, undefined
-from analysis.graph.arrays import FloatArray, IntArray, LongArray
+from analysis.graph.arrays import FloatArray, IntArray, LongArray, as_array
 from analysis.graph.intake import takes_any_graph
 from analysis.graph.values import BipartiteGraph, LayeredGraph
 from analysis.measures._brim import best_labels, connected_sides
@@ -90,8 +90,8 @@ def _checked_labels(
 ) -> tuple[LongArray, LongArray]:
     """The labels as consecutive numbers from 0 up."""
     sides = (
-        ("source_labels", np.asarray(source_labels), graph.n_in),
-        ("target_labels", np.asarray(target_labels), graph.n_out),
+        ("source_labels", as_array(source_labels), graph.n_in),
+        ("target_labels", as_array(target_labels), graph.n_out),
     )
     for name, labels, size in sides:
         if labels.shape != (size,) or not np.issubdtype(labels.dtype, np.integer):

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import scipy
 
-from analysis.base.checks import check_count
+from analysis.base.checks import as_real, check_count, shown
 from analysis.base.errors import AnalysisError
 from analysis.base.quantity import Quantities, Quantity, defined, undefined
 from analysis.graph.arrays import LongArray, checked_degrees
-from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.graph.values import MAX_NEURONS, BipartiteGraph, LayeredGraph
 from analysis.measures.measure import EVERYTHING, Measure, takes_any_layer
 
 SIZE_ONLY = frozenset({"edges", "density", "source_degree_mean", "target_degree_mean", "degree_mean"})
@@ -31,11 +31,11 @@ def coefficient_of_variation(degrees: LongArray) -> Quantity:
 def binomial_cv(n_opposite: int, density: float) -> Quantity:
     """CV of a degree that is Binomial(n_opposite, density): sqrt((1 - density) / (n_opposite * density)).
 
-    Not defined at density 0; an AnalysisError if `n_opposite` is below 1 or the density outside of [0, 1].
+    Not defined at density 0; an AnalysisError if `n_opposite` is not from 1 to 2^31 - 1 or the density outside of [0, 1].
     """
-    check_count("n_opposite", n_opposite)
-    if not 0 <= density <= 1:
-        raise AnalysisError(f"density is {density!r}; it must be in [0, 1]")
+    check_count("n_opposite", n_opposite, at_most=MAX_NEURONS)
+    if not 0 <= as_real(density) <= 1:
+        raise AnalysisError(f"density is {shown(density)}; it must be a number in [0, 1]")
     if density == 0:
         return undefined("the graph has no edge")
     return defined(math.sqrt((1.0 - density) / (n_opposite * density)))
@@ -48,8 +48,8 @@ def moment_ratio(degrees: LongArray) -> Quantity:
     4626. Not defined if every degree is 0.
     """
     degrees = checked_degrees(degrees, at_least=1)
-    total = int(degrees.sum())
-    return undefined("every degree is 0") if total == 0 else defined(int((degrees**2).sum()) / total)
+    total = degrees.sum(dtype=np.float64)  # squares of large integers overflow
+    return undefined("every degree is 0") if total == 0 else defined((degrees.astype(np.float64) ** 2).sum() / total)
 
 
 def gini(degrees: LongArray) -> Quantity:
@@ -62,10 +62,10 @@ def gini(degrees: LongArray) -> Quantity:
     0.666...
     """
     degrees = checked_degrees(degrees, at_least=1)
-    n, total = degrees.size, int(degrees.sum())
+    n, total = degrees.size, degrees.sum(dtype=np.float64)
     if total == 0:
         return undefined("every degree is 0")
-    return defined(int(((2 * np.arange(1, n + 1) - n - 1) * np.sort(degrees)).sum()) / (n * total))
+    return defined(((2.0 * np.arange(1, n + 1) - n - 1) * np.sort(degrees)).sum() / (n * total))
 
 
 def degree_entropy(degrees: LongArray) -> Quantity:

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import minimum_spanning_tree
 
+from analysis.base.checks import as_real, shown
 from analysis.base.errors import AnalysisError
 from analysis.base.quantity import Quantities, Quantity, defined, undefined
 from analysis.graph.arrays import FloatArray
@@ -53,12 +54,12 @@ def neural_persistence(graph: BipartiteGraph, largest: float, p: float = 2.0) ->
     """
     if graph.weights is None:
         raise AnalysisError(f"{NO_WEIGHTS}; neural persistence needs them")
-    if not (0 < largest < math.inf and _largest(graph) <= largest):
+    if not (0 < as_real(largest) < math.inf and _largest(graph) <= largest):
         raise AnalysisError(
-            f"largest is {largest!r}; it must be finite, above 0 and at least the largest magnitude, {_largest(graph)}"
+            f"largest is {shown(largest)}; it must be finite, above 0 and at least the largest magnitude, {_largest(graph)}"
         )
-    if not 1 <= p < math.inf:
-        raise AnalysisError(f"p is {p!r}; it must be finite and at least 1")
+    if not 1 <= as_real(p) < math.inf:
+        raise AnalysisError(f"p is {shown(p)}; it must be finite and at least 1")
     scaled = np.abs(graph.weights) / largest
     lifetimes = 1.0 - spanning_forest_weights(graph, scaled)
     bound = (1.0 - scaled.min(initial=1.0)) * (graph.n_neurons - 1) ** (1.0 / p)

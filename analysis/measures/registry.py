@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
+from analysis.base.checks import shown
 from analysis.base.errors import AnalysisError
 from analysis.measures import (
     clustering,
@@ -108,7 +109,7 @@ def get_measure(name: str) -> Measure:
         2.0
     """
     if not isinstance(name, str) or name not in _MEASURES:
-        raise AnalysisError(f"measure {name!r} is unknown; choose from {', '.join(_MEASURES)}")
+        raise AnalysisError(f"measure {shown(name)} is unknown; choose from {', '.join(_MEASURES)}")
     return _MEASURES[name]
 
 
@@ -117,5 +118,5 @@ def select_measures(names: Iterable[str] | None) -> tuple[Measure, ...]:
     if names is None:
         return tuple(_MEASURES.values())
     if isinstance(names, str) or not isinstance(names, Iterable):
-        raise AnalysisError(f"measures is {names!r}; a sequence of names from {', '.join(_MEASURES)} is needed")
+        raise AnalysisError(f"measures is {shown(names)}; a sequence of names from {', '.join(_MEASURES)} is needed")
     return tuple({measure.name: measure for measure in map(get_measure, names)}.values())

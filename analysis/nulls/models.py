@@ -9,9 +9,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from analysis.base.checks import as_generator
+from analysis.base.checks import as_generator, shown
 from analysis.base.errors import AnalysisError
-from analysis.graph.intake import takes_any_graph
+from analysis.graph.intake import as_layered, takes_any_graph
 from analysis.graph.values import BipartiteGraph, LayeredGraph
 from analysis.nulls.switching import SWAPS_PER_EDGE, fixed_degrees
 
@@ -79,8 +79,9 @@ def randomise_layers(
     Raises:
         AnalysisError: the null model is unknown, or permutes weights and a layer has none.
     """
-    if null not in NULL_MODELS:
-        raise AnalysisError(f"null model {null!r} is unknown; choose from {', '.join(NULL_MODELS)}")
+    network = as_layered(network)
+    if not isinstance(null, str) or null not in NULL_MODELS:
+        raise AnalysisError(f"null model {shown(null)} is unknown; choose from {', '.join(NULL_MODELS)}")
     generator = as_generator(rng)
     model: Null = partial(fixed_degrees, swaps_per_edge=swaps_per_edge) if null == "fixed_degrees" else NULL_MODELS[null]
     return LayeredGraph(tuple(model(layer, generator) for layer in network.layers))

@@ -59,7 +59,14 @@ Progress = Callable[[int, int], None]
 
 
 def evolution_page(
-    title: str, recorded: Sequence[tuple[int, Any]], followed: Evolution, *, nulls: int, seed: int, progress: Progress
+    title: str,
+    recorded: Sequence[tuple[int, Any]],
+    followed: Evolution,
+    *,
+    nulls: int,
+    seed: int,
+    progress: Progress,
+    notes: Sequence[str] = (),
 ) -> str:
     """A page that says how to read it, with a section per layer and one of the whole network's measures.
 
@@ -70,13 +77,15 @@ def evolution_page(
         nulls: random graphs of each null model behind every point of the small-world planes, at least 1.
         seed: seed of these.
         progress: called with the number of points that are done and of those to do.
+        notes: sentences on what the user must know to read it, such as what was left out.
 
     Returns:
         A complete HTML document. Cost: mostly that of `small_world` at up to `MAX_PLANE_EPOCHS` epochs per layer.
     """
     networks = [as_layered(graph) for _, graph in recorded]
     worlds = _small_worlds(networks, followed, nulls, seed, progress)
-    sections = [Section("How to read it", [Paragraph(_what_was_recorded(followed)), Paragraph(NOTE)])]
+    sentences = [_what_was_recorded(followed), *notes, NOTE]
+    sections = [Section("How to read it", [Paragraph(sentence) for sentence in sentences])]
     for index, (layer, points) in enumerate(zip(networks[0].layers, worlds, strict=True)):
         blocks = [
             *_change_blocks(followed, index),

@@ -12,9 +12,10 @@ import scipy
 from analysis.base.checks import check_count
 from analysis.base.errors import AnalysisError
 from analysis.base.quantity import Quantity, defined, undefined
-from analysis.graph.arrays import LongArray
+from analysis.graph.arrays import LongArray, as_array
 from analysis.graph.intake import as_layered
 from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.measures.registry import select_measures
 from analysis.report.describe import describe
 
 MEASURES = ("degree", "clustering")
@@ -27,6 +28,9 @@ NOTE = (
     "rank correlation with the first topology's. All of them see the recorded topologies only: what came and went between "
     "two of them is not counted, so turnover and R_s are at least these."
 )
+
+
+LARGEST_EPOCH = 2**62
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,7 @@ def evolve(
     Args:
         recorded: (epoch, graph) pairs with ascending epochs; each graph is anything that `as_layered` takes, such as a
             list of topologies, one per layer, and all have the same layer sizes.
-        measures: names of registered measures to follow, without null models; empty for none.
+        measures: names of registered measures to follow, without null models; empty for none, None for all.
         births: for every layer of the last topology the step at which each edge was born, integers of shape [n_edges] in
             the order (dst, src) of the edges; without them ages are read off the records.
         step: the step at which the last topology was recorded; needed with `births`.
@@ -171,13 +175,20 @@ def evolve(
     ages = tuple(EdgeAges("epochs", epochs[-1] - since) for _, since in followed)
     if births is not None:
         ages = _ages_from_births(networks[-1], births, step)
-    return Evolution(epochs, tuple(states for states, _ in followed), _trajectories(networks, tuple(measures), rng), ages)
+    return Evolution(
+        epochs,
+        tuple(states for states, _ in followed),
+        _trajectories(networks, tuple(measure.name for measure in select_measures(measures)), rng),
+        ages,
+    )
 
 
 def _checked_epochs(recorded: Sequence[tuple[int, Any]]) -> tuple[int, ...]:
-    if not recorded:
-        raise AnalysisError("recorded is empty; at least one (epoch, graph) is needed")
-    epochs = tuple(int(epoch) for epoch, _ in recorded)
+    pairs = recorded if isinstance(recorded, Sequence) else None
+    if not pairs or not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
+        got = "is empty" if pairs is not None and len(pairs) == 0 else f"is a {type(recorded).__name__}"
+        raise AnalysisError(f"recorded {got}; a list of at least one (epoch, graph) is needed")
+    epochs = tuple(check_count(f"recorded[{index}][0]", epoch, 0, LARGEST_EPOCH) for index, (epoch, _) in enumerate(pairs))
     if any(after <= before for before, after in pairwise(epochs)):
         raise AnalysisError(f"recorded has the epochs {list(epochs)}; they must ascend")
     return epochs
@@ -238,12 +249,13 @@ def _rank_correlation(first: LongArray, degrees: LongArray) -> Quantity:
 
 
 def _ages_from_births(network: LayeredGraph, births: Sequence[npt.ArrayLike], step: int | None) -> tuple[EdgeAges, ...]:
-    if len(births) != len(network.layers):
-        raise AnalysisError(f"births has {len(births)} entries; one for each of the {len(network.layers)} layers is needed")
+    if not isinstance(births, Sequence) or len(births) != len(network.layers):
+        got = f"has {len(births)} entries" if isinstance(births, Sequence) else f"is a {type(births).__name__}"
+        raise AnalysisError(f"births {got}; one for each of the {len(network.layers)} layers is needed")
     step = check_count("step", step, 0, note="(the step of the last topology, as births are given)")
     ages = []
     for index, (layer, values) in enumerate(zip(network.layers, births, strict=True)):
-        born = np.asarray(values)
+        born = as_array(values)
         if born.shape != (layer.n_edges,) or (born.size and not np.issubdtype(born.dtype, np.integer)):
             raise AnalysisError(
                 f"births[{index}] has shape {born.shape} and dtype {born.dtype}; {layer.n_edges} integers are needed"

@@ -2,15 +2,16 @@
 
 import functools
 import logging
+import os
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, ParamSpec, TypeVar
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 from typer.core import TyperGroup
 
 from netsci_nn.cli import NAMES
-from netsci_nn.cli.output import print_anywhere, reported_errors
+from netsci_nn.cli.output import print_anywhere, print_line, reported_errors, version
 from netsci_nn.interruption import NOTHING_BEGUN, at_work, before_work, keeping
 
 P = ParamSpec("P")
@@ -44,8 +45,18 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _group() -> None:  # makes typer take the app for a group, although no command is registered yet
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        print_line(f"netsci-nn {version()}")
+        raise typer.Exit
+
+
+@app.callback()  # makes typer take the app for a group, although no command is registered yet
+def _group(
+    is_version_wanted: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
     pass
 
 
@@ -54,6 +65,7 @@ def run() -> None:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("netsci_nn").setLevel(logging.INFO)
     print_anywhere()
+    os.environ["MPLBACKEND"] = "agg"  # pictures go to files; the backend of a notebook may not be installed here
     with reported_errors():
         app()
 

@@ -64,7 +64,7 @@ def _directory(experiment: Experiment, out: Path | None, resume: Path | None) ->
     is_begun = _is_begun(experiment, directory)
     if resume is not None and not is_begun:
         raise ConfigError(f"--resume {str(resume)!r} holds no run of this experiment; there is nothing to resume")
-    if directory.exists() and not is_begun and (not directory.is_dir() or any(directory.iterdir())):
+    if directory.exists() and not is_begun and (not directory.is_dir() or not RunDirectory.none_below(directory)):
         raise ConfigError(f"--out {str(out)!r} exists already and holds no run of this experiment; give a new folder")
     return directory
 

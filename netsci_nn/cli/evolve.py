@@ -8,7 +8,8 @@ import typer
 
 from netsci_nn.cli.destinations import check_writable, report_unwritten
 from netsci_nn.cli.options import check_nulls
-from netsci_nn.cli.output import STDERR, STDOUT
+from netsci_nn.cli.output import STDERR, STDOUT, print_line
+from netsci_nn.errors import CheckpointError
 from netsci_nn.experiment.run_directory import Recorded, RunDirectory
 from netsci_nn.files import write_text
 from netsci_nn.training import progress_display
@@ -25,27 +26,35 @@ def evolve(
     nulls: Annotated[int, typer.Option(help="Random graphs of each null model, for the small-world planes of the page.")] = 20,
     seed: Annotated[int, typer.Option(help="Seed of these random graphs.", min=0)] = 0,
 ) -> None:
-    """Follow turnover, survival, exploration, ages and chosen measures over the recorded topologies of a run."""
+    """Follow turnover, survival, exploration, ages and chosen measures over the recorded topologies of a run.
+
+    Damaged files are left out, each with a sentence.
+    """
     check_nulls(nulls, 1)
     check_writable(json, html, reads=run)
     with report_unwritten(json, html):
-        recorded = RunDirectory(run).recorded_topologies()
+        notes: list[str] = []
+        recorded = RunDirectory(run).recorded_topologies(notes)
         followed = _follow(run, recorded, measure)
         if json is not None:
-            write_text(json, json_format.dumps(followed.to_dict(), indent=2, allow_nan=False) + "\n")
+            table = {"notes": notes, **followed.to_dict()}
+            write_text(json, json_format.dumps(table, indent=2, allow_nan=False) + "\n")
     with report_unwritten(html):
         try:
-            _print(followed)
+            _print(notes, followed)
         except (SystemExit, OSError):  # the tables cannot be printed any more
-            _write_page(html, run, recorded, followed, nulls, seed)
+            _write_page(html, run, recorded, followed, notes, nulls, seed)
             raise
-        _write_page(html, run, recorded, followed, nulls, seed)
+        _write_page(html, run, recorded, followed, notes, nulls, seed)
 
 
 def _follow(run: Path, recorded: list[Recorded], measures: list[str] | None) -> "Evolution":
     from analysis.report import evolution
 
-    births = RunDirectory(run).births()
+    try:
+        births = RunDirectory(run).births()
+    except CheckpointError:  # the end is damaged, and another topology the last one
+        births = None
     return evolution.evolve(
         [(entry.epoch, list(entry.layers)) for entry in recorded],
         measures=measures or evolution.MEASURES,
@@ -54,14 +63,18 @@ def _follow(run: Path, recorded: list[Recorded], measures: list[str] | None) -> 
     )
 
 
-def _print(followed: "Evolution") -> None:
+def _print(notes: list[str], followed: "Evolution") -> None:
     from analysis.render.evolution_terminal import evolution_tables
 
+    for note in notes:
+        print_line(note)
     for part in evolution_tables(followed, "--json and --html have them all"):
         STDOUT.print(part)
 
 
-def _write_page(html: Path | None, run: Path, recorded: list[Recorded], followed: "Evolution", nulls: int, seed: int) -> None:
+def _write_page(
+    html: Path | None, run: Path, recorded: list[Recorded], followed: "Evolution", notes: list[str], nulls: int, seed: int
+) -> None:
     if html is None:
         return
     from analysis.render.evolution_page import evolution_page
@@ -72,6 +85,7 @@ def _write_page(html: Path | None, run: Path, recorded: list[Recorded], followed
             f"Evolution of {run}",
             [(entry.epoch, list(entry.layers)) for entry in recorded],
             followed,
+            notes=notes,
             nulls=nulls,
             seed=seed,
             progress=lambda done, total: display.update(task, completed=done, total=total),

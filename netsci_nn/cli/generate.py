@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import warnings
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ from netsci_nn.files import atomic_write
 from netsci_nn.generators import GENERATORS, call, check_parameters
 from netsci_nn.registry import RESERVED
 from netsci_nn.topology import check_format
+from netsci_nn.topology.formats import read_array
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -69,7 +71,7 @@ def _parameters(model: str, texts: list[str]) -> dict[str, Any]:
         key, separator, value = text.partition("=")
         if not separator:
             raise ConfigError(f"--param is {text!r}; it must be KEY=VALUE")
-        parameters[key] = _value(value)
+        parameters[key] = _value(key, value)
     check_parameters(f"model {model!r}", GENERATORS[model], parameters)
     for name, parameter in inspect.signature(GENERATORS[model]).parameters.items():
         if parameter.default is parameter.empty and name not in (*RESERVED, *parameters):
@@ -77,19 +79,21 @@ def _parameters(model: str, texts: list[str]) -> dict[str, Any]:
     return parameters
 
 
-def _value(text: str) -> Any:
+def _value(key: str, text: str) -> Any:
     import numpy as np
 
     try:
         return json.loads(text)
     except json.JSONDecodeError:
         pass
-    if not Path(text).is_file() or text.lower().endswith(".graphml"):
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"--param {key} has a number of too many digits or too deep nesting") from error
+    if not os.path.isfile(text) or text.lower().endswith(".graphml"):  # False for a text that is too long for a name
         return text
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about an empty file, which is reported below
-            numbers = np.load(text, allow_pickle=False) if text.endswith(".npy") else np.loadtxt(text, ndmin=1)
+            numbers = read_array(text) if text.endswith(".npy") else np.loadtxt(text, ndmin=1)
     except (ValueError, OSError, EOFError) as error:
         raise ConfigError(f"file {text!r} does not hold numbers: {str(error).partition(';')[0]}") from error
     if numbers.size == 0:

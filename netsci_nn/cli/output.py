@@ -43,6 +43,14 @@ def find_analysis() -> Path:
     return found
 
 
+def _check_current_folder() -> None:
+    """Raise a ConfigError if the current folder is gone: torch ends the process where it is."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise ConfigError(f"the current folder cannot be used: {error.strerror or error}") from error
+
+
 def print_anywhere() -> None:
     """Let standard output take every character, also in an encoding that does not have it, such as ASCII under LC_ALL=C."""
     codecs.register_error("netsci_nn", _in_ascii)
@@ -69,6 +77,7 @@ def reported_errors() -> Iterator[None]:
     the program ends without a word.
     """
     try:
+        _check_current_folder()
         find_analysis()
         with _flushed_output(), ending(_say_interrupted):
             yield
@@ -83,6 +92,10 @@ def reported_errors() -> Iterator[None]:
         _fail(f"{place}: {error.strerror or error}")
     except MemoryError as error:
         _fail(f"there is not enough memory ({error})")
+    except RuntimeError as error:
+        if "can't start new thread" not in str(error):
+            raise
+        _fail(f"{error}: the system allows no more of them")
     except ValueError as error:
         if not _is_of_analysis(error):
             raise

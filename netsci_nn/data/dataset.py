@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from netsci_nn.checks import check_count
 from netsci_nn.errors import DataError
 from netsci_nn.registry import Registry
 
@@ -39,6 +40,9 @@ class Dataset:
 
     def __post_init__(self) -> None:
         for part, x, y in (("train", self.x_train, self.y_train), ("test", self.x_test, self.y_test)):
+            if not isinstance(x, np.ndarray) or not isinstance(y, np.ndarray) or x.dtype.kind not in "biuf":
+                kinds = [f"of {v.dtype}" if isinstance(v, np.ndarray) else f"a {type(v).__name__}" for v in (x, y)]
+                raise DataError(f"{self.name}: x_{part} is {kinds[0]} and y_{part} {kinds[1]}; they must be arrays of numbers")
             if x.ndim != 2 or len(x) == 0 or y.shape != (len(x),):
                 raise DataError(
                     f"{self.name}: x_{part} has shape {x.shape} and y_{part} {y.shape}; they must be [n, n_features] and [n]"
@@ -60,6 +64,7 @@ class Dataset:
 
 def check_labels(name: str, labels: npt.NDArray[np.int64], n_classes: int) -> None:
     """Raise a DataError unless every label is an integer from 0 to n_classes - 1."""
+    n_classes = check_count("n_classes", n_classes, 1, error=DataError)
     if labels.dtype.kind not in "iu":
         raise DataError(f"{name} has dtype {labels.dtype}; labels must be integers")
     outside = (labels < 0) | (labels >= n_classes)
@@ -76,7 +81,7 @@ IMAGE_SHAPES: dict[str, tuple[int, int]] = {}
 
 def image_shape_of(name: str) -> tuple[int, int] | None:
     """Return (rows, columns) of a dataset of images, or None for any other name; nothing is loaded for that."""
-    return IMAGE_SHAPES.get(name)
+    return IMAGE_SHAPES.get(name) if isinstance(name, str) else None
 
 
 def load_dataset(name: str, data_dir: str | PathLike[str] | None = None) -> Dataset:

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from netsci_nn.errors import DataError
+from netsci_nn.errors import DataError, TopologyError
 from netsci_nn.registry import Registry
-from netsci_nn.topology import Float64Array
+from netsci_nn.topology import Float64Array, as_array
 
 Statistic = Callable[[npt.NDArray[np.floating], npt.NDArray[np.integer]], Float64Array]
 
@@ -33,7 +33,12 @@ def input_statistic(name: str, x_train: npt.NDArray[np.floating], y_train: npt.N
         DataError: when shapes differ, features are not finite or were standardised, or a mean is negative.
     """
     statistic = STATISTICS[name]
-    x, y = np.asarray(x_train), np.asarray(y_train)
+    try:
+        x, y = as_array(x_train), as_array(y_train)
+    except TopologyError as error:
+        raise DataError(f"x_train or y_train: {error}") from None
+    if x.dtype.kind not in "biuf" or y.dtype.kind not in "biu":
+        raise DataError(f"x_train has dtype {x.dtype} and y_train {y.dtype}; they must be numbers and integer labels")
     if x.ndim != 2 or x.shape[0] == 0 or x.shape[1] == 0 or y.shape != (len(x),):
         raise DataError(f"x_train has shape {x.shape} and y_train {y.shape}; they must be [n, n_features] and [n], not empty")
     if not np.isfinite(x).all():

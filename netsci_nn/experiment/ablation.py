@@ -5,12 +5,11 @@ like any others. For one seed only the wiring differs: the order of the mini-bat
 draws of the initial weights, which each layer scales by its own in-degrees.
 """
 
-import json
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from netsci_nn.checks import check_count
@@ -18,11 +17,11 @@ from netsci_nn.data import Dataset
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment.config import STORED, Experiment, load_experiment, parse_experiment
 from netsci_nn.experiment.lock import locked
-from netsci_nn.experiment.paired import CONFIDENCE, PairedDifference, paired_difference
+from netsci_nn.experiment.paired import CONFIDENCE, PairedDifference, paired_difference, spread
 from netsci_nn.experiment.result import RunResult
 from netsci_nn.experiment.run_directory import RunDirectory
 from netsci_nn.experiment.schedule import CallbackFactory, run_experiment
-from netsci_nn.files import leftovers, make_directory, write_text
+from netsci_nn.files import leftovers, make_directory, to_json, write_text
 from netsci_nn.topology import BipartiteTopology, load_topology, save_topology
 from netsci_nn.training import METRICS
 
@@ -62,8 +61,7 @@ class Ablation:
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers, ready for JSON."""
         arms = {
-            name: {"scores": list(values), "mean": fmean(values), "sd": stdev(values) if len(values) > 1 else None}
-            for name, values in self.scores.items()
+            name: {"scores": list(values), "mean": fmean(values), "sd": spread(values)} for name, values in self.scores.items()
         }
         differences = [{**asdict(difference), "says": difference.sentence} for difference in self.differences]
         return {
@@ -154,7 +152,7 @@ def save_ablation(ablation: Ablation, plan: Plan, run: Path) -> Path:
     edges = [topology.n_edges for topology in plan.topologies]
     header = {"run": str(run), "dataset": plan.experiment.dataset, "training": training, "edges": edges}
     path = plan.directory / FILE
-    write_text(path, json.dumps({**header, **ablation.to_dict()}, indent=2, allow_nan=False) + "\n")
+    write_text(path, to_json({**header, **ablation.to_dict()}))
     return path
 
 

@@ -129,6 +129,7 @@ class PruningConfig(_Section):
     rounds: Annotated[int, Field(strict=True, ge=1, le=100)] = 1  # of pruning and training; densities are a geometric sequence
     weights: Literal["trained", "initial", "fresh"] = "trained"  # from which training starts after pruning
     partners: Literal["kept", "random"] = "kept"  # random: only the degrees of the pruned network are kept
+    round: Annotated[int, Field(strict=True, ge=1)] | None = None  # in a run directory only: the round whose training it holds
 
     @model_validator(mode="after")
     def _known(self) -> "PruningConfig":
@@ -204,6 +205,12 @@ class MethodConfig(_Section):
     density: Density | list[Density] | None = None  # by default that of [model]
     pruning: PruningConfig | None = None
     rewiring: OneRewiring | list[OneRewiring] | None = None
+
+    def of_round(self, number: int | None) -> "MethodConfig":
+        """Return the method as the run directory of a round has it; None: as that of the last round or an experiment has it."""
+        if self.pruning is None:
+            return self
+        return self.model_copy(update={"pruning": self.pruning.model_copy(update={"round": number})})
 
     @property
     def is_dense(self) -> bool:

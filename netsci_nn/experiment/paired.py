@@ -1,5 +1,6 @@
 """Differences between two methods, paired by seed, with their t-interval."""
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,7 +39,8 @@ class PairedDifference:
     def sentence(self) -> str:
         """What the interval says."""
         if self.low is None or self.high is None:
-            return f"{self.name}: one seed has no interval, so nothing can be said"
+            reason = "one seed has no interval" if math.isfinite(self.mean) else "a score is not finite"
+            return f"{self.name}: {reason}, so nothing can be said"
         if self.low > 0:
             return f"{self.name}: {'helps' if self.is_better_high else 'harms'}, since the interval lies above 0"
         if self.high < 0:
@@ -65,17 +67,26 @@ def paired_difference(
         others: its metric for the same seeds in the same order.
         is_better_high: whether more of the metric is better.
 
+    Returns:
+        The difference; its mean is NaN where a score is not finite, as after training that has diverged.
+
     Example:
         >>> found = paired_difference("wiring", "own", [0.9, 0.8, 0.85], "random", [0.88, 0.79, 0.82])
         >>> f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
         '0.020 [-0.005, 0.045]'
     """
     differences = [value - other for value, other in zip(values, others, strict=True)]
-    mean = fmean(differences)
-    if len(differences) == 1:
+    is_finite = all(map(math.isfinite, differences))
+    mean = fmean(differences) if is_finite else math.nan
+    if len(differences) == 1 or not is_finite:
         return PairedDifference(name, first, second, mean, None, None, None, is_better_high)
     with warnings.catch_warnings():
         # Differences that are equal but for rounding make scipy warn of the p-value, which nobody reads.
         warnings.filterwarnings("ignore", "Precision loss occurred", RuntimeWarning)
         low, high = scipy.stats.ttest_1samp(differences, 0).confidence_interval(CONFIDENCE)
     return PairedDifference(name, first, second, mean, stdev(differences), float(low), float(high), is_better_high)
+
+
+def spread(values: Sequence[float]) -> float | None:
+    """Return the standard deviation (divisor n - 1) of the values of seeds; None for a single one, or if one is not finite."""
+    return stdev(values) if len(values) > 1 and all(map(math.isfinite, values)) else None

@@ -1,5 +1,6 @@
 """The result of one run: its metrics, its cost and its topologies."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 from netsci_nn.errors import ConfigError
 from netsci_nn.topology import BipartiteTopology
 
+LARGEST = 1e100
+"""More than any finite number in a summary; sums of such numbers are finite too."""
 NOT_IN_SUMMARY = ("initial", "final", "directory")
 
 
@@ -96,4 +99,26 @@ class RunResult:
             numbers["metrics"] = {"accuracy": numbers.pop("accuracy")}
             numbers["metrics_by_epoch"] = {"accuracy": numbers.pop("accuracy_by_epoch")}
         by_epoch = {name: tuple(values) for name, values in numbers.pop("metrics_by_epoch").items()}
-        return cls(**numbers, metrics_by_epoch=by_epoch, directory=directory, initial=initial, final=final)
+        result = cls(**numbers, metrics_by_epoch=by_epoch, directory=directory, initial=initial, final=final)
+        result._check_types()
+        return result
+
+    def _check_types(self) -> None:
+        """Raise a TypeError if a part of a summary is of another type."""
+        for name in ("seed", "n_edges", "n_edges_in_training", "multiply_adds"):
+            _check_type(name, getattr(self, name), int)
+        for name, kind in {"method": str, "interrupted": bool, "cost": float, "seconds": float, "metrics": dict}.items():
+            _check_type(name, getattr(self, name), kind)
+        if not self.metrics or self.metrics.keys() != self.metrics_by_epoch.keys():
+            raise TypeError(f"metrics are {', '.join(self.metrics)}, and by epoch {', '.join(self.metrics_by_epoch)}")
+        for name, score in self.metrics.items():
+            for value in (score, *self.metrics_by_epoch[name]):
+                _check_type(name, value, float)
+
+
+def _check_type(name: str, value: object, kind: type) -> None:
+    is_right = isinstance(value, (int, float) if kind is float else kind) and isinstance(value, bool) == (kind is bool)
+    if not is_right:
+        raise TypeError(f"{name} is {value!r}; it must be of the type {kind.__name__}")
+    if isinstance(value, (int, float)) and (value < -LARGEST or LARGEST < value < math.inf):
+        raise TypeError(f"{name} is {value!r}, more than can be measured")

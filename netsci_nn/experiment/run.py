@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from netsci_nn.data import Dataset
+from netsci_nn.errors import ConfigError
 from netsci_nn.experiment.build import (
     build_loss,
     build_model,
@@ -41,8 +42,11 @@ from netsci_nn.training import (
     RecordTopology,
     TrainingState,
     load_checkpoint,
+    log_digest,
     train,
 )
+
+LOG = "log.0"  # the name of the digest of a run's log in its checkpoints
 
 
 class Phase(NamedTuple):
@@ -88,6 +92,11 @@ def check_method(experiment: Experiment, method: MethodConfig, dataset: Dataset)
     Raises:
         ConfigError, DataError, TopologyError: if something does not fit.
     """
+    if method.pruning is not None and method.pruning.round is not None:
+        raise ConfigError(
+            f"pruning.round of method {method.name!r} is {method.pruning.round}; it stands only in a run directory that is "
+            "a part of another one, which must be resumed instead"
+        )
     dense = experiment.dense_method(method)
     model = build_model(experiment, dense or method, dataset, experiment.seeds[0])
     if dense is not None:
@@ -186,7 +195,7 @@ def _train_phases(last: Phase, callbacks: Sequence[Callback], has_checkpoint: bo
         return _train(last, model, callbacks, resume=has_checkpoint)
     assert method.pruning is not None
     phases = [Phase(experiment, dense, seed, dataset, run.dense if dense_run is None else RunDirectory(dense_run))]
-    phases += [last._replace(run=run.round(number)) for number in range(1, method.pruning.rounds)]
+    phases += [last._replace(method=method.of_round(n), run=run.round(n)) for n in range(1, method.pruning.rounds)]
     first, earlier = copy.deepcopy(model), list[RunResult]()
     for phase in phases:
         earlier.append(_train_earlier(phase, model, callbacks))
@@ -221,7 +230,8 @@ def _train(
         if known is not None:
             return known
         measured = [f"test_{name}" for name in experiment.training.metrics]
-        history.epochs = run.rewind_log(completed[0], ["seconds", "multiply_adds", *measured])
+        history.epochs = run.rewind_log(completed[0], ["seconds", "multiply_adds", *measured], completed.carried.get(LOG))
+        completed = Progress(*completed, {**completed.carried, LOG: log_digest(history.epochs)})  # old checkpoints have none
     device = device_of(experiment)
     x, y = (torch.from_numpy(array).to(device) for array in (dataset.x_train, dataset.y_train))
     with on_threads(run.threads()):
@@ -255,7 +265,7 @@ def _train(
         final=_topologies(model),
     )
     if not result.interrupted:
-        run.save_result(result)
+        run.save_result(result, state.carried.get(LOG))
     return result
 
 

@@ -24,7 +24,10 @@ from netsci_nn.experiment.lock import NAME as LOCK
 from netsci_nn.experiment.result import RunResult
 from netsci_nn.files import leftovers, write_text
 from netsci_nn.topology import BipartiteTopology, WeightedTopology, load_network
-from netsci_nn.training import read_edges
+from netsci_nn.training import log_digest, read_edges
+
+MAX_THREADS = 4096
+"""More than any machine has; torch would try to start them."""
 
 
 class Recorded(NamedTuple):
@@ -84,6 +87,12 @@ class RunDirectory:
         """Return the runs that an experiment in `directory` has begun, in the order of their paths; or those of one method."""
         configs = directory.glob(f"{'*' if method is None else slug(method)}/seed-*/config.toml")
         return [cls(path.parent) for path in sorted(configs)]
+
+    @staticmethod
+    def none_below(directory: Path) -> bool:
+        """Whether a folder holds no file but what killed processes have left before they began their first run."""
+        files = (path for path in directory.rglob("*") if not path.is_dir())
+        return all(file.name == LOCK or file in leftovers(file.parent, "config.toml") for file in files)
 
     @property
     def config(self) -> Path:
@@ -167,8 +176,9 @@ class RunDirectory:
         if not self.environment.is_file():
             return torch.get_num_threads()
         try:
-            return check_count("threads", json.loads(self.environment.read_text(encoding="utf-8"))["threads"], 1)
-        except (ValueError, TypeError, KeyError) as error:
+            stated = json.loads(self.environment.read_text(encoding="utf-8"))["threads"]
+            return check_count("threads", stated, 1, MAX_THREADS)
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise CheckpointError(f"file {str(self.environment)!r} does not say the run's threads: {error}") from error
 
     def check_same_run(self, experiment: Experiment, method: MethodConfig, seed: int) -> None:
@@ -177,7 +187,8 @@ class RunDirectory:
             raise ConfigError(f"run directory {str(self.path)!r} has no config.toml; there is no run to resume")
         # Compared as values, so that a key that the file is too old to have counts as its default.
         kept = load_experiment(self.config)
-        if kept.model_dump() != parse_experiment(tomllib.loads(_config(experiment, method, seed)), "this run").model_dump():
+        files = [_config(experiment, each, seed) for each in (method, method.of_round(None))]  # old ones do not say the round
+        if kept.model_dump() not in [parse_experiment(tomllib.loads(text), "this run").model_dump() for text in files]:
             raise ConfigError(
                 f"run directory {str(self.path)!r} belongs to another experiment, method or seed; see its config.toml"
             )
@@ -201,7 +212,7 @@ class RunDirectory:
                 temporary.unlink(missing_ok=True)
             return True
         self._clear()
-        write_text(self.environment, json.dumps(describe_environment(seed), indent=2) + "\n")
+        write_text(self.environment, json.dumps(describe_environment(seed, experiment.training.threads), indent=2) + "\n")
         return False
 
     def check_checkpoint(self) -> None:
@@ -241,15 +252,18 @@ class RunDirectory:
                 records.append(record)
         return records
 
-    def rewind_log(self, epoch: int, needed: Sequence[str] = ()) -> list[dict[str, Any]]:
+    def rewind_log(
+        self, epoch: int, needed: Sequence[str] = (), digest: npt.NDArray[np.uint8] | None = None
+    ) -> list[dict[str, Any]]:
         """Cut the log back to the epochs that a checkpoint after `epoch` has seen, and return their records.
 
         Args:
             epoch: epochs completed.
             needed: names under which every record must have a number.
+            digest: of the lines of these epochs, by `log_digest`; None if the checkpoint is too old to have it.
 
         Raises:
-            CheckpointError: if the log does not have exactly one sound line per epoch; then it stays as it is.
+            CheckpointError: if the log does not have exactly one sound line per epoch, or has changed; then it stays as it is.
         """
         if not self.metrics.is_file():
             raise CheckpointError(f"file {str(self.metrics)!r} is missing; the run cannot be resumed without its log")
@@ -262,47 +276,69 @@ class RunDirectory:
                 f"file {str(self.metrics)!r} {problem}; it must have one for each of the {epoch} epochs of the checkpoint"
             )
         kept.sort(key=lambda record: record["epoch"])
+        if digest is not None and not np.array_equal(digest, log_digest(kept)):
+            raise CheckpointError(
+                f"file {str(self.metrics)!r} has changed: it must have the lines of the {epoch} epochs of the checkpoint"
+            )
         write_text(self.metrics, "".join(json.dumps(record) + "\n" for record in kept))
         return kept
 
-    def save_result(self, result: RunResult) -> None:
-        """Write the numbers of the run, which says that it is complete."""
-        write_text(self.result, json.dumps(result.summary(), indent=2) + "\n")
+    def save_result(self, result: RunResult, log: npt.NDArray[np.uint8] | None = None) -> None:
+        """Write the numbers of the run, which says that it is complete, and the digest of the epochs in its log."""
+        digest = {} if log is None else {"log": log.tobytes().hex()}
+        write_text(self.result, json.dumps({**result.summary(), **digest}, indent=2) + "\n")
 
     def load_result(self) -> RunResult | None:
         """Read the result of the run, or return None if it is not complete.
 
         Raises:
-            CheckpointError: if a file of the run is damaged.
+            CheckpointError: if a file of the run is damaged, or its log has changed.
         """
         if not self.result.is_file():
             return None
         try:
             summary = json.loads(self.result.read_text(encoding="utf-8"))
+            digest = summary.pop("log", None)
             is_sparse = self.final.parent.is_dir()
             initial, final = (_topologies(file) if is_sparse else () for file in (self.topology(0), self.final))
-            return RunResult.from_summary(summary, self.path, initial, final)
+            result = RunResult.from_summary(summary, self.path, initial, final)
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise CheckpointError(f"file {str(self.result)!r} does not hold the result of a run: {error}") from error
+        epochs = [record for record in self.records() if record.get("event") == "epoch"]
+        if digest is not None and self.metrics.is_file() and log_digest(epochs).tobytes().hex() != digest:
+            raise CheckpointError(f"file {str(self.metrics)!r} has changed since the run was complete")
+        return result
 
-    def recorded_topologies(self) -> list[Recorded]:
+    def recorded_topologies(self, damaged: list[str] | None = None) -> list[Recorded]:
         """Read the topologies in order: the start, every epoch after which the edges had changed, and the end.
 
         The end stands under the number of epochs completed, or under the next one if training was interrupted after edges had
         changed within an epoch. It is left out if it repeats the last epoch's record.
 
+        Args:
+            damaged: if given, damaged files are left out, and a sentence on each is appended here.
+
         Raises:
             ConfigError: if this is no run of a sparse network.
-            CheckpointError: if a file is damaged.
+            CheckpointError: if a file is damaged; with `damaged`, if all are.
         """
         self._check_recorded()
         found = (re.fullmatch(r"epoch-(\d{4,})\.safetensors", path.name, re.ASCII) for path in self.final.parent.iterdir())
         epochs = sorted(int(match[1]) for match in found if match)
-        recorded = [Recorded(epoch, _topologies(self.topology(epoch))) for epoch in epochs]
-        last = _topologies(self.final)
+        read: dict[Path, tuple[BipartiteTopology, ...]] = {}
+        for file in (*map(self.topology, epochs), self.final):
+            try:
+                read[file] = _topologies(file)
+            except CheckpointError as error:
+                if damaged is None:
+                    raise
+                damaged.append(f"left out, since it is damaged: {error}")
+        if not read:
+            raise CheckpointError(f"every file in {str(self.final.parent)!r} is damaged; at least one topology must be sound")
+        recorded = [Recorded(epoch, read[self.topology(epoch)]) for epoch in epochs if self.topology(epoch) in read]
         end = max((record["epoch"] for record in self.records() if record.get("event") == "epoch"), default=0)
-        if end > recorded[-1].epoch or last != recorded[-1].layers:
-            recorded.append(Recorded(max(end, recorded[-1].epoch + 1), last))
+        if self.final in read and (end > epochs[-1] or not recorded or read[self.final] != recorded[-1].layers):
+            recorded.append(Recorded(max(end, epochs[-1] + 1), read[self.final]))
         return recorded
 
     def initial_topologies(self) -> tuple[BipartiteTopology, ...]:

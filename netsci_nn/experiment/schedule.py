@@ -3,8 +3,10 @@
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +14,7 @@ import torch
 
 from netsci_nn.checks import check_count
 from netsci_nn.data import Dataset
-from netsci_nn.errors import ConfigError
+from netsci_nn.errors import CheckpointError, ConfigError
 from netsci_nn.experiment.config import Experiment, MethodConfig
 from netsci_nn.experiment.result import RunResult
 from netsci_nn.experiment.run import check_method, run_checked
@@ -62,7 +64,7 @@ def run_experiment(
 
     Raises:
         ConfigError, DataError, TopologyError: if the experiment does not fit, before anything is written; if a run directory is
-            not empty, or with `resume` was begun with other settings.
+            not empty, or with `resume` was begun with other settings; if a worker process dies.
         CheckpointError: if a checkpoint or a result to resume from is damaged.
 
     Example:
@@ -119,6 +121,11 @@ def _run(experiment: Experiment, dataset: Dataset, task: Task, callbacks: list[C
     run = RunDirectory(directory)
     known = run.load_result() if resume else None
     if known is not None:
+        if (known.method, known.seed, known.interrupted) != (method.name, seed, False):
+            raise CheckpointError(
+                f"file {str(run.result)!r} is of method {known.method!r}, seed {known.seed}, "
+                f"{'interrupted' if known.interrupted else 'complete'}; it must be of {method.name!r}, seed {seed}, complete"
+            )
         return known
     return run_checked(experiment, method, seed, dataset, directory, callbacks, resume=resume, dense_run=dense_run)
 
@@ -128,7 +135,8 @@ def _run_in_workers(
 ) -> Generator[RunResult, None, None]:
     """Share the runs between spawned processes; a forked process could not use compiled code on threads.
 
-    They do not hear Ctrl-C, since they are told to terminate when the runs end early, for whatever reason.
+    They do not hear Ctrl-C, since they are told to terminate when the runs end early, for whatever reason. If this process is
+    killed, they end by themselves.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads of one process must not take the core of another
     others = set(multiprocessing.active_children())
@@ -150,6 +158,11 @@ def _run_in_workers(
                 running |= submit([task for task in waiting if task.dense_run == result.directory])
                 waiting = [task for task in waiting if task.dense_run != result.directory]
         pool.shutdown()
+    except BrokenProcessPool as error:
+        raise ConfigError(
+            f"workers is {workers}, and one of these processes has died, perhaps for lack of memory; what is complete is kept: "
+            "resume, perhaps with fewer workers"
+        ) from error
     finally:
         for process in set(multiprocessing.active_children()) - others:
             process.terminate()
@@ -161,8 +174,17 @@ _worker: dict[str, tuple[Experiment, Dataset]] = {}
 
 def _start_worker(experiment: Experiment, dataset: Dataset, workers: int) -> None:
     """Set the number of threads of a process, for runs that are begun without one, and keep the job for the tasks to come."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(max(1, torch.get_num_threads() // workers))
     _worker["job"] = experiment, dataset
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent is dead, for which it would wait for ever, or hold a run that is to be resumed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _run_in_worker(task: Task, resume: bool) -> RunResult:

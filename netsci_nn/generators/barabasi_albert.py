@@ -56,8 +56,8 @@ def barabasi_albert(
         n_out: number of targets, at least 1.
         n_edges: exact number of edges, 0 to n_in * n_out; or
         density: share of the possible edges in (0, 1], meaning round(density * n_in * n_out) edges.
-        attractiveness: a >= 0, in edges; the larger, the less preferential. None stands for 0 with growth and 1 in the urn,
-            which needs a > 0: at 0 the first edge would draw all others.
+        attractiveness: a >= 0, in edges; the larger, the less preferential; below 1e-290 it may count as 0. None stands for 0
+            with growth and 1 in the urn, which needs a > 0: at 0 the first edge would draw all others.
         sides: "both", "source" or "target": who is chosen preferentially; the other side is near-regular.
         mode: "growth" or "urn".
         rng: int seed or numpy Generator.

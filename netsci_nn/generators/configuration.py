@@ -37,7 +37,7 @@ def configuration_model(
         n_out: number of targets, at least 1.
         out_degrees: integers `[n_in]`, 0 to n_out each.
         in_degrees: integers `[n_out]`, 0 to n_in each, with the same sum.
-        n_sweeps: sweeps of trades, at least 0.
+        n_sweeps: sweeps of trades, 0 to 10^6.
         rng: int seed or numpy Generator.
 
     Raises:
@@ -66,7 +66,10 @@ def configuration_model(
 
 def check_degrees(name: str, degrees: npt.ArrayLike, size: int, highest: int) -> Int64Array:
     """Return degrees as int64 `[size]` after checking that they are whole numbers from 0 to `highest`."""
-    array = np.asarray(degrees)
+    try:
+        array = np.asarray(degrees)
+    except ValueError:  # nested sequences of several lengths
+        raise TopologyError(f"{name} is {degrees!r}; it must be {size} integers") from None
     if array.shape != (size,) or array.dtype.kind not in "iu":
         raise TopologyError(f"{name} has shape {array.shape} and dtype {array.dtype}; it must be {size} integers")
     outside = (array < 0) | (array > highest)

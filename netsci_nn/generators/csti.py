@@ -7,7 +7,7 @@ from netsci_nn.checks import neuron_count
 from netsci_nn.errors import TopologyError
 from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
 from netsci_nn.sampling import Rng, as_generator
-from netsci_nn.topology import BipartiteTopology, Float64Array, Int64Array
+from netsci_nn.topology import BipartiteTopology, Float64Array, Int64Array, as_array
 
 # Correlations that agree to this many decimals are ties: later digits depend on the order in which a machine adds.
 DECIMALS = 12
@@ -118,9 +118,11 @@ def _standardised(inputs: Float64Array) -> Float64Array:
 
 def _check_inputs(inputs: npt.ArrayLike, n_in: int) -> Float64Array:
     try:
-        array = np.asarray(inputs)
-    except (TypeError, ValueError):
-        raise TopologyError(f"inputs is {inputs!r}; it must be an array [n_samples, n_in] of real numbers") from None
+        array = as_array(inputs)
+    except TopologyError:
+        raise TopologyError(
+            f"inputs is a {type(inputs).__name__}; it must be an array [n_samples, n_in] of real numbers"
+        ) from None
     if array.dtype.kind not in "biuf":
         raise TopologyError(f"inputs has dtype {array.dtype}; it must hold real numbers")
     array = array.astype(np.float64, copy=False)

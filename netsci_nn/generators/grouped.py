@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from netsci_nn.checks import as_whole_number, neuron_count
-from netsci_nn.errors import TopologyError
+from netsci_nn.errors import TopologyError, shown
 from netsci_nn.generators.protocol import GENERATORS
 from netsci_nn.topology import BipartiteTopology
 
@@ -46,6 +46,6 @@ def check_groups(n_groups: int, n_in: int, n_out: int) -> int:
         small = [divisor for divisor in range(1, math.isqrt(common) + 1) if common % divisor == 0]
         divisors = sorted({*small, *(common // divisor for divisor in small)})
         raise TopologyError(
-            f"n_groups is {n_groups!r}; it must divide n_in = {n_in} and n_out = {n_out}: {', '.join(map(str, divisors))}"
+            f"n_groups is {shown(n_groups)}; it must divide n_in = {n_in} and n_out = {n_out}: {', '.join(map(str, divisors))}"
         )
     return count

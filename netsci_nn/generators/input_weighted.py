@@ -8,10 +8,10 @@ import numpy.typing as npt
 import scipy
 
 from netsci_nn.checks import check_choice, check_real, neuron_count
-from netsci_nn.errors import TopologyError
+from netsci_nn.errors import TopologyError, shown
 from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
 from netsci_nn.sampling import Rng, as_generator, distinct_per_row, largest_remainder
-from netsci_nn.topology import BipartiteTopology, Float64Array, Int64Array
+from netsci_nn.topology import BipartiteTopology, Float64Array, Int64Array, as_array
 from netsci_nn.topology.edge_order import split_cells
 
 SAMPLERS = ("expected", "sequential")
@@ -117,9 +117,9 @@ def _stretch(free: Int64Array, rates: Float64Array, missing: int) -> float:
 
 def _check_weights(weights: npt.ArrayLike, n_in: int) -> Float64Array:
     try:
-        array = np.asarray(weights, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise TopologyError(f"weights is {weights!r}; it must be an array of n_in = {n_in} numbers") from None
+        array = np.asarray(as_array(weights), dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise TopologyError(f"weights is {shown(weights)}; it must be an array of n_in = {n_in} numbers") from None
     if array.shape != (n_in,):
         raise TopologyError(f"weights has shape {array.shape}; it must be [n_in] = [{n_in}]")
     bad = ~(np.isfinite(array) & (array >= 0))

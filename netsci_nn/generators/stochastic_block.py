@@ -102,7 +102,7 @@ def _planted(n_blocks: int, mixing: float) -> Float64Array:
 def _check_affinity(affinity: npt.ArrayLike, n_in: int, n_out: int) -> Float64Array:
     try:
         array = np.asarray(affinity, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError, OverflowError):  # ragged, or a tensor that numpy cannot read
         array = np.empty(0)
     if array.ndim != 2 or not (1 <= array.shape[0] <= n_out and 1 <= array.shape[1] <= n_in):
         raise TopologyError(

@@ -10,8 +10,10 @@ from netsci_nn.compiling import njit
 from netsci_nn.sampling import Rng, as_generator
 from netsci_nn.topology import BipartiteTopology, Int32Array, Int64Array
 from netsci_nn.topology.edge_order import sorted_by_counting
+from netsci_nn.topology.value import check_topology
 
 N_SWEEPS = 20
+MAX_SWEEPS = 10**6
 SEGMENTS = 4  # of the second half of a chain, which `mixing` compares
 
 
@@ -31,7 +33,7 @@ def trade_edges(topology: BipartiteTopology, *, n_sweeps: int = N_SWEEPS, rng: R
 
     Args:
         topology: the first graph of the chain.
-        n_sweeps: at least 0.
+        n_sweeps: 0 to 10^6.
         rng: int seed or numpy Generator.
 
     Source: Strona et al. 2014 (curveball), the pairing of all rows after Carstens, Hamann et al. 2018 (global curveball).
@@ -55,7 +57,7 @@ def mixing(topology: BipartiteTopology, *, n_sweeps: int = N_SWEEPS, rng: Rng) -
 
     Args:
         topology: the first graph of the chain.
-        n_sweeps: at least 0.
+        n_sweeps: 0 to 10^6.
         rng: int seed or numpy Generator.
 
     Example:
@@ -64,7 +66,7 @@ def mixing(topology: BipartiteTopology, *, n_sweeps: int = N_SWEEPS, rng: Rng) -
         >>> report.is_mixed
         True
     """
-    overlap = np.ones(check_count("n_sweeps", n_sweeps, 0))
+    overlap = np.ones(check_count("n_sweeps", n_sweeps, 0, MAX_SWEEPS))
     shuffled = _traded(topology, n_sweeps, rng, overlap)
     if topology.n_edges == 0:
         return shuffled, Mixing(overlap, True)
@@ -99,7 +101,8 @@ def trade_targets(
 
 
 def _traded(topology: BipartiteTopology, n_sweeps: int, rng: Rng, overlap: npt.NDArray[np.float64] | None) -> BipartiteTopology:
-    n_sweeps, generator = check_count("n_sweeps", n_sweeps, 0), as_generator(rng)
+    check_topology("topology", topology)
+    n_sweeps, generator = check_count("n_sweeps", n_sweeps, 0, MAX_SWEEPS), as_generator(rng)
     src, targets = sorted_by_counting(topology.src, topology.dst, topology.src, topology.n_in)
     trade_targets(topology.out_degrees, targets, topology.n_out, n_sweeps=n_sweeps, overlap=overlap, rng=generator)
     return BipartiteTopology.from_ends(src, targets, topology.n_in, topology.n_out)

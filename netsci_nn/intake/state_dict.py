@@ -1,12 +1,14 @@
 """Read and check the tensors of a state dict; runs no code from the file."""
 
+import io
+import pickletools
 import re
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from safetensors import SafetensorError
@@ -23,6 +25,9 @@ Combination = Callable[[torch.Tensor, torch.Tensor], torch.Tensor | None]
 MAX_LEVELS = 2
 """Training scripts keep the state dict so deep within what they save: under `model`, under `model.state_dict`."""
 MAX_LISTED = 8
+N_PICKLES = 5
+"""With so many a file from before torch 1.6 begins, the last but one of which holds the state dict."""
+LONGEST_WORD = 10_000
 MAX_FILLED_IN = 2**28
 """A tensor whose shape stands for more numbers than are in the file is filled in up to so many."""
 
@@ -180,6 +185,12 @@ def _read_pickled(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 check_memory(path, sum(entry.file_size for entry in archive.infolist()), "its tensors")
+                for name in archive.namelist():
+                    if name.endswith("data.pkl"):
+                        _check_words(io.BytesIO(archive.read(name)), 1)
+        else:
+            with path.open("rb") as file:
+                _check_words(file, N_PICKLES)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of formats that torch does not like, and reads
             loaded = torch.load(path, map_location="cpu", weights_only=True)
@@ -203,6 +214,14 @@ def _read_pickled(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
     others = listed(f"{names[place]} ({len(tensors)} tensors)" for place, tensors in found.items() if place != chosen)
     note = f"of the dicts of tensors in the file the largest was taken, {names[chosen]}, and left out: {others}"
     return found[chosen], [note]
+
+
+def _check_words(file: IO[bytes], n_pickles: int) -> None:
+    """Raise a ValueError if a pickle holds an endless word: torch looks through its messages with slow regular expressions."""
+    for _ in range(n_pickles):
+        for _, argument, _ in pickletools.genops(file):
+            if isinstance(argument, str) and len(argument) > LONGEST_WORD and max(map(len, argument.split())) > LONGEST_WORD:
+                raise ValueError(f"it holds a word of more than {LONGEST_WORD:,} characters")
 
 
 def _dicts_of_tensors(value: Any, place: str = "", level: int = 0) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:

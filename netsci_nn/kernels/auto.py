@@ -16,6 +16,7 @@ from pathlib import Path
 import platformdirs
 import torch
 
+from netsci_nn.checks import check_real
 from netsci_nn.errors import ConfigError
 from netsci_nn.files import write_text
 from netsci_nn.kernels.autograd import sparse_product
@@ -54,7 +55,8 @@ def backend_of(name: str, values: torch.Tensor, batch: int, index: EdgeIndex) ->
     Raises:
         ConfigError: if it is not known, not installed, or cannot compute with these values.
     """
-    return supporting(choose_backend(values, batch, index) if name == "auto" else name, values)
+    is_open = isinstance(name, str) and name == "auto"
+    return supporting(choose_backend(values, batch, index) if is_open else name, values)
 
 
 def supporting(name: str, values: torch.Tensor) -> Backend:
@@ -78,10 +80,10 @@ def crossover() -> dict[str, float]:
         return dict.fromkeys(DEFAULT_CROSSOVER, _check(override))
     try:
         measured = json.loads(cache_file().read_text(encoding="utf-8"))
-        return {name: float(measured[name]) for name in DEFAULT_CROSSOVER}
+        return {name: check_real(name, measured[name], _is_density, "from 0 to 1") for name in DEFAULT_CROSSOVER}
     except FileNotFoundError:
         return DEFAULT_CROSSOVER
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         logger.warning("%s cannot be read (%s); built-in values are used", cache_file(), error)
         return DEFAULT_CROSSOVER
 
@@ -123,11 +125,15 @@ def _ratio(size: int, density: float, batch: int, repeats: int) -> float:
     return statistics.median(seconds["compiled"]) / statistics.median(seconds["dense"])
 
 
+def _is_density(number: float) -> bool:
+    return 0 <= number <= 1
+
+
 def _check(text: str) -> float:
     try:
         density = float(text)
     except ValueError:
         density = -1.0
-    if not 0 <= density <= 1:
+    if not _is_density(density):
         raise ConfigError(f"{OVERRIDE} is {text!r}; it must be a density from 0 to 1")
     return density

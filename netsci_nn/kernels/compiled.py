@@ -60,6 +60,8 @@ def transposed_product(values: torch.Tensor, y: torch.Tensor, index: EdgeIndex) 
 def sampled_product(x: torch.Tensor, y: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
     """The sum over the batch of x[src] * y[dst]."""
     index.check(x=x, y=y)
+    if x.shape[1] == 0:
+        return x.new_zeros(len(index.src))  # the sum over no batch
     out = x.new_empty(len(index.src))
     _sample(index.by_target, pack(x, "x"), pack(y, "y"), out.numpy())
     return out
@@ -71,6 +73,8 @@ def gradients(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(sampled product of x and y, W^T y, sums of y over the batch), the second in the memory layout of x."""
     index.check(values=values, x=x, y=y)
+    if x.shape[1] == 0:
+        return torch.zeros_like(values), torch.empty_like(x), y.new_zeros(index.n_out)
     if _is_walked(index.from_source, x):
         return _walked_gradients(values, x, y, index)
     x_blocks, y_blocks = pack(x, "x"), pack(y, "y")
@@ -94,6 +98,8 @@ def gradients(
 def _multiply(values: Array, edges: Edges, x: torch.Tensor, bias: Array | None) -> torch.Tensor:
     """Return W x + b for the matrix that has these edges, whose values are in the same order."""
     batch = x.shape[1]
+    if batch == 0:
+        return x.new_empty(edges.n_rows, 0)
     if _is_walked(edges, x):
         return _walked_product(values, edges, x, bias)
     blocks = pack(x, "x")

@@ -16,6 +16,7 @@ import torch
 
 from netsci_nn.errors import DataError, TopologyError
 from netsci_nn.topology import BipartiteTopology
+from netsci_nn.topology.value import check_topology
 
 MAX_FOREIGN = 256  # sets of edges of programs that another process compiled, whose both orientations are kept
 
@@ -39,6 +40,7 @@ class Edition:
 
     @torch.inference_mode(False)  # whoever trains later could not save tensors of that mode for the backward pass
     def __init__(self, topology: BipartiteTopology) -> None:
+        check_topology("topology", topology)
         self.topology = topology
         self.src, self.dst = _tensor(topology.src), _tensor(topology.dst)
         number = 1 + secrets.randbits(62)
@@ -154,6 +156,9 @@ class EdgeIndex:
             y: `[n_out, batch]`.
             bias: `[n_out]`.
         """
+        for name, operand in (("values", values), ("x", x), ("y", y), ("bias", bias)):
+            if operand is not None and not isinstance(operand, torch.Tensor):
+                raise DataError(f"{name} is a {type(operand).__name__}; it must be a tensor")
         if values is not None and values.shape != self.src.shape:
             raise DataError(f"values has shape {list(values.shape)}; it must be [n_edges] = {list(self.src.shape)}")
         for name, operand, size_name, size in (("x", x, "n_in", self.n_in), ("y", y, "n_out", self.n_out)):
@@ -165,6 +170,10 @@ class EdgeIndex:
             raise DataError(f"x has {x.shape[1]} columns and y has {y.shape[1]}; they must belong to one batch")
         if bias is not None and bias.shape != (self.n_out,):
             raise DataError(f"bias has shape {list(bias.shape)}; it must be [n_out] = [{self.n_out}]")
+        if values is not None:
+            for name, operand in (("x", x), ("y", y), ("bias", bias)):
+                if operand is not None and operand.device != values.device:
+                    raise DataError(f"values are on {values.device} and {name} on {operand.device}; a product needs one device")
         dtypes = {operand.dtype for operand in (values, x, y, bias) if operand is not None}
         if len(dtypes) > 1:
             raise DataError(f"operands have the dtypes {', '.join(sorted(map(str, dtypes)))}; a product needs one")
@@ -173,6 +182,7 @@ class EdgeIndex:
 @torch.inference_mode(False)
 def edge_index(topology: BipartiteTopology, device: torch.device | str = "cpu", mark: torch.Tensor | None = None) -> EdgeIndex:
     """Build both orientations of `topology` in O(n_edges); on the CPU the edges stay in the topology's memory."""
+    check_topology("topology", topology)
     position = np.dtype(np.int32 if topology.n_edges < 2**31 else np.int64)
     positions = np.arange(topology.n_edges, dtype=position)
     shape = (topology.n_out, topology.n_in)

@@ -14,12 +14,14 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from netsci_nn.errors import ConfigError, TopologyError
+from netsci_nn.checks import as_list, check_count
+from netsci_nn.errors import ConfigError, TopologyError, shown
 from netsci_nn.kernels import EdgeIndex, Edition, of_edition
 from netsci_nn.layers.computed_weight import Parametrizations, counts_every_edge, put_back, reason_against_change, refusal
 from netsci_nn.layers.init import kaiming_normal_
 from netsci_nn.layers.ranks import check_resizable, check_same_change
-from netsci_nn.topology import BipartiteTopology, to_igraph
+from netsci_nn.topology import BipartiteTopology, as_array, to_igraph
+from netsci_nn.topology.value import check_topology
 
 if TYPE_CHECKING:
     import igraph
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DTYPES = torch.float32, torch.float64, torch.bfloat16, torch.float16
+MAX_SIZE = 2**16  # of a kernel along one dimension
 DTYPES_IN_WORDS = "float32, float64, bfloat16 or float16"
 STRUCTURE = "src", "dst", "birth", "sizes", "active"  # entries of the state dict beside the parameters
 UNEQUAL_RANKS = "the ranks set different edges of a layer that lies in DistributedDataParallel; set the same on every rank"
@@ -59,7 +62,7 @@ class SparseLayer(nn.Module):
 
     Raises:
         TopologyError: if `topology` is no `BipartiteTopology`.
-        ConfigError: if `dtype` is another one.
+        ConfigError: if `dtype` is another one, or `kernel` no sequence of sizes from 1 to 2^16.
     """
 
     weight: nn.Parameter
@@ -80,12 +83,15 @@ class SparseLayer(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        if not isinstance(topology, BipartiteTopology):
-            raise TopologyError(f"topology is a {type(topology).__name__}; it must be a BipartiteTopology")
-        if (dtype or torch.get_default_dtype()) not in DTYPES:
-            raise ConfigError(f"dtype is {dtype}; it must be {DTYPES_IN_WORDS}")
-        self.weight = nn.Parameter(torch.empty(topology.n_edges, *kernel, device=device, dtype=dtype))
-        self._kernel = tuple(kernel)
+        check_topology("topology", topology)
+        chosen = torch.get_default_dtype() if dtype is None else dtype
+        if not isinstance(chosen, torch.dtype) or chosen not in DTYPES:
+            raise ConfigError(f"dtype is {shown(dtype)}; it must be {DTYPES_IN_WORDS}")
+        sizes = as_list(kernel)
+        if sizes is None:
+            raise ConfigError(f"kernel is {shown(kernel)}; it must be a sequence of sizes")
+        self._kernel = tuple(check_count(f"kernel[{i}]", size, 1, MAX_SIZE, error=ConfigError) for i, size in enumerate(sizes))
+        self.weight = nn.Parameter(torch.empty(topology.n_edges, *self._kernel, device=device, dtype=dtype))
         self.topology_version = 0
         self._set_topology(topology.clone(), np.zeros(topology.n_edges, dtype=np.int32), None)
 
@@ -249,21 +255,27 @@ class SparseLayer(nn.Module):
             TopologyError: if sizes or shapes do not fit, or ranks would get different edges; nothing is changed then.
             ConfigError: if the weight is computed, by a parametrization or a hook.
         """
-        check_same_change(self, UNEQUAL_RANKS, topology, tuple(weight.shape), birth, active)
+        check_same_change(self, UNEQUAL_RANKS, topology, tuple(getattr(weight, "shape", ())), birth, active)
         self._check_own_weight("the edges cannot change")
+        check_topology("topology", topology)
+        if (
+            not isinstance(weight, torch.Tensor)
+            or weight.layout != torch.strided
+            or (weight.is_meta and not self.weight.is_meta)
+        ):
+            raise TopologyError(f"weight is {_kind(weight)}; it must be a dense tensor with numbers")
         if (topology.n_in, topology.n_out) != (self.n_in, self.n_out):
             raise TopologyError(
                 f"topology joins {topology.n_in} sources and {topology.n_out} targets; "
                 f"the layer has {self.n_in} and {self.n_out}"
             )
-        kernel = self._kernel
-        if weight.shape != (topology.n_edges, *kernel) or tuple(birth.shape) != (topology.n_edges,):
+        kernel, births = self._kernel, _births("birth", birth)
+        if weight.shape != (topology.n_edges, *kernel) or births.shape != (topology.n_edges,):
             raise TopologyError(
-                f"weight has shape {tuple(weight.shape)} and birth {tuple(birth.shape)}; "
+                f"weight has shape {tuple(weight.shape)} and birth {births.shape}; "
                 f"they must be [n_edges, *kernel] = {[topology.n_edges, *kernel]} and [n_edges] = [{topology.n_edges}]"
             )
         mask = self._checked_mask(active, topology.n_edges)
-        births = _array("birth", birth).astype(np.int32)
         copied = weight.detach().to(device=self.weight.device, dtype=self.weight.dtype, copy=True)  # it may be the layer's own
         self._replace_structure(topology.clone(), copied, births, mask)
 
@@ -490,8 +502,26 @@ class SparseLayer(nn.Module):
 
 def _array(name: str, values: Any) -> npt.NDArray[Any]:
     """Return a tensor, on any device, or an array as one of numpy."""
-    tensor = values if isinstance(values, torch.Tensor) else torch.as_tensor(values, device="cpu")
-    if tensor.is_meta:
+    if isinstance(values, torch.Tensor) and values.is_meta:
         raise TopologyError(f"{name} is on the meta device, which holds no numbers; it must be known")
-    array: npt.NDArray[Any] = tensor.cpu().numpy()
-    return array
+    try:
+        return as_array(values)
+    except TopologyError:
+        raise TopologyError(f"{name} is {_kind(values)}; it must be a dense tensor or an array") from None
+
+
+def _births(name: str, values: Any) -> npt.NDArray[np.int32]:
+    """Return steps of birth as int32 after checking that they are whole numbers of that type."""
+    array = _array(name, values)
+    limits = np.iinfo(np.int32)
+    is_whole = array.dtype.kind in "iu" or array.size == 0
+    if not is_whole or (array.size and not limits.min <= array.min() <= array.max() <= limits.max):
+        raise TopologyError(f"{name} has dtype {array.dtype}; it must be integers from -2^31 to 2^31 - 1")
+    return array.astype(np.int32)
+
+
+def _kind(value: Any) -> str:
+    """Return what a value is, for a message."""
+    if not isinstance(value, torch.Tensor):
+        return f"a {type(value).__name__}"
+    return f"a tensor of layout {value.layout} on {value.device}"

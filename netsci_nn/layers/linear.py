@@ -8,6 +8,7 @@ from netsci_nn.kernels import backend_of, is_traced, sparse_product, supporting,
 from netsci_nn.layers.base import SparseLayer
 from netsci_nn.layers.dense import dense_kind, weight_matrix
 from netsci_nn.topology import BipartiteTopology, from_mask
+from netsci_nn.topology.value import check_topology
 
 
 class SparseLinear(SparseLayer):
@@ -52,7 +53,7 @@ class SparseLinear(SparseLayer):
         super().__init__(topology, (), device, dtype)
         self.backend = backend
         self.bias = nn.Parameter(torch.empty(topology.n_out, device=device, dtype=dtype)) if bias else None
-        if backend != "auto":
+        if not isinstance(backend, str) or backend != "auto":
             supporting(backend, self.weight)
         self.reset_parameters()
 
@@ -68,6 +69,10 @@ class SparseLinear(SparseLayer):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map `(..., n_in)` to `(..., n_out)`."""
+        if not isinstance(x, torch.Tensor):
+            raise DataError(f"x is a {type(x).__name__}; it must be a tensor (..., n_in)")
+        if x.layout != torch.strided:
+            raise DataError(f"x has layout {x.layout}; it must be a dense tensor")
         if x.dim() == 0 or x.shape[-1] != self.n_in:
             raise DataError(f"x has shape {tuple(x.shape)}; its last dimension must be n_in = {self.n_in}")
         is_seen = is_traced()
@@ -108,8 +113,12 @@ class SparseLinear(SparseLayer):
 
         Raises:
             TopologyError: if the sizes of `linear` and `topology` differ.
-            ConfigError: if there is no `topology`, and `linear` is on the meta device.
+            ConfigError: if `linear` is no linear layer; if there is no `topology`, and `linear` is on the meta device.
         """
+        if not isinstance(linear, nn.Module) or dense_kind(linear) is None:
+            raise ConfigError(f"linear is a {type(linear).__name__}; it must be an nn.Linear, or Hugging Face's Conv1D")
+        if topology is not None:
+            check_topology("topology", topology)
         weight = weight_matrix(linear)
         if topology is None and weight.is_meta:
             raise ConfigError("topology is None and linear is on the meta device, where it is not known which weights are zero")

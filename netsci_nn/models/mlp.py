@@ -9,6 +9,7 @@ from torch import nn
 
 from netsci_nn.allocation import layer_shapes
 from netsci_nn.checks import density_per_layer, one_per_layer
+from netsci_nn.errors import ConfigError, shown
 from netsci_nn.generators import GENERATORS, Generator, call, takes
 from netsci_nn.layers import ACTIVATIONS, SparseLinear
 from netsci_nn.sampling import Rng, as_generator
@@ -59,6 +60,9 @@ class SparseMLP(nn.Module):
             GENERATORS[choice] if isinstance(choice, str) else choice
             for choice in one_per_layer("generator", generator, len(shapes))
         ]
+        for model in models:
+            if not callable(model):
+                raise ConfigError(f"generator is {shown(model)}; it must be a name or a function")
         random = as_generator(rng)
         self.layers = nn.ModuleList()
         with seeded_torch(random):

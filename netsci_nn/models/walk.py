@@ -5,6 +5,7 @@ from typing import TypeGuard
 
 from torch import nn
 
+from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer
 from netsci_nn.layers.dense import dense_kind, weight_matrix
 
@@ -30,7 +31,12 @@ def linear_layers(model: nn.Module, *, attention: bool = True) -> dict[str, Line
         model: any module.
         attention: whether the output projection of an `nn.MultiheadAttention` counts. Its weight is read past the layer, so
             it can be neither replaced nor pruned.
+
+    Raises:
+        ConfigError: if `model` is no module.
     """
+    if not isinstance(model, nn.Module):
+        raise ConfigError(f"model is a {type(model).__name__}; it must be a module")
     projections = set() if attention else attention_projections(model)
     layers = {name: module for name, module in model.named_modules() if is_linear(module)}
     return {name: layer for name, layer in layers.items() if layer not in projections}

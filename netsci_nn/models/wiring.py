@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy
+import torch
 from torch import nn
 
-from netsci_nn.errors import TopologyError
+from netsci_nn.errors import TopologyError, shown
 from netsci_nn.layers import SparseLayer
 from netsci_nn.layers.dense import dense_kind, weight_matrix
 from netsci_nn.models.mlp import SparseMLP
@@ -143,12 +144,12 @@ def _listed(sizes: Sizes) -> str:
 
 def _stated(wiring: Iterable[Pair], sizes: Sizes) -> list[Pair]:
     """The pairs of a user, each once and of layers that there are."""
-    if isinstance(wiring, str) or not isinstance(wiring, Iterable):
-        raise TopologyError(f"wiring is {wiring!r}; it must be pairs (a, b) of layer names, or [] if no layers are joined")
+    if isinstance(wiring, str | torch.Tensor) or not isinstance(wiring, Iterable):
+        raise TopologyError(f"wiring is {shown(wiring)}; it must be pairs (a, b) of layer names, or [] if no layers are joined")
     pairs: list[Pair] = []
     for pair in wiring:
         if not (isinstance(pair, tuple | list) and len(pair) == 2 and all(isinstance(name, str) for name in pair)):
-            raise TopologyError(f"wiring holds {pair!r}; it must hold pairs (a, b) of layer names")
+            raise TopologyError(f"wiring holds {shown(pair)}; it must hold pairs (a, b) of layer names")
         a, b = pair
         for name in (a, b):
             if name not in sizes:

@@ -48,7 +48,12 @@ def strengths_of(layer: LinearLayer) -> torch.Tensor:
     """Return |w| of a layer: `[n_out, n_in]` of a dense one; `[n_edges]` of a sparse one, of its kernels the norms.
 
     The strength of an inactive edge is 0, as it computes.
+
+    Raises:
+        ConfigError: if `layer` is no linear layer.
     """
+    if not isinstance(layer, nn.Module) or not walk.is_linear(layer):
+        raise ConfigError(f"layer is a {type(layer).__name__}; it must be a linear layer, dense or sparse")
     if not isinstance(layer, SparseLayer):
         return weight_matrix(layer).abs()
     active = layer.active

@@ -31,7 +31,7 @@ from netsci_nn.data import Dataset
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import RunResult, describe_environment, run_experiment
 from netsci_nn.experiment.config import Experiment
-from netsci_nn.files import write_text
+from netsci_nn.files import leftovers, to_json, write_text
 from netsci_nn.interruption import is_requested
 from netsci_nn.reports.tables import over_seeds, plain_table
 from netsci_nn.topology import BipartiteTopology
@@ -238,7 +238,7 @@ def result_rows(comparison: Comparison) -> list[list[str]]:
                 over_seeds(before) if runs[0].n_edges_in_training != runs[0].n_edges else "",
                 f"{fmean(run.n_edges for run in runs):,.0f}",
                 f"{cost:.4f}",
-                *([f"{fmean(scores) / 100 / cost:.3f}"] if metric.is_share else []),
+                *([f"{fmean(scores) / 100 / cost:.3f}" if cost else "-"] if metric.is_share else []),
                 f"{fmean(run.seconds for run in runs):.2f}",
             ]
         )
@@ -281,15 +281,20 @@ def topology_note(comparison: Comparison) -> str:
 
 
 def write_results(comparison: Comparison) -> Path:
-    """Write the numbers of every run to `results.json` in the comparison's directory; return its path."""
+    """Write the numbers of every run to `results.json` in the comparison's directory; return its path.
+
+    What a kill has left of this file or of the page is removed.
+    """
     path = comparison.directory / "results.json"
+    for temporary in leftovers(comparison.directory, "results.json", "report.html"):
+        temporary.unlink(missing_ok=True)
     table = {
         "interrupted": comparison.is_interrupted,
         "experiment": comparison.experiment.model_dump(mode="json"),
         "environment": describe_environment(),
         "runs": [result.summary() for result in comparison.results],
     }
-    write_text(path, json.dumps(table, indent=2, allow_nan=False) + "\n")
+    write_text(path, to_json(table))
     return path
 
 

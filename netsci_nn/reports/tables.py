@@ -1,5 +1,6 @@
 """Plain tables for a terminal, and cells that tables of results share."""
 
+import math
 from collections.abc import Iterable, Sequence
 from statistics import fmean, stdev
 
@@ -19,6 +20,11 @@ def plain_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]
 
 
 def over_seeds(values: Sequence[float], digits: int = 2) -> str:
-    """Return "mean ± standard deviation" (divisor n - 1) with `digits` decimals; a single value has no spread."""
+    """Return "mean ± standard deviation" (divisor n - 1) with `digits` decimals; a single value has no spread.
+
+    Both are "nan" where training has diverged.
+    """
+    if len(values) > 1 and not all(map(math.isfinite, values)):
+        return "nan ± nan"
     mean = f"{fmean(values):.{digits}f}"
     return f"{mean} ± {stdev(values):.{digits}f}" if len(values) > 1 else mean

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from netsci_nn.checks import check_count
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.layers import SparseLayer
 from netsci_nn.layers.ranks import check_resizable, check_same_change
@@ -23,6 +24,8 @@ INITIAL_STATE: dict[tuple[str, str], Callable[[dict[str, Any]], float]] = {
 
 # Of two-dimensional weights, state that all edges share, although its first dimension is that of one edge.
 SHARED_STATE = {("Adafactor", "col_var")}
+
+LAST_STEP = 2**31 - 1  # births are int32
 
 UNEQUAL_RANKS = (
     "the ranks propose different edges for a layer that lies in DistributedDataParallel, or hold different ones; "
@@ -62,7 +65,7 @@ def apply_delta(
             DistributedDataParallel.
         ConfigError: if `layer` is no sparse layer, is sharded over ranks or its weight is parametrized; if `optimizer` does not
             train it, or keeps state that cannot be remapped (LBFGS, ZeroRedundancyOptimizer); if a follower is no other sparse
-            layer, occurs twice or is trained.
+            layer, occurs twice or is trained; if `step` is no whole number from 0 to 2^31 - 1.
 
     Example:
         >>> from netsci_nn import SparseLinear, generators, rewiring
@@ -76,8 +79,11 @@ def apply_delta(
     if not isinstance(layer, SparseLayer):
         raise ConfigError(f"layer is a {type(layer).__name__}; it must be a SparseLayer, for example a SparseLinear")
     born = layer.topology_version + 1 if step is None else step
-    structure = layer._topology, layer._birth, layer._active
-    check_same_change(layer, UNEQUAL_RANKS, *structure, *vars(delta).values(), born)  # first: else one rank may wait for others
+    structure, change = (layer._topology, layer._birth, layer._active), vars(delta) if isinstance(delta, EdgeDelta) else {}
+    check_same_change(layer, UNEQUAL_RANKS, *structure, *change.values(), born)  # first: else one rank may wait for others
+    if not isinstance(delta, EdgeDelta):
+        raise TopologyError(f"delta is a {type(delta).__name__}; it must be an EdgeDelta")
+    born = check_count("step", born, 0, LAST_STEP, error=ConfigError)
     layer._check_own_weight("the edges cannot change")
     check_whole(layer)
     optimizer = None if optimizer is None else unwrapped(optimizer)
@@ -161,6 +167,8 @@ def unwrapped(optimizer: Any) -> torch.optim.Optimizer:
 
 def parameter_group(layer: SparseLayer, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Return the parameter group in which `optimizer` trains `layer.weight`, or raise a ConfigError."""
+    if not isinstance(layer, SparseLayer):
+        raise ConfigError(f"layer is a {type(layer).__name__}; it must be a SparseLayer, for example a SparseLinear")
     layer._check_own_weight("the edges cannot change")
     for group in unwrapped(optimizer).param_groups:
         if any(parameter is layer.weight for parameter in group["params"]):

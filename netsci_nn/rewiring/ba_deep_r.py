@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from netsci_nn.checks import check_real
+from netsci_nn.checks import check_choice, check_real
 from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer
 from netsci_nn.rewiring.deep_r import NEEDS, Dynamics, advance, newborn
@@ -62,8 +62,7 @@ class PreferentialDeepR:
         noise_scaling: str = "published",
         fraction: float = 0.1,
     ) -> None:
-        if deletion not in DELETIONS:
-            raise ConfigError(f"deletion is {deletion!r}; it must be one of {', '.join(map(repr, DELETIONS))}")
+        check_choice("deletion", deletion, DELETIONS, ConfigError)
         self.deletion = deletion
         check_growth(attractiveness, updating, side)
         self.grow = partial(grow_preferentially, attractiveness=attractiveness, updating=updating, side=side)

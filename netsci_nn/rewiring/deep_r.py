@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from netsci_nn.checks import check_real
+from netsci_nn.checks import check_choice, check_real
 from netsci_nn.compiling import njit
 from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer
@@ -40,8 +40,7 @@ class Dynamics:
     def __init__(self, l1: float, noise: float, noise_scaling: str) -> None:
         self.l1 = check_real("l1", l1, lambda value: value >= 0, ">= 0 and finite", ConfigError)
         self.noise = check_real("noise", noise, lambda value: value >= 0, ">= 0 and finite", ConfigError)
-        if noise_scaling not in NOISE_SCALINGS:
-            raise ConfigError(f"noise_scaling is {noise_scaling!r}; it must be one of {', '.join(map(repr, NOISE_SCALINGS))}")
+        check_choice("noise_scaling", noise_scaling, NOISE_SCALINGS, ConfigError)
         self.noise_scaling = noise_scaling
 
     def spread(self, learning_rate: float) -> float:

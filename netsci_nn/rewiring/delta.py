@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from netsci_nn.errors import TopologyError
-from netsci_nn.topology import Int64Array
+from netsci_nn.topology import Int64Array, as_array
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -37,22 +37,28 @@ class EdgeDelta:
 
     def __post_init__(self) -> None:
         for name in ("dropped", "grown_src", "grown_dst"):
-            array = np.asarray(getattr(self, name))
+            array = as_array(getattr(self, name))
             if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
                 raise TopologyError(f"{name} has shape {array.shape} and dtype {array.dtype}; it must be 1-D integers")
             object.__setattr__(self, name, array.astype(np.int64))
         if (np.diff(self.dropped) < 0).any():
             self.dropped.sort()
-        values = np.asarray(self.grown_values)
+        values = as_array(self.grown_values)
         if values.ndim < 1 or (values.size and values.dtype.kind not in "fiu"):
             raise TopologyError(
                 f"grown_values has shape {values.shape} and dtype {values.dtype}; it must be numbers [n_grown, *kernel]"
             )
         object.__setattr__(self, "grown_values", values.astype(np.result_type(values, np.float32)))
-        if self.kept_values is not None and (self.kept_values.ndim < 1 or self.kept_values.dtype.kind != "f"):
-            raise TopologyError(
-                f"kept_values has shape {self.kept_values.shape}; it must be floating numbers [n_edges, *kernel]"
+        kept = self.kept_values
+        if kept is not None and (not isinstance(kept, np.ndarray) or kept.ndim < 1 or kept.dtype.kind != "f"):
+            got = (
+                f"has shape {kept.shape} and dtype {kept.dtype}"
+                if isinstance(kept, np.ndarray)
+                else f"is a {type(kept).__name__}"
             )
+            raise TopologyError(f"kept_values {got}; it must be an array of floating numbers [n_edges, *kernel]")
+        if kept is not None:
+            object.__setattr__(self, "kept_values", np.ascontiguousarray(kept))
         for name in ("kept_active", "grown_active"):
             mask = getattr(self, name)
             if mask is not None and (not isinstance(mask, np.ndarray) or mask.ndim != 1 or mask.dtype != np.bool_):

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 import numpy.typing as npt
 
+from netsci_nn.checks import neuron_count
 from netsci_nn.compiling import njit
 from netsci_nn.errors import TopologyError
 from netsci_nn.kernels.parallel import run_edges
@@ -37,8 +38,12 @@ def merge_edges(n_in: int, n_out: int, src: IntArray, dst: IntArray, pointers: I
         delta: positions into these edges, and new edges in any order.
 
     Raises:
-        TopologyError: if `delta` names an edge that does not exist, is out of range, or would duplicate an edge.
+        TopologyError: if the arrays do not fit each other; if `delta` names an edge that does not exist, is out of range, or
+            would duplicate an edge.
     """
+    n_in, n_out, pointers = _check_edges(n_in, n_out, src, dst, pointers)
+    if not isinstance(delta, EdgeDelta):
+        raise TopologyError(f"delta is a {type(delta).__name__}; it must be an EdgeDelta")
     n_edges = len(src)
     is_within, is_in_order = _inspect(delta.dropped, delta.grown_src, delta.grown_dst, n_in, n_out, n_edges)
     if not is_within:
@@ -58,6 +63,24 @@ def merge_edges(n_in: int, n_out: int, src: IntArray, dst: IntArray, pointers: I
             f"delta grows an edge that exists already or grows one twice: edge ({new_src[repeated[0]]}, {new_dst[repeated[0]]})"
         )
     return MergedEdges(new_src, new_dst, origin, grown, order)
+
+
+def _check_edges(n_in: int, n_out: int, src: IntArray, dst: IntArray, pointers: Int64Array) -> tuple[int, int, Int64Array]:
+    """Return sizes and pointers, or raise a TopologyError unless the arrays fit each other.
+
+    What they hold is trusted, but whatever it is, compiled code stays within them.
+    """
+    n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
+    for name, array in (("src", src), ("dst", dst), ("pointers", pointers)):
+        if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype.kind not in "iu":
+            raise TopologyError(f"{name} is a {type(array).__name__}; it must be a 1-D array of integers")
+    is_whole = len(src) == len(dst) and len(pointers) == n_out + 1 and pointers[0] == 0 and pointers[-1] == len(src)
+    if not is_whole or (pointers[1:] < pointers[:-1]).any():
+        raise TopologyError(
+            f"src has {len(src)} entries, dst {len(dst)} and pointers {len(pointers)}; src and dst must be equally long, and "
+            f"n_out + 1 = {n_out + 1} pointers rise from 0 to their length"
+        )
+    return n_in, n_out, pointers.astype(np.int64, copy=False)
 
 
 @njit(cache=True, nogil=True)

@@ -1,5 +1,7 @@
 """Soft Deep R: pairs without an edge have a hidden weight below zero; the number of edges is kept in expectation only."""
 
+import math
+
 import numpy as np
 import torch
 
@@ -61,8 +63,9 @@ class SoftDeepR:
         return {"theta": theta, "sign": sign, "density": np.array([len(keys) / n_pairs]), "is_scaled": np.zeros(1, np.bool_)}
 
     def lowest(self, density: float, learning_rate: float) -> float:
-        """Return theta_min."""
-        return -(1 - density) * self.dynamics.temperature(learning_rate) / (density * self.dynamics.l1)
+        """Return theta_min; it is minus infinity for a layer that started without edges, which grows none."""
+        pull = density * self.dynamics.l1
+        return -(1 - density) * self.dynamics.temperature(learning_rate) / pull if pull > 0 else -math.inf
 
     def propose(self, edges: EdgeView | SparseLayer, *, rng: Rng) -> EdgeDelta:
         """Return the change in O(n_in * n_out); theta in the memory moves on. `rng` is an int seed or numpy Generator."""

@@ -5,7 +5,7 @@ Two literal readings of a description of Deep R, neither of them Deep R.
 
 import numpy as np
 
-from netsci_nn.checks import check_real
+from netsci_nn.checks import check_choice, check_real
 from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer
 from netsci_nn.rewiring.delta import EdgeDelta
@@ -40,8 +40,7 @@ class WeightChange:
     needs = ("previous",)
 
     def __init__(self, criterion: str, fraction: float = 0.1) -> None:
-        if criterion not in CRITERIA:
-            raise ConfigError(f"criterion is {criterion!r}; it must be one of {', '.join(map(repr, CRITERIA))}")
+        check_choice("criterion", criterion, CRITERIA, ConfigError)
         self.criterion = criterion
         self.fraction = check_real("fraction", fraction, lambda value: 0 < value < 1, "in (0, 1)", ConfigError)
 

@@ -1,29 +1,39 @@
 """Splitting a number into whole parts: nearly equal ones, or in proportion to shares by largest remainder."""
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
 
-from netsci_nn.topology import Float64Array, Int64Array
+from netsci_nn.checks import MAX_NEURONS, as_generator, check_count, check_real
+from netsci_nn.errors import TopologyError, shown
+from netsci_nn.sampling.arrays import whole_numbers
+from netsci_nn.topology import ArrayLike, Float64Array, Int64Array, as_array
+
+MAX_TOTAL, MAX_PARTS = 2**63 - 1, MAX_NEURONS
 
 
 def even_borders(total: int, n_parts: int) -> Int64Array:
     """Return where each of `n_parts` consecutive, nearly equal parts of 0..total - 1 begins, and `total`: `[n_parts + 1]`."""
+    n_parts = check_count("n_parts", n_parts, 1, MAX_PARTS)
+    total = check_count("total", total, 0, MAX_TOTAL // n_parts)
     return np.arange(n_parts + 1, dtype=np.int64) * total // n_parts
 
 
 def even_parts(total: int, n_parts: int) -> Int64Array:
     """Split `total` into `n_parts` integers that differ by at most one, the larger ones evenly spread: int64 `[n_parts]`."""
+    total, n_parts = check_count("total", total, 0, MAX_TOTAL), check_count("n_parts", n_parts, 1, MAX_PARTS)
     whole, rest = divmod(total, n_parts)
     return whole + np.diff(even_borders(rest, n_parts))
 
 
 def shuffled_parts(total: int, n_parts: int, rng: np.random.Generator) -> Int64Array:
     """Split `total` into `n_parts` integers that differ by at most one, in random order: int64 `[n_parts]`."""
+    total, n_parts = check_count("total", total, 0, MAX_TOTAL), check_count("n_parts", n_parts, 1, MAX_PARTS)
     parts = np.full(n_parts, total // n_parts, dtype=np.int64)
     parts[: total % n_parts] += 1
-    rng.shuffle(parts)
+    as_generator(rng).shuffle(parts)
     return parts
 
 
@@ -46,7 +56,11 @@ def largest_remainder(
     Returns:
         int64 `[n_parts]` with the sum `count`.
     """
-    caps = np.broadcast_to(caps, shares.shape)
+    shares = _shares(shares)
+    caps = np.full(len(shares), check_count("caps", caps, 0)) if isinstance(caps, int) else whole_numbers("caps", caps)
+    if len(caps) != len(shares):
+        raise TopologyError(f"caps has {len(caps)} entries and shares {len(shares)}; they must be equally long")
+    count = check_count("count", count, 0, int(caps[shares > 0].sum()), "the caps of positive shares")
     quota, is_open = np.zeros(len(shares)), shares > 0
     scaled = shares if multiplies_first else shares / shares.max()
     while is_open.any():
@@ -59,7 +73,7 @@ def largest_remainder(
         quota[is_full] = caps[is_full]
         is_open &= ~is_full
     parts = np.floor(quota).astype(np.int64)
-    order = np.lexsort((rng.random(len(shares)), parts - quota))
+    order = np.lexsort((as_generator(rng).random(len(shares)), parts - quota))
     order = order[(parts < caps)[order] & (shares > 0)[order]]
     parts[order[: count - int(parts.sum())]] += 1
     return parts
@@ -73,6 +87,13 @@ def exact_largest_remainder(count: int, shares: list[Fraction], caps: list[int])
         shares: >= 0.
         caps: the largest part of each.
     """
+    for name, values in (("shares", shares), ("caps", caps)):
+        if not isinstance(values, Sequence) or len(values) != len(shares):
+            raise TopologyError(f"{name} is {shown(values)}; shares and caps must be lists of equal length")
+    caps = [check_count(f"caps[{part}]", cap, 0) for part, cap in enumerate(caps)]
+    count = check_count("count", count, 0, sum(caps), "the sum of caps")
+    for part, share in enumerate(shares):
+        check_real(f"shares[{part}]", share, lambda value: value >= 0, ">= 0")
     scale = count / (sum(shares, Fraction(0)) or 1)
     quotas = [min(share * scale, Fraction(cap)) for share, cap in zip(shares, caps, strict=True)]
     parts = [math.floor(quota) for quota in quotas]
@@ -81,3 +102,13 @@ def exact_largest_remainder(count: int, shares: list[Fraction], caps: list[int])
         for part in [part for part in order if parts[part] < caps[part]][:left]:
             parts[part] += 1
     return parts
+
+
+def _shares(values: ArrayLike) -> Float64Array:
+    """Return shares as float64 after checking that they are finite and >= 0."""
+    array = as_array(values)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iuf"):
+        raise TopologyError(f"shares has shape {array.shape} and dtype {array.dtype}; it must be a 1-D array of numbers")
+    if not (np.isfinite(array).all() and (array >= 0).all()):
+        raise TopologyError("shares must be finite and >= 0")
+    return array.astype(np.float64, copy=False)

@@ -7,8 +7,10 @@ compiled, and all end: crowded cases are solved by listing the free cells.
 import numpy as np
 import numpy.typing as npt
 
+from netsci_nn.checks import as_generator, as_whole_number, check_count
 from netsci_nn.compiling import njit
-from netsci_nn.errors import TopologyError
+from netsci_nn.errors import TopologyError, shown
+from netsci_nn.sampling.arrays import occupied_cells, whole_numbers
 from netsci_nn.topology import Int64Array
 
 # Above this share of taken columns, listing the free ones is cheaper than drawing and rejecting.
@@ -36,11 +38,12 @@ def distinct_cells(n_cells: int, count: int, rng: np.random.Generator, occupied:
         >>> distinct_cells(6, 4, np.random.default_rng(0), occupied=np.array([1, 4])).tolist()
         [0, 2, 3, 5]
     """
-    occupied = np.empty(0, dtype=np.int64) if occupied is None else occupied
-    n_free = n_cells - len(occupied)
-    if not 0 <= count <= n_free:
-        raise TopologyError(f"count is {count}; from 0 to {n_free} of {n_cells} cells are free to be drawn")
-    return _free_cells(_distinct(n_free, count, rng), occupied)
+    n_cells, rng = check_count("n_cells", n_cells, 0, 2**63 - 1), as_generator(rng)
+    occupied = occupied_cells(occupied, n_cells)
+    n_free, wanted = n_cells - len(occupied), as_whole_number(count)
+    if wanted is None or not 0 <= wanted <= n_free:
+        raise TopologyError(f"count is {shown(count)}; from 0 to {n_free} of {n_cells} cells are free to be drawn")
+    return _free_cells(_distinct(n_free, wanted, rng), occupied)
 
 
 @njit(cache=True)
@@ -124,7 +127,8 @@ def distinct_per_row(
     Returns:
         sorted int64 cells row * n_columns + column, `[counts.sum()]`.
     """
-    occupied = np.empty(0, dtype=np.int64) if occupied is None else occupied
+    counts, n_columns, rng = whole_numbers("counts", counts), check_count("n_columns", n_columns, 1, 2**31), as_generator(rng)
+    occupied = occupied_cells(occupied, len(counts) * n_columns)
     taken = np.bincount(occupied // n_columns, minlength=len(counts))
     if (taken + counts > n_columns).any():
         row = int((taken + counts > n_columns).argmax())
@@ -168,7 +172,14 @@ def _distinct_per_row(counts, taken, n_columns, rng, occupied):  # type: ignore[
 
 
 def contains(sorted_cells: Int64Array, cells: Int64Array) -> npt.NDArray[np.bool_]:
-    """Return for every cell whether it is among `sorted_cells`."""
+    """Return for every cell whether it is among `sorted_cells`; both are 1-D integers >= 0, the former increasing.
+
+    Raises:
+        TopologyError: when they are not.
+    """
+    sorted_cells, cells = whole_numbers("sorted_cells", sorted_cells), whole_numbers("cells", cells)
+    if (sorted_cells[1:] < sorted_cells[:-1]).any():
+        raise TopologyError("sorted_cells is not sorted; it must be increasing")
     if len(sorted_cells) == 0:
         return np.zeros(len(cells), dtype=np.bool_)
     position = np.minimum(np.searchsorted(sorted_cells, cells), len(sorted_cells) - 1)

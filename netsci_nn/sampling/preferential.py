@@ -9,15 +9,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from netsci_nn.checks import as_generator, check_choice, check_count, check_real, neuron_count
+from netsci_nn.checks import MAX_NEURONS, as_generator, check_choice, check_count, check_real, neuron_count
 from netsci_nn.compiling import njit
-from netsci_nn.errors import ConfigError, TopologyError
+from netsci_nn.errors import ConfigError, TopologyError, shown
+from netsci_nn.sampling.arrays import whole_numbers
 from netsci_nn.sampling.cell_set import add, find, new_cell_set
 from netsci_nn.topology import Int32Array, Int64Array
 from netsci_nn.topology.edge_order import split_cells
 
 SIDES = ("source", "target", "both")
 UPDATING = ("sequential", "frozen")
+SMALLEST_WEIGHT = 1e-290  # a variate divided by a smaller one could overflow; it counts as 0
 
 
 def grow_preferentially(
@@ -83,10 +85,10 @@ def grow_preferentially(
     """
     n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
     check_growth(attractiveness, updating, side)
-    is_pairwise = draw == "both_ends" and (side, updating) == ("both", "sequential")
-    if not is_pairwise and draw != "end_then_partner":
+    is_pairwise = isinstance(draw, str) and draw == "both_ends" and (side, updating) == ("both", "sequential")
+    if not is_pairwise and not (isinstance(draw, str) and draw == "end_then_partner"):
         raise ConfigError(
-            f"draw is {draw!r}; it must be 'end_then_partner', or 'both_ends' with side='both' and updating='sequential'"
+            f"draw is {shown(draw)}; it must be 'end_then_partner', or 'both_ends' with side='both' and updating='sequential'"
         )
     count = _check_cells(n_in * n_out, occupied, count, is_any_order=is_pairwise)
     if is_pairwise:
@@ -157,7 +159,7 @@ def place_pairs(
         out_degrees, in_degrees = np.bincount(src[:placed], minlength=n_in), np.bincount(dst[:placed], minlength=n_out)
         largest = attraction + max(out_degrees.max(), in_degrees.max(), 1)  # so that no product overflows
         weight = ((out_degrees + attraction) / largest)[cells % n_in] * ((in_degrees + attraction) / largest)[cells // n_in]
-        variate, is_positive = rng.exponential(size=len(cells)), weight > 0
+        variate, is_positive = rng.exponential(size=len(cells)), weight > SMALLEST_WEIGHT
         keys = np.where(is_positive, variate / np.where(is_positive, weight, 1.0), 1e300 * (1.0 + variate))
         dst[placed:], src[placed:] = np.divmod(cells[np.argsort(keys)[: n_edges - placed]], n_in)
 
@@ -370,8 +372,25 @@ def fill_quotas(
         attraction: added to every degree.
         rng: source of randomness.
     """
-    order = np.argsort(given[:placed], kind="stable")
-    missing = quota - np.bincount(given[:placed], minlength=len(quota))
+    for name, ends in (("chosen", chosen), ("given", given)):
+        if not isinstance(ends, np.ndarray) or ends.ndim != 1 or ends.dtype != np.int32:
+            raise TopologyError(f"{name} is {ends!r}; it must be a 1-D array of int32")
+    quota, size, n_edges = whole_numbers("quota", quota), check_count("size", size, 0, MAX_NEURONS), len(given)
+    if len(chosen) != n_edges or quota.sum() != n_edges or quota.max(initial=0) > size:
+        raise TopologyError(
+            f"chosen has {len(chosen)} ends, given {n_edges}, and quota the sum {quota.sum()} and the maximum "
+            f"{quota.max(initial=0)}; lengths and sum must be equal, and no quota above size = {size}"
+        )
+    placed = check_count("placed", placed, 0, n_edges)
+    attraction = check_real("attraction", attraction, lambda value: value >= 0, ">= 0")
+    ends, others = given[:placed], chosen[:placed]
+    if placed and not (0 <= ends.min() <= ends.max() < len(quota) and 0 <= others.min() <= others.max() < size):
+        raise TopologyError("chosen or given holds an end that is out of range among the edges that are placed")
+    order = np.argsort(ends, kind="stable")
+    missing = quota - np.bincount(ends, minlength=len(quota))
+    if (missing < 0).any():
+        raise TopologyError(f"given holds {(quota - missing).max()} edges of a node; it must be at most its quota")
+    rng = as_generator(rng)
     pointers = np.concatenate([[0], np.cumsum(quota - missing)])
     waiting = rng.permutation(np.repeat(np.arange(len(quota), dtype=np.int32), missing > 0))
     _fill_quotas(chosen, given, placed, size, missing, pointers, order, waiting, attraction, rng)
@@ -408,12 +427,13 @@ def _fill_quotas(chosen, given, placed, size, missing, pointers, order, waiting,
 def pick_by_clocks(weights, is_taken, count, rng):  # type: ignore[no-untyped-def]
     """Draw `count` different positions that are not taken, one after the other with probability proportional to weight.
 
-    The smallest exponential variates / weight have that law. Weight 0 comes after every positive weight, in random order.
+    The smallest exponential variates / weight have that law. Weight 0, and one so small that the quotient could overflow, comes
+    after every other weight, in random order.
     """
     keys = np.empty(len(weights))
     for position, weight in enumerate(weights):
         variate = -np.log(1.0 - rng.random())
-        keys[position] = variate / weight if weight > 0 else 1e300 * (1.0 + variate)
+        keys[position] = variate / weight if weight > SMALLEST_WEIGHT else 1e300 * (1.0 + variate)
         if is_taken[position]:
             keys[position] = np.inf
     return np.argsort(keys)[:count]

@@ -27,11 +27,24 @@ def as_array(values: ArrayLike) -> npt.NDArray[Any]:
     """Return numbers as a numpy array: torch tensors (also with a gradient), iterators and nested sequences.
 
     Half precision becomes float32, since numpy has no bfloat16.
+
+    Raises:
+        TopologyError: when nothing but an array of objects could hold them, or a tensor is not dense or has no numbers.
     """
+    if getattr(values, "is_meta", False):
+        raise TopologyError("a tensor is on the meta device, which holds no numbers; it must be on another one")
+    try:
+        return _as_array(values)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise TopologyError(
+            f"a {type(values).__name__} cannot become an array; it must be a dense array or tensor, "
+            "or hold entries of equal length"
+        ) from None
+
+
+def _as_array(values: ArrayLike) -> npt.NDArray[Any]:
     if hasattr(values, "detach"):
         tensor: Any = values.detach()
-        if tensor.is_meta:
-            raise TopologyError("a tensor is on the meta device, which holds no numbers; it must be on another one")
         is_half = tensor.is_floating_point() and tensor.element_size() == 2
         array: npt.NDArray[Any] = (tensor.float() if is_half else tensor).cpu().numpy()
         return array

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from netsci_nn.checks import neuron_count
 from netsci_nn.errors import TopologyError
 from netsci_nn.topology.arrays import ArrayLike, BoolArray, FloatArray, Int64Array, as_array
-from netsci_nn.topology.value import BipartiteTopology, edge_pairs
+from netsci_nn.topology.value import BipartiteTopology, check_topology, edge_pairs
 
 if TYPE_CHECKING:
     import igraph
@@ -71,6 +71,7 @@ def to_igraph(topology: BipartiteTopology, weights: ArrayLike | None = None) -> 
         >>> graph.get_edgelist(), graph.es["weight"], graph.vs["type"]
         ([(1, 3), (2, 3), (0, 4)], [0.5, -1.0, 2.0], [False, False, False, True, True])
     """
+    check_topology("topology", topology)
     import igraph
 
     ends = np.stack([topology.src, topology.dst.astype(np.int64) + topology.n_in], axis=1)
@@ -89,6 +90,10 @@ def from_igraph(graph: igraph.Graph) -> WeightedTopology:
     Raises:
         TopologyError: when `type` is missing, an edge lies within one side, or an edge occurs twice.
     """
+    import igraph
+
+    if not isinstance(graph, igraph.Graph):
+        raise TopologyError(f"graph is a {type(graph).__name__}; it must be an igraph.Graph")
     if "type" not in graph.vs.attributes():
         raise TopologyError("graph has no vertex attribute 'type'; it must hold False for sources and True for targets")
     is_target = _sides(graph.vs["type"], "type")
@@ -106,6 +111,7 @@ def to_networkx(topology: BipartiteTopology, weights: ArrayLike | None = None) -
     Raises:
         TopologyError: when there are not as many weights as edges.
     """
+    check_topology("topology", topology)
     import networkx
 
     graph = networkx.Graph()
@@ -128,6 +134,10 @@ def from_networkx(graph: networkx.Graph) -> WeightedTopology:
     Raises:
         TopologyError: when a node has no valid `bipartite`, an edge lies within one side, or an edge occurs twice.
     """
+    import networkx
+
+    if not isinstance(graph, networkx.Graph):
+        raise TopologyError(f"graph is a {type(graph).__name__}; it must be a networkx.Graph")
     is_target = _sides(list(dict(graph.nodes(data="bipartite")).values()), "bipartite")
     values = [value for _, _, value in graph.edges(data="weight")]
     weighted = bool(values) and all(value is not None for value in values)
@@ -148,6 +158,7 @@ def to_scipy(topology: BipartiteTopology, weights: ArrayLike | None = None) -> s
         >>> BipartiteTopology(3, 2, [1, 2, 0], [0, 0, 1]).to_scipy([0.5, -1.0, 2.0]).toarray().tolist()
         [[0.0, 0.5, -1.0], [2.0, 0.0, 0.0]]
     """
+    check_topology("topology", topology)
     import scipy.sparse
 
     data = np.ones(topology.n_edges, dtype=np.int64) if weights is None else edge_weights(weights, topology.n_edges)
@@ -185,6 +196,7 @@ def to_mask(topology: BipartiteTopology) -> BoolArray:
         >>> BipartiteTopology(3, 2, [1, 2, 0], [0, 0, 1]).to_mask().astype(int).tolist()
         [[0, 1, 1], [1, 0, 0]]
     """
+    check_topology("topology", topology)
     mask = np.zeros((topology.n_out, topology.n_in), dtype=np.bool_)
     mask[topology.dst, topology.src] = True
     return mask
@@ -293,11 +305,14 @@ def graph_edges(graph: igraph.Graph | networkx.Graph) -> tuple[Int64Array, int, 
 
 
 def edge_weights(weights: ArrayLike, n_edges: int) -> npt.NDArray[Any]:
-    """Return weights as an array after checking that there is one per edge."""
+    """Return weights as an array after checking that there is one number per edge; float16 becomes float32."""
     array = as_array(weights)
     if array.shape != (n_edges,):
         raise TopologyError(f"weights has shape {array.shape}; it must be [n_edges] = [{n_edges}]")
-    return array
+    if array.dtype.kind not in "biuf":
+        raise TopologyError(f"weights has dtype {array.dtype}; it must hold real numbers")
+    wide = np.dtype(np.float32) if array.dtype.itemsize == 2 and array.dtype.kind == "f" else array.dtype
+    return array.astype(wide.newbyteorder("="), copy=False)
 
 
 def _ends_of_igraph(graph: igraph.Graph) -> Int64Array:

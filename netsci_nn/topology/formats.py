@@ -13,9 +13,10 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -233,6 +234,21 @@ def _stated_bytes(file: IO[bytes], name: str) -> int:
         return math.prod(shape) * dtype.itemsize
     except Exception as error:  # numpy parses the header as Python and raises whatever the parser does
         raise TopologyError(f"the header of {name!r} cannot be read") from error
+
+
+def read_array(path: AnyPath) -> npt.NDArray[Any]:
+    """Read an array of numpy (.npy), after checking that it is as long as its header states.
+
+    Raises:
+        TopologyError: when it is no such file or damaged.
+    """
+    with Path(path).open("rb") as file:
+        stated, there = _stated_bytes(file, str(path)), Path(path).stat().st_size - file.tell()
+        if stated != there:
+            raise TopologyError(f"it holds {there:,} bytes of numbers, and its header states {stated:,}")
+        file.seek(0)
+        array: npt.NDArray[Any] = np.load(file, allow_pickle=False)
+        return array
 
 
 def _write_csv(topology: BipartiteTopology, values: Values, path: Path) -> None:

@@ -146,9 +146,12 @@ class BipartiteTopology:
             [[1, 0], [2, 0], [0, 1]]
         """
         n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
-        keys = np.asarray(keys, dtype=np.int64)
-        if len(keys) and not (keys.min() >= 0 and keys.max() < n_in * n_out):
-            raise TopologyError(f"keys reach from {keys.min()} to {keys.max()}; they must be from 0 to {n_in * n_out - 1}")
+        array = as_array(keys)
+        if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+            raise TopologyError(f"keys has shape {array.shape} and dtype {array.dtype}; it must be integers [n_edges]")
+        if array.size and not (array.min() >= 0 and array.max() < n_in * n_out):
+            raise TopologyError(f"keys reach from {array.min()} to {array.max()}; they must be from 0 to {n_in * n_out - 1}")
+        keys = array.astype(np.int64)
         if (keys[1:] < keys[:-1]).any():
             keys = np.sort(keys)
         src, dst = split_cells(keys, n_in)
@@ -166,7 +169,8 @@ class BipartiteTopology:
         src, dst = _checked_indices("src", src, n_in, "n_in"), _checked_indices("dst", dst, n_out, "n_out")
         if len(src) != len(dst):
             raise TopologyError(f"src has {len(src)} entries and dst has {len(dst)}; they must be equally long")
-        # Two stable passes: by source, then by target.
+        # One type, as compiled code is compiled for each; then two stable passes: by source, then by target.
+        src, dst = np.ascontiguousarray(src, dtype=np.int32), np.ascontiguousarray(dst, dtype=np.int32)
         src, dst = sorted_by_counting(src, dst, src, n_in)
         src, dst = sorted_by_counting(src, dst, dst, n_out)
         return cls(n_in, n_out, _frozen(src), _frozen(dst))
@@ -197,6 +201,12 @@ class BipartiteTopology:
         return np.stack([self.src, self.dst], axis=1)
 
 
+def check_topology(name: str, value: Any) -> None:
+    """Raise a TopologyError unless `value` is a `BipartiteTopology`."""
+    if not isinstance(value, BipartiteTopology):
+        raise TopologyError(f"{name} is a {type(value).__name__}; it must be a BipartiteTopology")
+
+
 def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     array.setflags(write=False)
     return array
@@ -210,7 +220,7 @@ def _frozen_indices(name: str, values: Any, size: int, size_name: str) -> Int32A
 
 
 def _checked_indices(name: str, values: Any, size: int, size_name: str) -> npt.NDArray[Any]:
-    array = np.asarray(values)
+    array = as_array(values)
     if array.ndim != 1:
         raise TopologyError(f"{name} has shape {array.shape}; it must have one dimension")
     if array.dtype.kind not in "iu" and array.size:

@@ -8,7 +8,7 @@ from netsci_nn.training.losses import LOSSES
 from netsci_nn.training.metrics import METRICS, Metric
 from netsci_nn.training.optimizers import OPTIMIZERS, make_optimizer
 from netsci_nn.training.progress import ProgressBar, progress_display
-from netsci_nn.training.recorders import Checkpoint, Evaluate, JsonlLog, RecordTopology
+from netsci_nn.training.recorders import Checkpoint, Evaluate, JsonlLog, RecordTopology, log_digest
 from netsci_nn.training.rewire import Rewire
 from netsci_nn.training.state import Callback, Event, LiveLayer, Progress, TrainingState
 
@@ -33,6 +33,7 @@ __all__ = [
     "TrainingState",
     "evaluate",
     "load_checkpoint",
+    "log_digest",
     "make_optimizer",
     "model_tensors",
     "progress_display",

@@ -111,11 +111,11 @@ def load_checkpoint(
     _rename_values(tensors, model)
     _check_model(path, tensors, model)
     before = copy.deepcopy((model.state_dict(), optimizer.state_dict(), rng.bit_generator.state, torch.get_rng_state()))
-    loaded = _model_state(tensors), _optimizer_state(tensors, progress), progress["rng"], tensors["torch_rng"]
     try:
+        loaded = _model_state(tensors), _optimizer_state(tensors, progress), progress["rng"], tensors["torch_rng"]
         _restore(model, optimizer, rng, *loaded)
         _check_optimizer(optimizer, before[1]["param_groups"])
-    except (ValueError, TypeError, KeyError, IndexError, RuntimeError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RuntimeError) as error:
         _restore(model, optimizer, rng, *before)
         raise CheckpointError(f"file {str(path)!r} does not fit or is damaged: {error}") from error
     if torch.cuda.is_initialized():
@@ -218,6 +218,11 @@ def _check_optimizer(optimizer: torch.optim.Optimizer, groups: list[dict[str, An
         missing = sorted(before.keys() - group.keys())
         if missing:
             raise ValueError(f"the optimiser's state has no {missing[0]!r}")
+        for name, value in {"initial_lr": before["lr"], **before}.items():
+            if name in group and not _is_alike(value, group[name]):
+                raise ValueError(f"the optimiser's {name!r} is {group[name]!r}; here it is {value!r}")
+    if not all(isinstance(parameter, torch.Tensor) for parameter in optimizer.state):  # torch keeps what belongs to none
+        raise ValueError("the optimiser's state has an entry for no parameter")
     for dim in {parameter.dim() for parameter in optimizer.state}:
         names = {frozenset(state) for parameter, state in optimizer.state.items() if parameter.dim() == dim}
         if len(names) > 1:
@@ -230,6 +235,16 @@ def _check_optimizer(optimizer: torch.optim.Optimizer, groups: list[dict[str, An
                 )
                 if not fits:
                     raise ValueError(f"{name!r} has shape {tuple(value.shape)}; its parameter has {tuple(parameter.shape)}")
+
+
+def _is_alike(known: Any, value: Any) -> bool:
+    """Whether a setting in a file is a number, or numbers, where the optimiser has them; what is neither may be anything."""
+    if isinstance(known, (list, tuple)):
+        is_list = isinstance(value, (list, tuple)) and len(value) == len(known)
+        return is_list and all(map(_is_alike, known, value))
+    if isinstance(known, (int, float)) and not isinstance(known, bool):
+        return isinstance(value, (int, float, torch.Tensor))
+    return True
 
 
 def _read(path: Path, configuration: str | None = None) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

@@ -1,16 +1,31 @@
 """Metrics and loss of a model on held-out rows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
-from netsci_nn.errors import DataError
+from netsci_nn.checks import as_list, check_count
+from netsci_nn.errors import ConfigError, DataError, shown
 from netsci_nn.training.losses import Loss
 from netsci_nn.training.metrics import METRICS
 
 Batches = Iterable[Any]
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode without gradients within a `with` block; then every module gets its own mode back."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 def evaluate(
@@ -36,34 +51,47 @@ def evaluate(
         The mean over rows of every metric by its name, and of the loss as "loss".
 
     Raises:
-        ConfigError: for an unknown metric.
-        DataError: if `x` is a tensor and there are no targets.
+        ConfigError: for an unknown metric, a batch size below 1, or a model that is no module.
+        DataError: if `x` is a tensor and `y` has not as many targets, or if batches are no pairs (inputs, targets).
 
     Example:
         >>> outputs, labels = torch.tensor([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0]]), torch.tensor([0, 1, 1])
         >>> round(evaluate(nn.Identity(), outputs, labels)["accuracy"], 3)
         0.667
     """
+    if not isinstance(model, nn.Module):
+        raise ConfigError(f"model is a {type(model).__name__}; it must be a module")
+    names = as_list(metrics)
+    if names is None:
+        raise ConfigError(f"metrics is {shown(metrics)}; it must be a list of names")
+    chosen = {name: METRICS[name] for name in names}
     batches: Batches = x
     if isinstance(x, torch.Tensor):
         if y is None:
             raise DataError("y is None; with x as a tensor every row needs a target")
-        batches = zip(x.split(batch_size), y.split(batch_size), strict=True)
-    was_training = model.training
+        if not isinstance(y, torch.Tensor) or y.is_meta or x.is_meta or y.shape[:1] != x.shape[:1] or x.dim() == 0:
+            got = tuple(y.shape) if isinstance(y, torch.Tensor) else f"a {type(y).__name__}"
+            raise DataError(f"x has shape {tuple(x.shape)} and y {got}; both must be tensors with numbers, [n, ...]")
+        batch_size = check_count("batch_size", batch_size, 1, error=ConfigError)
+        batches = zip(x.split(min(batch_size, len(x) or 1)), y.split(min(batch_size, len(x) or 1)), strict=True)
+    elif not isinstance(x, Iterable):
+        raise DataError(f"x is a {type(x).__name__}; it must be a tensor [n, ...] or an iterable of batches")
     device = next((parameter.device for parameter in model.parameters()), None)
-    model.eval()
-    totals, n_rows = dict.fromkeys([*metrics, "loss"], 0.0), 0
-    with torch.no_grad():
-        for rows, targets in batches:
-            rows, targets = rows.to(device), targets.to(device)
-            if targets.dtype in (torch.int8, torch.int16, torch.int32, torch.uint8):
+    totals, n_rows = dict.fromkeys([*chosen, "loss"], 0.0), 0
+    with evaluation_mode(model):
+        for batch in batches:
+            if not isinstance(batch, list | tuple) or [isinstance(part, torch.Tensor) for part in batch] != [True, True]:
+                raise DataError(
+                    f"x gave a batch that is a {type(batch).__name__}; it must be a pair (inputs, targets) of tensors"
+                )
+            rows, targets = (part.to(device) for part in batch)
+            if targets.dtype in (torch.bool, torch.int8, torch.int16, torch.int32, torch.uint8):
                 targets = targets.long()
             outputs, targets = _wide(model(rows)), _wide(targets)
-            for name in metrics:
-                totals[name] += float(METRICS[name].per_row(outputs, targets).sum())
+            for name, metric in chosen.items():
+                totals[name] += float(metric.per_row(outputs, targets).sum())
             totals["loss"] += _summed(loss, outputs, targets)
             n_rows += len(rows)
-    model.train(was_training)
     if n_rows == 0:
         raise DataError("x gave no batch; batches that are evaluated more than once must be a list or a DataLoader")
     return {name: total / n_rows for name, total in totals.items()}

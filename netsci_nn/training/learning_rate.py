@@ -3,12 +3,14 @@
 import json
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.optim import lr_scheduler
 
-from netsci_nn.errors import ConfigError
+from netsci_nn.errors import CheckpointError, ConfigError
 from netsci_nn.registry import Registry
 from netsci_nn.training.state import Event, TrainingState
 
@@ -123,7 +125,7 @@ class LearningRateSchedule:
             self.scheduler = self.make(state.optimizer, state.epochs)
             if carried is not None:
                 # Not load_state_dict: some schedulers want the functions back that they were made with.
-                vars(self.scheduler).update(json.loads(carried.tobytes()))
+                vars(self.scheduler).update(_moving_of(carried, self.scheduler))
             if carried is not None or state.epoch > 0:  # the checkpoint holds the rate of the epoch to come
                 for group, rate in zip(state.optimizer.param_groups, rates, strict=True):
                     group["lr"] = rate
@@ -140,6 +142,20 @@ class LearningRateSchedule:
         """Return under what a checkpoint keeps the state; another schedule has another."""
         schedules = [callback for callback in state.callbacks if isinstance(callback, LearningRateSchedule)]
         return f"schedule.{schedules.index(self) if self in schedules else 0}"
+
+
+def _moving_of(carried: npt.NDArray[Any], scheduler: lr_scheduler.LRScheduler) -> dict[str, Any]:
+    """Return the parts of a scheduler's state that a checkpoint holds, or raise a CheckpointError."""
+    try:
+        moving = json.loads(carried.tobytes())
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"the state of the learning-rate schedule is damaged: {error}") from error
+    known = vars(scheduler)
+    if not isinstance(moving, dict) or any(
+        not _is_numeric(value) or isinstance(value, list) != isinstance(known.get(name), list) for name, value in moving.items()
+    ):
+        raise CheckpointError("the state of the learning-rate schedule is damaged: it must hold numbers by name")
+    return moving
 
 
 def _is_numeric(value: object) -> bool:

@@ -15,7 +15,7 @@ from netsci_nn.interruption import deferring
 from netsci_nn.models import sparse_layers
 from netsci_nn.sampling import Rng, as_generator
 from netsci_nn.training.compiled import CompiledTraining, reason_against
-from netsci_nn.training.evaluate import flat_tokens
+from netsci_nn.training.evaluate import evaluation_mode, flat_tokens
 from netsci_nn.training.losses import Loss
 from netsci_nn.training.state import Callback, Event, ModuleLayer, Progress, TrainingState
 
@@ -109,6 +109,10 @@ def train(
     """
     if isinstance(optimizer, torch.optim.LBFGS):
         raise ConfigError("optimizer is LBFGS, which evaluates the loss several times per step; train it in a loop of your own")
+    if not callable(getattr(optimizer, "step", None)) or not callable(getattr(optimizer, "zero_grad", None)):
+        raise ConfigError(f"optimizer is a {type(optimizer).__name__}; it must be a torch.optim.Optimizer, or a wrapper of one")
+    if not isinstance(model, nn.Module):
+        raise ConfigError(f"model is a {type(model).__name__}; it must be a module")
     epochs = check_count("epochs", epochs, 0, error=ConfigError)
     if step is not None and loss is not nn.functional.cross_entropy:
         raise ConfigError("loss and step are both given; a step function computes its own loss")
@@ -287,6 +291,8 @@ def _row_count(batch: Any) -> int:
 
 
 def _check_rows(x: torch.Tensor, y: torch.Tensor | None) -> None:
+    if y is not None and not isinstance(y, torch.Tensor):
+        raise DataError(f"y is a {type(y).__name__}; it must be a tensor of a target for every row")
     if x.dim() < 2 or len(x) == 0 or (y is not None and y.shape[:1] != x.shape[:1]):
         got = "none" if y is None else str(tuple(y.shape))
         raise DataError(f"x has shape {tuple(x.shape)} and y {got}; they must be [n, n_features] and [n], n >= 1")
@@ -301,12 +307,9 @@ def _checked_targets(model: nn.Module, x: torch.Tensor, y: torch.Tensor | None, 
         raise DataError("y is None; supervised learning needs a target for every row (or a step function that needs none)")
     if loss is not nn.functional.cross_entropy:
         return y
-    was_training = model.training
-    model.eval()
     device = next((parameter.device for parameter in model.parameters()), None)
-    with torch.no_grad():
+    with evaluation_mode(model):
         outputs = model(x[:1].to(device))
-    model.train(was_training)
     if not isinstance(outputs, torch.Tensor):
         kind = type(outputs).__name__
         raise DataError(f"the model returns a {kind}; cross-entropy needs a tensor of logits (or pass a step function)")

@@ -6,8 +6,11 @@ from typing import Any
 
 import torch
 
+from netsci_nn.checks import check_real
 from netsci_nn.errors import ConfigError
 from netsci_nn.registry import Registry
+
+LARGEST_RATE = 1e38  # a float32 holds it
 
 OPTIMIZERS: Registry[Callable[..., torch.optim.Optimizer]] = Registry("optimizer")
 
@@ -35,7 +38,7 @@ def make_optimizer(
     Args:
         name: in `OPTIMIZERS`.
         parameters: what it trains.
-        learning_rate: > 0.
+        learning_rate: 0 to 1e38; a tensor, for those that take one.
         options: its further arguments, as torch calls them; one that it does not have is an error unless it is 0.
 
     Raises:
@@ -49,7 +52,11 @@ def make_optimizer(
         if option not in known and value:
             allowed = ", ".join(sorted(set(known) - {"params", "lr"}))
             raise ConfigError(f"optimizer {name!r} has no option {option!r} = {value!r}; allowed are: {allowed}")
+    if not isinstance(learning_rate, torch.Tensor):
+        learning_rate = check_real(
+            "learning_rate", learning_rate, lambda value: 0 <= value <= LARGEST_RATE, "from 0 to 1e38", ConfigError
+        )
     try:
         return factory(parameters, lr=learning_rate, **{o: value for o, value in options.items() if o in known})
-    except (ValueError, TypeError, RuntimeError) as error:
+    except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:
         raise ConfigError(f"optimizer {name!r}: {error}") from error

@@ -1,11 +1,14 @@
 """Callbacks that measure and record: evaluation, topologies, the log and checkpoints."""
 
+import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -94,7 +97,11 @@ class RecordTopology:
 
 
 class JsonlLog:
-    """Append one JSON line per event to a file and flush it to the disk: the start, every epoch and the end."""
+    """Append one JSON line per event to a file and flush it to the disk: the start, every epoch and the end.
+
+    The digest of its epochs is in `TrainingState.carried` as `log.0`, that of a second log as `log.1`; so a checkpoint says
+    which lines belong to it (see `log_digest`).
+    """
 
     needs_every_step = False
 
@@ -108,8 +115,33 @@ class JsonlLog:
             return
         n_edges = sum(layer.n_edges for layer in sparse_layers(state.model))
         record = self.start if event is Event.START else state.record
+        line = {"event": event.value, **record, "n_edges": n_edges}
         make_directory(self.path.parent)
-        append_line(self.path, json.dumps({"event": event.value, **record, "n_edges": n_edges}))
+        append_line(self.path, json.dumps(line))
+        if event is Event.EPOCH:
+            logs = [callback for callback in state.callbacks if isinstance(callback, JsonlLog)]
+            name = f"log.{logs.index(self) if self in logs else 0}"
+            state.carried[name] = log_digest([line], state.carried.get(name))
+
+
+def log_digest(lines: Iterable[Mapping[str, Any]], before: npt.NDArray[np.uint8] | None = None) -> npt.NDArray[np.uint8]:
+    """Return the digest of lines of a log, each with the digest of those before it.
+
+    Args:
+        lines: in their order.
+        before: the digest of the lines before them; None if there are none.
+
+    Returns:
+        uint8 `[32]`, a SHA-256.
+
+    Example:
+        >>> bool((log_digest([{"epoch": 1}, {"epoch": 2}]) == log_digest([{"epoch": 2}], log_digest([{"epoch": 1}]))).all())
+        True
+    """
+    digest = np.zeros(32, np.uint8) if before is None else before
+    for line in lines:
+        digest = np.frombuffer(hashlib.sha256(digest.tobytes() + json.dumps(line).encode()).digest(), np.uint8).copy()
+    return digest
 
 
 class Checkpoint:

@@ -29,7 +29,7 @@ from netsci_nn.cli.output import STDOUT, reported_errors
 from netsci_nn.data import Dataset, load_dataset
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import RunDirectory, RunResult
-from netsci_nn.files import atomic_write
+from netsci_nn.files import atomic_write, leftovers
 
 FOLDERS = ("methods", "densities")
 PAPER = ("FC", "SC", "Prune_Retrain", "Prune_Init_Retrain", "SC_Input", "Deep R", "BA_Deep R", "SC_Input+BA_Deep R")
@@ -80,6 +80,8 @@ def draw_all(runs: Path, dataset: Dataset, out: Path) -> list[Path]:
     if out.exists() and not out.is_dir():
         raise ConfigError(f"out {str(out)!r} is a file; it must be a folder")
     out.mkdir(parents=True, exist_ok=True)
+    for temporary in leftovers(out, *(f"{name}.png" for name in FIGURES)):  # that a kill has left
+        temporary.unlink(missing_ok=True)
     written = []
     for name, draw in FIGURES.items():
         try:

@@ -23,7 +23,7 @@ from netsci_nn.data import Dataset, load_dataset
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment import RunResult, describe_environment, run_experiment
 from netsci_nn.experiment.config import Experiment, load_experiment
-from netsci_nn.files import write_text
+from netsci_nn.files import leftovers, write_text
 from netsci_nn.reports.tables import over_seeds
 from netsci_nn.training import progress_display
 from scripts.brain_inspired.figures import draw_all
@@ -108,7 +108,12 @@ def _experiment(path: Path, arguments: argparse.Namespace, dataset: Dataset) -> 
 
 
 def write_table(experiments: dict[str, Experiment], results: dict[str, list[RunResult]], dataset: Dataset, out: Path) -> None:
-    """Print Table 1 and the density sweep, and write them to `table.md`, every run to `results.json`."""
+    """Print Table 1 and the density sweep, and write them to `table.md`, every run to `results.json`.
+
+    What a kill has left of these files is removed.
+    """
+    for temporary in leftovers(out, "table.md", "results.json"):
+        temporary.unlink(missing_ok=True)
     parts = []
     for name, experiment in experiments.items():
         rows = list(table_rows(experiment, results[name], dataset.n_classes))

@@ -1,5 +1,6 @@
 """The command line: every bad input is one sentence, exit code 2 and nothing written; and the commands at work."""
 
+import importlib.metadata
 import json
 import os
 import re
@@ -130,6 +131,32 @@ GENERATE = ["generate", "erdos_renyi", 10, 8, "--out", "t.npz"]
             ["generate", "input_weighted", 3, 8, "--out", "t.npz", "--edges", 3, "--param", "weights=words.txt"],
             "does not hold numbers",
         ),
+        (
+            ["generate", "input_weighted", 3, 8, "--out", "t.npz", "--edges", 3, "--param", "weights=broken.npy"],
+            "file 'broken.npy' does not hold numbers: the header",
+        ),
+        (
+            ["generate", "input_weighted", 3, 8, "--out", "t.npz", "--edges", 3, "--param", "weights=short.npy"],
+            "file 'short.npy' does not hold numbers: it holds 16 bytes of numbers, and its header states 24",
+        ),
+        ([*GENERATE, "--edges", 3, "--param", f"variant={'n' * 5000}"], "variant is 'nn"),
+        ([*GENERATE, "--edges", 3, "--param", f"variant={'[' * 10_000}"], "--param variant has a number of too many digits or"),
+        ([*GENERATE, "--edges", 3, "--param", f"variant={'9' * 5000}"], "--param variant has a number of too many digits or"),
+        (
+            ["generate", "small_world", 5, 8, "--out", "t.npz", "--edges", 3, "--param", f"rewiring_probability=1{'0' * 400}"],
+            "rewiring_probability is 10",
+        ),
+        (
+            ["generate", "input_weighted", 3, 8, "--out", "t.npz", "--edges", 3, "--param", f"weights=[1, 2, 1{'0' * 400}]"],
+            "weights is ",
+        ),
+        (
+            [
+                *("generate", "configuration_model", 2, 2, "--out", "t.npz"),
+                *("--param", "out_degrees=[1, [2]]", "--param", "in_degrees=[1, 2]"),
+            ],
+            r"out_degrees is \[1, \[2\]\]; it must be 2 integers",
+        ),
         (["generate", "grouped", 4, 4, "--out", "t.npz"], "--param n_groups=VALUE is missing; model 'grouped' needs it"),
         (
             ["generate", "input_weighted", 3, 8, "--out", "t.npz", "--edges", 3, "--param", "weights=empty.txt"],
@@ -190,6 +217,10 @@ def test_bad_input_is_one_sentence_and_writes_nothing(
     (tmp_path / "words.md").write_text("these are words\n")
     (tmp_path / "empty.txt").write_text("")
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 no archive")
+    np.save(tmp_path / "short.npy", np.ones(3))
+    whole = (tmp_path / "short.npy").read_bytes()
+    (tmp_path / "short.npy").write_bytes(whole[:-8])
+    (tmp_path / "broken.npy").write_bytes(whole.replace(b"}", b" "))
     BipartiteTopology(3, 2, [1], [1]).save(tmp_path / "good.csv")
     graph = BipartiteTopology(2, 1, [0, 1], [0, 0]).to_igraph()
     graph.add_edges([(0, 1)])
@@ -312,6 +343,52 @@ def test_doctor_names_every_backend(run: Cli) -> None:
     outcome = run("doctor")
     assert outcome.code == 0
     assert all(name in outcome.out for name in ("torch", "igraph", "powerlaw", *netsci_nn.kernels.BACKENDS))
+
+
+def test_version(run: Cli) -> None:
+    assert run("--version") == (0, f"netsci-nn {importlib.metadata.version('netsci-nn')}\n", "")
+
+
+def test_a_current_folder_that_is_gone(run: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MKL ends the process there when torch is imported."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert_one_sentence(run("doctor"), "the current folder cannot be used: No such file or directory")
+
+
+def test_no_thread_can_be_started(run: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("generate", "erdos_renyi", 9, 8, "--edges", 20, "--out", "t.npz")
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")  # what Python says at the limit of processes
+
+    monkeypatch.setattr("threading._start_new_thread", refuse)
+    assert_one_sentence(run("analyze", "t.npz", "--nulls", 2), "^netsci-nn: can't start new thread: the system allows no more")
+
+
+def test_a_backend_of_matplotlib_that_is_not_installed(tmp_path: Path) -> None:
+    """Notebooks hand theirs down to the programs that are started there; pictures need none."""
+    command = [
+        sys.executable,
+        "-m",
+        "netsci_nn",
+        "generate",
+        "erdos_renyi",
+        "3",
+        "2",
+        "--edges",
+        "4",
+        "--out",
+        "t.npz",
+        "--plot",
+        "t.png",
+    ]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "MPLBACKEND": "none"}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "t.png").is_file()
 
 
 def test_python_runs_the_package(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -192,6 +192,30 @@ def test_a_damaged_log_and_other_files_do_not_matter(here: Path, run: Cli, tmp_p
     assert json.loads((tmp_path / "numbers.json").read_text())["epochs"] == list(range(LAST_EPOCH + 1))
 
 
+@pytest.mark.parametrize("name", ["epoch-0000", "epoch-0007", "final"])
+def test_a_damaged_file_is_left_out_and_named(name: str, here: Path, run: Cli, tmp_path: Path) -> None:
+    (here / "topology" / f"{name}.safetensors").write_bytes(b"damaged")
+    done = run("evolve", "here", "--measure", "mixing", "--json", "numbers.json", "--html", "page.html", "--nulls", 1)
+    assert done.code == 0, done.err
+    numbers = json.loads((tmp_path / "numbers.json").read_text())
+    left_out = LAST_EPOCH if name == "final" else int(name.removeprefix("epoch-"))
+    assert numbers["epochs"] == [epoch for epoch in range(LAST_EPOCH + 1) if epoch != left_out]
+    (note,) = numbers["notes"]
+    assert note.startswith(f"left out, since it is damaged: file 'here/topology/{name}.safetensors' ")
+    assert done.out.startswith(note + "\n")
+    assert f"{name}.safetensors" in (tmp_path / "page.html").read_text()
+
+
+def test_nothing_but_damaged_files_is_an_error(run: Cli, tmp_path: Path) -> None:
+    record(tmp_path / "here", {epoch: network(epoch) for epoch in range(2)})
+    for file in (tmp_path / "here" / "topology").iterdir():
+        file.write_bytes(b"damaged")
+    done = run("evolve", "here", "--json", "numbers.json")
+    assert (done.code, done.out) == (2, "")
+    assert "every file in 'here/topology' is damaged; at least one topology must be sound" in " ".join(done.err.split())
+    assert not (tmp_path / "numbers.json").exists()
+
+
 def test_a_page_that_fails_leaves_no_file(here: Path, run: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object, **__: object) -> str:
         raise KeyboardInterrupt

@@ -137,6 +137,26 @@ def test_the_same_command_again_takes_over_and_adds_what_is_new(run: Cli, experi
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
 
 
+def test_what_a_kill_leaves_before_the_first_run_and_of_the_last_files_is_no_obstacle(
+    run: Cli, experiment: str, tmp_path: Path
+) -> None:
+    seed, left = tmp_path / "all" / "er" / "seed-0", tmp_path / "all" / ".report.abcd_123.html"
+    seed.mkdir(parents=True)
+    for name in (".lock", ".config.abcd_123.toml"):
+        (seed / name).touch()
+    left.touch()
+    done = run("compare", experiment, "--nulls", 1, "--out", "all")
+    assert (done.code, "exists already and holds no run" in done.err) == (2, True)  # it is older than the runs, so not ours
+    left.unlink()
+    (tmp_path / "all" / "er" / "notes.txt").touch()
+    assert run("compare", experiment, "--nulls", 1, "--out", "all").code == 2
+    (tmp_path / "all" / "er" / "notes.txt").unlink()
+    assert run("compare", experiment, "--nulls", 1, "--out", "all").code == 0
+    left.touch()
+    assert run("compare", experiment, "--nulls", 1, "--out", "all").code == 0
+    assert not list((tmp_path / "all").rglob(".*"))
+
+
 def test_other_settings_are_refused_before_anything_is_trained(run: Cli, experiment: str, tmp_path: Path) -> None:
     assert run("compare", experiment, "--nulls", 1, "--out", "all", "--set", "seeds=[1]").code == 0
     before = sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))

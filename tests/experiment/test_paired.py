@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from netsci_nn.experiment.paired import paired_difference
+from netsci_nn.experiment.paired import paired_difference, spread
 
 
 def test_the_interval_of_scipy_and_its_words() -> None:
@@ -25,3 +25,13 @@ def test_equal_differences_have_an_interval_of_length_zero(values: list[float]) 
     """Warnings are errors here; the last differences are equal but for rounding."""
     found = paired_difference("x", "a", values, "b", [0.0] * len(values))
     assert (found.low, found.high) == pytest.approx((values[0], values[0]), abs=1e-15)
+
+
+@pytest.mark.parametrize("values", [[np.inf, 0.5], [np.nan, 0.5], [np.inf, -np.inf]])
+def test_scores_that_are_not_finite_say_nothing(values: list[float]) -> None:
+    found = paired_difference("wiring", "own", values, "random", [0.5, 0.5])
+    assert np.isnan(found.mean)
+    assert (found.sd, found.low, found.high) == (None, None, None)
+    assert found.sentence == "wiring: a score is not finite, so nothing can be said"
+    assert spread(values) is None
+    assert spread([0.5, 1.5]) == pytest.approx(0.5**0.5)

@@ -10,10 +10,11 @@ import pytest
 import torch
 from toy_experiments import DATA, interrupt_at, run, toy
 
-from netsci_nn import ConfigError
+from netsci_nn import CheckpointError, ConfigError
 from netsci_nn.experiment import RunDirectory, build_model, run_experiment, run_method
-from netsci_nn.experiment.config import parse_experiment
+from netsci_nn.experiment.config import MethodConfig, load_experiment, parse_experiment
 from netsci_nn.experiment.pruned import prune_round
+from netsci_nn.experiment.trained import trained_model
 from netsci_nn.models import sparse_layers
 from netsci_nn.topology import load_network
 
@@ -156,6 +157,45 @@ def test_interrupted_in_any_phase_it_goes_on_where_it_stopped(step: int, tmp_pat
     assert [line["epoch"] for line in lines if line["event"] == "epoch"] == [1, 2, 3, 4]
 
 
+def test_a_round_is_known_from_the_others(tmp_path: Path) -> None:
+    """Its checkpoint is not taken for that of another round, nor its directory for that of a whole run."""
+    experiment, here = toy([method(rounds=2)], epochs=2), RunDirectory(tmp_path / "run")
+    whole = run(here.path, experiment)
+    first, last = here.round(1), here
+    assert first.configuration != last.configuration
+    sound = last.checkpoint.read_bytes()
+    last.checkpoint.write_bytes(first.checkpoint.read_bytes())
+    with pytest.raises(CheckpointError, match="belongs to another training"):
+        run(here.path, experiment, resume=True)
+    with pytest.raises(CheckpointError, match="belongs to another training"):
+        trained_model(here.path)
+    last.checkpoint.write_bytes(sound)
+    read = load_experiment(first.config)
+    with pytest.raises(
+        ConfigError, match=r"pruning\.round of method 'P' is 1; it stands only in a run directory that is a part"
+    ):
+        run_method(read, read.methods[0], 0, DATA, first.path, resume=True)
+    assert run(here.path, experiment, resume=True) == whole
+
+
+@pytest.mark.parametrize("step", [12 + 8, 24 + 8])
+def test_a_round_of_an_earlier_version_which_does_not_say_so_is_resumed(step: int, tmp_path: Path) -> None:
+    """Each of three phases has 12 steps, of which the round has the second dozen."""
+    experiment, here = toy([method(rounds=2)], epochs=2), RunDirectory(tmp_path / "run")
+    whole, count = run(tmp_path / "whole", experiment), 0
+
+    def stop(event: Any, state: Any) -> None:
+        nonlocal count
+        count += event == "step"
+        interrupt_at(state.step)(event, state) if count == step else None
+
+    with pytest.MonkeyPatch.context() as former:
+        former.setattr(MethodConfig, "of_round", lambda method, _: method)
+        assert run(here.path, experiment, callbacks=[stop]).interrupted
+    assert load_experiment(here.round(1).config).methods[0].pruning.round is None
+    assert run(here.path, experiment, resume=True).final == whole.final
+
+
 @pytest.mark.parametrize(
     ("methods", "message"),
     [
@@ -165,7 +205,7 @@ def test_interrupted_in_any_phase_it_goes_on_where_it_stopped(step: int, tmp_pat
         ([method(rounds=0)], "rounds is 0"),
         ([method(weights="old")], "weights is 'old'"),
         ([method(partners="random")], r"pruning\.weights is 'trained'; with random partners it must be 'fresh'"),
-        ([method(round=1)], "unknown key 'method.0.pruning.round' = 1; allowed are: criterion, dense, rounds"),
+        ([method(sounds=1)], "unknown key 'method.0.pruning.sounds' = 1; allowed are: criterion, dense, rounds"),
         ([{**method(), "generator": "erdos_renyi"}], "generator and pruning are both given"),
         ([{"name": "a", "density": [0.1]}], "density has 1 entries; it must be one value or one for each of the 2 layers"),
         ([{"name": "a", "rewiring": {"name": "set", "every_steps": 0}}], "every_steps is 0"),
@@ -187,8 +227,6 @@ def test_the_config_of_a_run_reads_back(tmp_path: Path) -> None:
     """Also with the dense method it names, so that a run directory is complete by itself."""
     experiment = toy([FC, method(dense="FC", rounds=1)])
     run_method(experiment, experiment.methods[1], 0, DATA, tmp_path / "run")
-    from netsci_nn.experiment.config import load_experiment
-
     read = load_experiment(tmp_path / "run" / "config.toml")
     assert [m.name for m in read.methods] == ["P", "FC"]
     again = run_method(read, read.methods[0], 0, DATA, tmp_path / "run", resume=True)

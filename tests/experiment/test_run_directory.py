@@ -6,13 +6,18 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from toy_experiments import DATA, SET, interrupt_at, run, toy
 
 from netsci_nn import CheckpointError, ConfigError, generators
+from netsci_nn.digest import KEY
 from netsci_nn.experiment import RunDirectory, run_experiment
+from netsci_nn.experiment.environment import on_threads
 from netsci_nn.experiment.run_directory import Recorded
 from netsci_nn.experiment.trained import trained_model
 from netsci_nn.topology import save_network
@@ -85,6 +90,36 @@ def test_a_log_without_exactly_one_line_per_epoch_is_refused(
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+def test_a_changed_digit_of_the_log_is_refused(tmp_path: Path) -> None:
+    """By a run that is interrupted, once and again, and by a complete one; a log that is gone says nothing wrong."""
+    here = RunDirectory(tmp_path / "run")
+    for callbacks in ([interrupt_at(14)], [interrupt_at(20)], []):
+        run(here.path, callbacks=callbacks, resume=here.is_begun)
+        sound = here.metrics.read_bytes()
+        digit = sound.index(b'"test_loss": ', sound.index(b'"epoch": 2')) + len(b'"test_loss": 0.')
+        here.metrics.write_bytes(sound[:digit] + bytes([(sound[digit] - 48 + 1) % 10 + 48]) + sound[digit + 1 :])
+        before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        with pytest.raises(CheckpointError, match=r"metrics\.jsonl' has changed"):
+            run(here.path, resume=True)
+        assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+        here.metrics.write_bytes(sound)
+    assert here.load_result() == run(here.path, resume=True)
+    here.metrics.unlink()
+    assert here.load_result() is not None
+
+
+def test_a_checkpoint_without_the_digest_of_the_log_gets_it_when_it_resumes(tmp_path: Path) -> None:
+    here = RunDirectory(tmp_path / "run")
+    run(here.path, callbacks=[interrupt_at(14)])
+    with safe_open(here.checkpoint, "pt") as file:
+        metadata = {name: text for name, text in file.metadata().items() if name != KEY}
+    tensors = load_file(here.checkpoint)
+    del tensors["carried.log.0"]
+    save_file(tensors, here.checkpoint, metadata=metadata)
+    run(here.path, callbacks=[interrupt_at(20)], resume=True)
+    assert run(here.path, resume=True).final == run(tmp_path / "whole").final
+
+
 def test_a_run_that_was_killed_before_its_first_checkpoint_starts_again(tmp_path: Path) -> None:
     whole = run(tmp_path / "whole")
     here = RunDirectory(tmp_path / "part")
@@ -100,6 +135,15 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_starts_again(tmp_path
     assert files[0] == files[1]
     with pytest.raises(ConfigError, match="is not empty; a run must start in a new one, or resume the one that is in it"):
         run(here.path)
+
+
+def test_a_run_that_starts_again_has_the_threads_of_its_experiment(tmp_path: Path) -> None:
+    here, experiment = RunDirectory(tmp_path / "run"), toy(training={"threads": 1})
+    with on_threads(2):
+        run(here.path, experiment, callbacks=[interrupt_at(3)])
+        assert here.threads() == 1
+        run(here.path, experiment, resume=True)
+    assert here.threads() == 1
 
 
 def test_what_a_kill_leaves_of_a_beginning_does_not_block_a_new_one(tmp_path: Path) -> None:
@@ -178,6 +222,31 @@ def test_an_experiment_reads_its_complete_runs_without_their_checkpoints(tmp_pat
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+SUMMARY = {
+    "method": "ER", "seed": 0, "metrics": {"accuracy": 0.5}, "metrics_by_epoch": {"accuracy": [1, 0.5]}, "n_edges": 25,
+    "n_edges_in_training": 25, "cost": 0.1, "seconds": 1, "multiply_adds": 12345, "interrupted": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"method": 1}, {"seed": "0"}, {"seed": True}, {"n_edges": 2.5}, {"cost": "0.1"}, {"seconds": 10**400}),
+        *({"interrupted": 0}, {"multiply_adds": None}, {"metrics": {}}, {"metrics": 3}, {"metrics": {"accuracy": "high"}}),
+        *({"metrics": {"loss": 0.5}}, {"metrics_by_epoch": {"accuracy": 3}}, {"metrics_by_epoch": {"accuracy": [None]}}),
+        *({"seconds": 1e308}, {"cost": float("-inf")}),
+    ],
+    ids=range(16),
+)
+def test_a_result_with_a_part_of_another_type_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
+    here = RunDirectory(tmp_path)
+    here.result.write_text(json.dumps(SUMMARY))
+    assert here.load_result() is not None
+    here.result.write_text(json.dumps(SUMMARY | change))
+    with pytest.raises(CheckpointError, match=r"result\.json' does not hold the result of a run: ."):
+        here.load_result()
+
+
 @pytest.mark.parametrize("text", ["{}", "[]", "3", "nothing", '{"metrics_by_epoch": []}'])
 def test_a_damaged_result_is_named(text: str, tmp_path: Path) -> None:
     here = RunDirectory(tmp_path)
@@ -220,6 +289,18 @@ def test_changes_within_an_interrupted_epoch_stand_under_the_next(tmp_path: Path
     save_network(networks[2], here.final)
     here.metrics.write_text('{"event": "epoch", "epoch": 1}\n')
     assert here.recorded_topologies() == [Recorded(epoch, tuple(networks[epoch])) for epoch in range(3)]
+
+
+def test_damaged_topologies_are_left_out_if_asked(tmp_path: Path) -> None:
+    run(tmp_path / "run")
+    here, damaged = RunDirectory(tmp_path / "run"), list[str]()
+    whole = here.recorded_topologies(damaged)
+    assert damaged == []
+    here.topology(2).write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match=r"epoch-0002\.safetensors' does not hold a network"):
+        here.recorded_topologies()
+    assert here.recorded_topologies(damaged) == [entry for entry in whole if entry.epoch != 2]
+    assert len(damaged) == 1
 
 
 def test_what_is_no_run_of_a_sparse_network(tmp_path: Path) -> None:

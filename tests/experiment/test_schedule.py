@@ -1,5 +1,9 @@
 """All runs of an experiment: in several processes, and from where they stopped."""
 
+import json
+import multiprocessing
+import threading
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -37,6 +41,23 @@ def test_several_processes_come_to_the_same_results(tmp_path: Path) -> None:
     again = list(run_experiment(experiment, DATA, tmp_path / "there", workers=2, resume=True))
     assert numbers(again) == numbers(here)
     assert stamps(tmp_path) == before
+
+
+def test_a_worker_that_dies_is_an_error(tmp_path: Path) -> None:
+    experiment, log = toy(epochs=10**6).model_copy(update={"seeds": [0]}), tmp_path / "set" / "seed-0" / "metrics.jsonl"
+
+    def kill() -> None:
+        while not log.is_file():
+            time.sleep(0.01)
+        (worker,) = multiprocessing.active_children()
+        worker.kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(ConfigError, match="workers is 2, and one of these processes has died"):
+        list(run_experiment(experiment, DATA, tmp_path, workers=2))
+    killer.join()
+    assert multiprocessing.active_children() == []
 
 
 @pytest.mark.parametrize("step", [1, 15, 26, 30])
@@ -132,3 +153,13 @@ def test_rules_that_cannot_serve_are_refused_before_anything_runs(
     with pytest.raises(ConfigError, match=message):
         list(run_experiment(experiment, DATA, tmp_path / "out"))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("change", [{"method": "other"}, {"seed": 5}, {"interrupted": True}])
+def test_the_result_of_another_run_is_not_taken_over(change: dict[str, Any], tmp_path: Path) -> None:
+    experiment = toy(epochs=1)
+    first, _ = run_experiment(experiment, DATA, tmp_path)
+    path = first.directory / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(CheckpointError, match=r"result\.json' is of method .*; it must be of 'SET', seed 0, complete"):
+        list(run_experiment(experiment, DATA, tmp_path, resume=True))

@@ -88,7 +88,9 @@ def test_threads_of_the_experiment_file_are_those_of_the_run_alone(tmp_path: Pat
     assert RunDirectory.of(tmp_path, "ER", 0).threads() == 2
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"threads": 0}', '{"threads": "two"}', "[1]"])
+@pytest.mark.parametrize(
+    "text", ["", "{}", '{"threads": 0}', '{"threads": "two"}', '{"threads": 5000}', "[1]", "[" * 10_000], ids=range(7)
+)
 def test_a_damaged_environment_is_refused(text: str, tmp_path: Path) -> None:
     trained(tmp_path / "run", wide(SPARSE), 1)
     run = RunDirectory(tmp_path / "run")

@@ -1,8 +1,11 @@
 """State dicts of any torch model: where they are found, which tensors are layers, and what is refused."""
 
 import os
+import pickle
 import re
+import time
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -411,6 +414,25 @@ def test_a_file_that_would_run_code_is_refused(tmp_path: Path, monkeypatch: pyte
         ):
             take_in(Path(name))
     assert not (tmp_path / "was-run").exists()
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+def test_a_word_on_which_torch_would_think_for_hours_is_refused_at_once(is_old: bool, tmp_path: Path) -> None:
+    """Torch searches its message, which names the word, with expressions that take the square of its length."""
+    path = tmp_path / "long.pt"
+    torch.save({"w": torch.eye(3), "said": "in short words " * 1000}, path, _use_new_zipfile_serialization=not is_old)
+    assert [network.name for network in take_in(path).networks] == ["w"]
+    word = pickle.PROTO + b"\x02c" + b"a" * 200_000 + b"\nb\n."
+    if is_old:
+        path.write_bytes(b"".join(pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, {})) + word)
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("long/data.pkl", word)
+            archive.writestr("long/version", "3")
+    begin = time.process_time()
+    with pytest.raises(CheckpointError, match=r"file '.*long\.pt' is refused \(ValueError\)"):
+        take_in(path)
+    assert time.process_time() - begin < 5
 
 
 @pytest.mark.parametrize(

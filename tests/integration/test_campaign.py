@@ -4,11 +4,13 @@ import re
 import subprocess
 import sys
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import campaign_slices
 import crash_points
+import hostile_environments
 import pytest
 from interrupted_programs import End
 
@@ -125,9 +127,13 @@ def test_table() -> None:
         "| campaign | tried | problems | hours | commits |",
         "|---|---|---|---|---|",
         f"| kills: {campaign.WHAT['kills']} | 1,245 | 2 | 0.75 | a, b |",
+        f"| random-kills: {campaign.WHAT['random-kills']} | 0 | 0 | 0.00 |  |",
         f"| flips: {campaign.WHAT['flips']} | 0 | 0 | 0.00 |  |",
         f"| files: {campaign.WHAT['files']} | 5 | 0 | 0.01 | b |",
+        f"| calls: {campaign.WHAT['calls']} | 0 | 0 | 0.00 |  |",
         f"| interruptions: {campaign.WHAT['interruptions']} | 0 | 0 | 0.00 |  |",
+        f"| hindrances: {campaign.WHAT['hindrances']} | 0 | 0 | 0.00 |  |",
+        f"| environments: {campaign.WHAT['environments']} | 0 | 0 | 0.00 |  |",
     ]
 
 
@@ -140,10 +146,66 @@ def test_kills_go_through_all_points_of_one_scenario_after_the_other(monkeypatch
     assert campaign_slices.kills("train 71") == (10, [], "train 81")
     assert campaign_slices.kills("train 81") == (10, [], "pruning 1")
     answer("3 of 343 points: 1 problems\npoint 342: a.json differs\n", 1)
-    assert campaign_slices.kills("ablate 341") == (3, ["ablate, point 342: a.json differs"], "train 1")
+    assert campaign_slices.kills("ablate 341") == (3, ["ablate, point 342: a.json differs"], "compare 1")
+    assert campaign_slices.kills("workers 342")[2] == "train 1"
+    assert campaign_slices.kills("compare 1")[2] == "compare 6"
     answer("", -9)
     assert campaign_slices.kills("train 1") == (0, ["train 1: exit code -9: no memory"], "train 1")
-    assert list(crash_points.SCENARIOS) == ["train", "pruning", "ablate"]
+    assert list(crash_points.SCENARIOS) == ["train", "pruning", "ablate", "compare", "paper", "workers"]
+
+
+def test_kills_at_random_are_counted_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(output: str, code: int) -> None:
+        done = subprocess.CompletedProcess([], code, output, "no memory")
+        monkeypatch.setattr(campaign_slices.subprocess, "run", lambda *_, **__: done)
+
+    answer("run directory: run\n17 kills of ablate: 1 problems\ntry 3 of ablate, seed 8: a.json differs after 2 kills\n", 1)
+    assert campaign_slices.kills_at_random(8) == (17, ["try 3 of ablate, seed 8: a.json differs after 2 kills"], 9)
+    answer("", -9)
+    assert campaign_slices.kills_at_random(8) == (0, ["seed 8: exit code -9: no memory"], 9)
+
+
+def test_hindered_programs_are_counted_and_what_went_wrong_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(output: str, code: int = 0) -> None:
+        done = subprocess.CompletedProcess([], code, output, "no memory")
+        monkeypatch.setattr(campaign_slices.subprocess, "run", lambda *_, **__: done)
+
+    answer("two of train, 0.3 s apart: sound\n5 tries: 0 problems\n")
+    assert campaign_slices.hindrances(4) == (5, [], 5)
+    answer("problem: train on a disk of 4 of 9 kB: a.json differs\n5 tries: 1 problems\n", 1)
+    assert campaign_slices.hindrances(4) == (5, ["train on a disk of 4 of 9 kB: a.json differs, seed 4"], 5)
+    answer("", -9)
+    assert campaign_slices.hindrances(4) == (0, ["4: exit code -9: no memory"], 4)
+
+
+def test_every_environment_meets_every_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = list[tuple[str, str]]()
+
+    def faults(name: str, program: str) -> list[str] | None:
+        seen.append((name, program))
+        return None if name == "TMPDIR full" else ["wrong"] * (program == "train")
+
+    monkeypatch.setattr(campaign_slices.hostile_environments, "faults", faults)
+    first, tried, problems = 0, 0, list[str]()
+    while first or not seen:
+        one = campaign_slices.environments(first)
+        first, tried, problems = one.following, tried + one.tried, problems + one.problems
+    counted = [(name, program) for name, program in seen if name != "TMPDIR full"]
+    assert (tried, problems) == (len(counted), [f"train, {name}: wrong" for name, program in counted if program == "train"])
+    assert len(seen) == len(set(seen))
+    assert {*product(hostile_environments.ENVIRONMENTS, hostile_environments.PROGRAMS.keys() - {"demo"})} <= {*seen}
+
+
+def test_how_a_program_may_end_in_a_hostile_environment() -> None:
+    def n_faults(code: int, err: str) -> int:
+        return len(hostile_environments.faults_of_output(hostile_environments.End(code, "some words\n", err, {})))
+
+    assert n_faults(0, "RuntimeWarning: compiled code is kept elsewhere\n") == 0
+    assert n_faults(2, "netsci-nn: path 'x' cannot be written: No space left on device\n") == 0
+    assert n_faults(2, "") == 1
+    assert n_faults(2, "netsci-nn: one\nnetsci-nn: two\n") == 1
+    assert n_faults(0, "Exception ignored in: <stdout>\n") == 1
+    assert n_faults(1, "Traceback (most recent call last):\n") == 1
 
 
 def test_a_bit_that_is_not_noticed_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +226,7 @@ def test_what_a_program_leaves_half_done_is_a_problem(tmp_path: Path) -> None:
     whole.write_bytes(whole.read_bytes()[:-40])
     found = campaign_slices._half_done(end._replace(seconds=31.0, survivors=True))
     assert found[:2] == ["a process is left over", "ended after 31 s"]
-    assert [problem.partition(" is not whole: ")[0] for problem in found[2:]] == ["t.npz", "r.json"]
+    assert [problem.partition(" is not whole: ")[0] for problem in found[2:]] == ["r.json", "t.npz"]
 
 
 def test_the_page_shows_the_totals_of_the_log() -> None:

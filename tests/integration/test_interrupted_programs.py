@@ -62,6 +62,16 @@ def test_while_processes_are_started_and_train(folder: Path) -> None:
         assert not end.survivors
 
 
+def test_workers_end_when_the_program_is_killed(folder: Path) -> None:
+    (folder / "short.toml").write_text(EXPERIMENT.format(epochs=1))
+    assert run_and_signal(program("train", "short.toml", "--out", "run"), folder, None).code == 0
+    command = program("ablate", "run", "--epochs", "200000", "--workers", "2", "--seeds", "1", "--out", "retrained")
+    runs = (folder / "retrained").glob
+    end = run_and_signal(command, folder, lambda: len(list(runs("*/*/metrics.jsonl"))) == 2, number=signal.SIGKILL)
+    assert end.code == -signal.SIGKILL
+    assert not end.survivors
+
+
 def test_an_analysis_says_how_far_it_came(folder: Path) -> None:
     end = run_and_signal(program("analyze", "t.npz", "--nulls", "99999", "--json", "r.json"), folder, 6.0)
     assert (faults(end), end.code) == ([], 130), end

@@ -59,7 +59,14 @@ def test_a_bad_override_is_said(text: str, monkeypatch: pytest.MonkeyPatch) -> N
         chosen(0.1)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"small_batch": "x", "large_batch": 1}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "[]", "{}", "[" * 100_000, '{"small_batch": "x", "large_batch": 1}', '{"small_batch": 1.3, "large_batch": 1}'),
+        *('{"small_batch": NaN, "large_batch": 1}', '{"small_batch": 1%s, "large_batch": 1}' % ("0" * 400)),
+    ],
+    ids=range(8),
+)
 def test_a_damaged_cache_is_reported_and_not_used(content: str, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
     cache.parent.mkdir()
     cache.write_text(content)

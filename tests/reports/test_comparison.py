@@ -2,8 +2,10 @@
 
 import io
 import json
+import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,19 @@ def test_numbers_and_page_are_written(comparison: Comparison) -> None:
     runs = json.loads(numbers.read_text())["runs"]
     assert [(run["method"], run["seed"]) for run in runs] == [(result.method, result.seed) for result in comparison.results]
     assert page.read_text().count("data:image/png") >= 2
+
+
+def test_a_run_that_has_diverged_leaves_the_others_their_tables(comparison: Comparison, tmp_path: Path) -> None:
+    first, *others = comparison.results
+    lost = replace(first, metrics={"accuracy": math.nan}, metrics_by_epoch={"accuracy": (math.inf, math.nan)}, cost=0.0)
+    diverged = Comparison(comparison.experiment, DATA, tmp_path, 2, [lost, *others])
+    table = comparison_tables(diverged)[0]
+    assert isinstance(table, Table)
+    assert "nan ± nan" in map(str, table.columns[1].cells)
+    run = json.loads(write_results(diverged).read_text())["runs"][0]
+    assert run["metrics"] == {"accuracy": None}
+    assert run["metrics_by_epoch"] == {"accuracy": [None, None]}
+    assert write_page(diverged).is_file()
 
 
 @pytest.mark.parametrize("nulls", [0, -1, True, 1.5])

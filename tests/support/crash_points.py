@@ -4,20 +4,25 @@ Changes are what the interpreter reports to audit hooks: files opened for writin
 So no way of writing is missed, whichever function it goes through. As a script it is a campaign over the points of a scenario:
 
     python tests/support/crash_points.py pruning FOLDER [STRIDE [FIRST [LAST]]]
+
+In the scenario "workers" the changes are those of worker processes. The one that comes to the point dies, at every second point
+with all others.
 """
 
-import importlib
-import json
 import os
 import shutil
+import signal
 import sys
-import traceback
+import time
 from collections.abc import Callable
+from contextlib import chdir
 from pathlib import Path
 from typing import Any, NamedTuple
 
 KILLED = 9
 PLACES = {"os.rename": (0, 1), "os.remove": (0,), "os.mkdir": (0,), "os.rmdir": (0,), "os.truncate": (0,), "os.chmod": (0,)}
+IN_WORKERS = Path(__file__).parent / "in_workers"
+WATCHED, POINT, COUNTED = ("CRASH_POINTS_" + name for name in ("FOLDER", "POINT", "COUNTED"))  # for worker processes
 
 Action = Callable[[], object]
 
@@ -25,36 +30,78 @@ Action = Callable[[], object]
 class Outcome(NamedTuple):
     code: int  # 0: it ended; 1: it raised; 9: it was killed
     changes: int  # made in the folder
+    fault: str = ""  # what must not be, however it ended
 
 
 def run_until(action: Action, folder: Path, point: int | None = None) -> Outcome:
     """Run `action` in a fork and kill it before its `point`-th change in `folder`, counted from 1; None: let it end."""
+    from killed_programs import fork
+
     reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            _watch(folder.resolve(), point, writer)
-            action()
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
+    count = 0
+
+    def change() -> None:
+        nonlocal count
+        count += 1
+        if count == point:
+            os._exit(KILLED)
+        os.write(writer, b".")
+
+    def watched() -> None:
+        watch(folder.resolve(), change)
+        action()
+
+    child = fork(watched)
     os.close(writer)
     with os.fdopen(reader, "rb") as pipe:
         changes = len(pipe.read())
     return Outcome(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), changes)
 
 
-def _watch(folder: Path, point: int | None, writer: int) -> None:
-    """Count the changes in `folder`, a byte each into the pipe; end the process without a farewell before the `point`-th."""
-    count = 0
+def run_workers_until(action: Action, folder: Path, point: int | None = None) -> Outcome:
+    """Do what `run_until` does, at the `point`-th change that worker processes make."""
+    from killed_programs import fork, is_left
 
-    def watch(event: str, arguments: tuple[Any, ...]) -> None:
-        nonlocal count
+    counted, out = folder.parent / "counted", folder.parent / "out"
+    counted.write_bytes(b"")
+    places = os.pathsep.join([str(IN_WORKERS), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    variables = {WATCHED: str(folder.resolve()), POINT: str(point or 0), COUNTED: str(counted), "PYTHONPATH": places}
+
+    def watched() -> None:
+        os.environ.update(variables)
+        action()
+
+    with out.open("wb") as file:
+        child = fork(watched, file.fileno())
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    changes, fault = counted.stat().st_size, "a process is left over" if is_left(child) else ""
+    if point is not None and changes >= point:
+        if code not in (-signal.SIGKILL, 2) or "Traceback" in out.read_text():
+            fault = f"without a worker the program ended with {code}: {out.read_text()[-200:]}"
+        return Outcome(KILLED, changes, fault)
+    return Outcome(min(abs(code), 1), changes, fault)
+
+
+def watch_workers() -> None:
+    """In a worker process: count the changes of all workers, a byte each in a file, and die at the point."""
+    if WATCHED not in os.environ:
+        return
+    folder, point = Path(os.environ[WATCHED]), int(os.environ[POINT])
+    counted = os.open(os.environ[COUNTED], os.O_WRONLY | os.O_APPEND)
+
+    def change() -> None:
+        os.write(counted, b".")
+        if os.lseek(counted, 0, os.SEEK_CUR) == point:  # behind the byte of this process, wherever others stand
+            (os.kill if point % 2 else os.killpg)(os.getpid() if point % 2 else os.getpgrp(), signal.SIGKILL)
+            time.sleep(60)
+
+    watch(folder, change)
+
+
+def watch(folder: Path, change: Action) -> None:
+    """Call `change` before every change in `folder`."""
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
             mode, flags = arguments[1], arguments[2] or 0
             is_change = bool(flags & (os.O_WRONLY | os.O_RDWR)) or bool(set(mode or "") & set("wax+"))
@@ -65,45 +112,14 @@ def _watch(folder: Path, point: int | None, writer: int) -> None:
         here = [os.path.abspath(os.fsdecode(path)) for path in paths if isinstance(path, (str, bytes, os.PathLike))]
         by_descriptor = event in ("os.remove", "os.rmdir") and arguments[-1] != -1
         if by_descriptor or any(Path(path) == folder or folder in Path(path).parents for path in here):
-            count += 1
-            if count == point:
-                os._exit(KILLED)
-            os.write(writer, b".")
+            change()
 
-    sys.addaudithook(watch)
+    sys.addaudithook(hook)
 
 
-def contents(folder: Path) -> dict[str, Any]:
-    """Return what a finished run has left, file by file, without measured times.
-
-    If a run is killed when it is complete, its lock stays: it locks nobody out, and complete runs are only read.
-    """
-    from safetensors import safe_open
-
-    found: dict[str, Any] = {}
-    for path in sorted(entry for entry in folder.rglob("*") if entry.is_file() and entry.name != ".lock"):
-        name = path.relative_to(folder).as_posix()
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="np") as file:
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a mapping)
-                found[name] = {key: (value.dtype.str, value.shape, value.tobytes()) for key, value in tensors.items()}
-                found[name]["progress"] = (file.metadata() or {}).get("progress")
-        elif path.suffix == ".jsonl":
-            lines = [json.loads(line) for line in path.read_text().splitlines()]
-            # An epoch is in the log once; a start and an end for every time that the run was begun, resumed or interrupted.
-            found[name] = [_timeless(line) for line in lines if line["event"] == "epoch"]
-        elif path.suffix == ".json":
-            found[name] = _timeless(json.loads(path.read_text()))
-        else:
-            found[name] = path.read_bytes()
-    return found
-
-
-def _timeless(record: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in record.items() if "seconds" not in name}
-
-
-def campaign(prepare: Action, action: Action, folder: Path, points: Callable[[int], range]) -> list[str]:
+def campaign(
+    prepare: Action, action: Action, folder: Path, points: Callable[[int], range], run: Callable[..., Outcome] = run_until
+) -> list[str]:
     """Kill `action` at points of `folder`, run it again until it ends, and return how it then differs from an undisturbed run.
 
     Args:
@@ -111,24 +127,29 @@ def campaign(prepare: Action, action: Action, folder: Path, points: Callable[[in
         action: writes into the folder; run again, it resumes.
         folder: whose files are watched.
         points: of the number of changes of an undisturbed run, the points to kill at.
+        run: runs the action until a point.
     """
+    from contents import contents
 
     def fresh() -> None:
         shutil.rmtree(folder, ignore_errors=True)
         prepare()
 
     fresh()
-    undisturbed = run_until(action, folder)
+    undisturbed = run(action, folder)
     assert undisturbed.code == 0, "the undisturbed run failed"
     expected, problems = contents(folder), []
     for point in points(undisturbed.changes):
         fresh()
-        if run_until(action, folder, point).code != KILLED:
+        first = run(action, folder, point)
+        if first.code != KILLED:
             problems.append(f"point {point}: was not killed")
         # Killed again while it resumes, and then left alone.
-        if run_until(action, folder, 3).code == 1:
+        second, last = run(action, folder, 3), run(action, folder)
+        problems += [f"point {point}: {outcome.fault}" for outcome in (first, second, last) if outcome.fault]
+        if second.code not in (0, KILLED):
             problems.append(f"point {point}: could not resume")
-        if run_until(action, folder).code != 0:
+        if last.code != 0:
             problems.append(f"point {point}: could not resume after a second kill")
             continue
         got = contents(folder)
@@ -161,34 +182,62 @@ def prune_in_rounds(folder: Path) -> Action:
 
 
 def ablate(folder: Path) -> Action:
-    from toy_experiments import DATA
+    from toy_experiments import DATA, run
 
     from netsci_nn.experiment import ablation
 
+    ablated = folder.parent / "ablated"
+
     def action() -> None:
-        plan = ablation.plan_ablation(folder.parent / "ablated", folder / "ablation", seeds=2, epochs=1)
+        plan = ablation.plan_ablation(ablated, folder / "ablation", seeds=2, epochs=1)
         results = list(ablation.run_ablation(plan, DATA))
         found = ablation.summarise(results)
         assert found is not None
-        ablation.save_ablation(found, plan, folder.parent / "ablated")
+        ablation.save_ablation(found, plan, ablated)
 
+    run_until(lambda: run(ablated), folder)
     return action
 
 
-SCENARIOS: dict[str, Callable[[Path], Action]] = {"train": train_or_resume, "pruning": prune_in_rounds, "ablate": ablate}
+def program(name: str) -> Callable[[Path], Action]:
+    """Return the scenario of one of the `killed_programs`, with its output in a file."""
+
+    def scenario(folder: Path) -> Action:
+        from killed_programs import PROGRAMS, execute, fork
+
+        chosen = PROGRAMS[name]
+        with chdir(folder.parent):
+            os.waitpid(fork(chosen.prepare), 0)
+
+        def action() -> None:
+            os.chdir(folder.parent)
+            out = os.open("out", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            os.dup2(out, 1)
+            execute(chosen)
+
+        return action
+
+    return scenario
+
+
+SCENARIOS: dict[str, Callable[[Path], Action]] = {
+    "train": train_or_resume,
+    "pruning": prune_in_rounds,
+    "ablate": ablate,
+    "compare": program("compare"),
+    "paper": program("paper"),
+    "workers": program("ablate in workers"),
+}
 
 
 def main(scenario: str, place: Path, stride: int = 1, first: int = 1, last: int = sys.maxsize) -> int:
-    # Once here instead of in every fork: optimisers import the one, training the other.
-    for module in ("torch._dynamo", "netsci_nn.training.compiled.steps"):
-        importlib.import_module(module)
-    folder = place.resolve() / "watched"
-    if scenario == "ablate":
-        from toy_experiments import run
+    from killed_programs import HERE, import_all
 
-        run_until(lambda: run(folder.parent / "ablated"), folder)
+    import_all(everything=scenario in ("compare", "paper", "workers"))
+    folder = place.resolve() / HERE
     action = SCENARIOS[scenario](folder)
-    problems = campaign(folder.mkdir, action, folder, lambda changes: range(first, min(changes, last) + 1, stride))
+    run = run_workers_until if scenario == "workers" else run_until
+    problems = campaign(folder.mkdir, action, folder, lambda changes: range(first, min(changes, last) + 1, stride), run)
     sys.stdout.write("".join(problem + "\n" for problem in problems))
     return 1 if problems else 0
 

@@ -129,9 +129,7 @@ def test_missing_checkpoint(tmp_path: Path) -> None:
     assert_refused(tmp_path / "nowhere.safetensors", r"file '.*nowhere\.safetensors' cannot be read: .")
 
 
-def rewrite(
-    path: Path, tensors: dict[str, Any] | None = None, progress: dict[str, Any] | str | None = None, is_sealed: bool = True
-) -> None:
+def rewrite(path: Path, tensors: dict[str, Any] | None = None, progress: Any = None, is_sealed: bool = True) -> None:
     """Change a checkpoint; without its digest, as in version 0.1.0, it must be found out by what is wrong with it."""
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
@@ -144,7 +142,8 @@ def rewrite(
     if isinstance(progress, str):
         metadata["progress"] = progress
     else:
-        metadata["progress"] = json.dumps({**json.loads(metadata["progress"]), **(progress or {})})
+        known = json.loads(metadata["progress"])
+        metadata["progress"] = json.dumps({**known, **(progress(known) if callable(progress) else progress or {})})
     save_file(content, path, metadata=metadata)
 
 
@@ -166,6 +165,9 @@ def without(tensor: torch.Tensor) -> None:
     return None
 
 
+RNG = np.random.default_rng(0).bit_generator.state
+
+
 # The second layer is altered, so that a loader that checks as it goes has changed the first one.
 ALTERED = {
     "source out of range": {"tensors": {"model.sparse.layers.1.src": with_last(9)}},
@@ -182,6 +184,12 @@ ALTERED = {
     "progress with another generator": {"progress": {"rng": {"bit_generator": "nonsense"}}},
     "progress with negative epoch": {"progress": {"epoch": -1}},
     "groups missing": {"progress": {"param_groups": []}},
+    "number of a parameter is none": {"progress": {"optimizer_scalars": {"q": {"step": 1}}}},
+    "scalars no table": {"progress": {"optimizer_scalars": [1]}},
+    "learning rate no number": {"progress": lambda known: {"param_groups": [known["param_groups"][0] | {"lr": "fast"}]}},
+    "too few betas": {"progress": lambda known: {"param_groups": [known["param_groups"][0] | {"betas": [0.9]}]}},
+    "scalars of no parameter": {"progress": {"optimizer_scalars": {"77": {"step": 1}}}},
+    "progress with an endless number": {"progress": {"rng": {**RNG, "state": {"state": 10**40, "inc": 1}}}},
 }
 
 

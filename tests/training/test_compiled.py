@@ -134,6 +134,27 @@ def test_same_seed_same_bits() -> None:
     assert torch.equal(trained("mlp", torch.float32, True), trained("mlp", torch.float32, True))
 
 
+@pytest.mark.parametrize("work", [0, 10**9], ids=["in parts", "whole"])
+def test_the_loss_does_not_depend_on_the_clock(work: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many mini-batches one call of compiled code trains depends on how long the last call took."""
+    monkeypatch.setattr(trainer, "SHARED_WORK", work)
+    losses = []
+    for seconds in (0.0, 1e9):
+        monkeypatch.setattr(trainer, "SECONDS_PER_CALL", seconds)
+        model = network("mlp", torch.float32)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorded: list[float] = []
+
+        def keep(event: Event, state: TrainingState, recorded: list[float] = recorded) -> None:
+            if event is Event.EPOCH:
+                recorded.append(state.record["train_loss"])
+
+        keep.needs_every_step = False  # type: ignore[attr-defined]
+        train(model, optimizer, *data(torch.float32), epochs=5, batch_size=4, rng=3, compiled=True, callbacks=[keep])
+        losses.append(recorded)
+    assert losses[0] == losses[1]
+
+
 def test_not_a_number_stays_one() -> None:
     x, y = data(torch.float32)
     x[5, 3] = float("nan")

@@ -61,13 +61,12 @@ class Scratch(NamedTuple):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def train(lanes, network, sgd, x, y, order, batch_size, scratch):  # type: ignore[no-untyped-def]
-    """Train on consecutive mini-batches of the rows `order` and return the sum of their cross-entropies.
+def train(lanes, network, sgd, x, y, order, batch_size, scratch, total):  # type: ignore[no-untyped-def]
+    """Train on consecutive mini-batches of the rows `order` and return `total` plus the sum of their cross-entropies.
 
     Weights, velocities and biases change in place. `lanes` are a value of `LANES` for at least batch_size rows; x is
     `[n, n_in]`, y int64 `[n]` and `order` int64, all checked.
     """
-    total = 0.0
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
         total += gradients(lanes, network, x, y, chosen, len(chosen), scratch)

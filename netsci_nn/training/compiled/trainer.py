@@ -214,7 +214,7 @@ class CompiledTraining:
         _announce(self.lanes, str(self.x.dtype))
         network = self._pack()
         arguments = self._settings(), self.x, self.y, np.empty(0, dtype=np.int64), self.batch_size, self._scratch(network)
-        train(LANES[self.lanes], network, *arguments)
+        train(LANES[self.lanes], network, *arguments, 0.0)
 
     def run_epoch(self, notify: Callable[[Event], None]) -> dict[str, float]:
         """Train one epoch in random order, or less if Ctrl-C stops it; return the mean cross-entropy as "loss".
@@ -235,7 +235,7 @@ class CompiledTraining:
                     n_now = min([n_steps, *(interval - state.step % interval for interval in self.intervals)])
                     end = min(len(rows), position + n_now * self.batch_size)
                     begin = time.perf_counter()
-                    total += self._train(rows[position:end], scratch)
+                    total = self._train(rows[position:end], scratch, total)
                     seconds = max(time.perf_counter() - begin, 1e-9)
                     done = -(-(end - position) // self.batch_size)
                     position, state.step = end, state.step + done
@@ -264,11 +264,12 @@ class CompiledTraining:
                 "or leave out step_interval and needs_every_step = False"
             )
 
-    def _train(self, rows: Array, scratch: Sequence[Scratch]) -> float:
+    def _train(self, rows: Array, scratch: Sequence[Scratch], total: float) -> float:
+        """Train on mini-batches; return `total` plus their losses, added one by one: the clock says how many come at once."""
         network, sgd = self.network, self.settings
         if self.n_parts == 1:
-            return train(LANES[self.lanes], network, sgd, self.x, self.y, rows, self.batch_size, scratch[0])
-        total, n_threads = 0.0, min(torch.get_num_threads(), self.n_parts)
+            return train(LANES[self.lanes], network, sgd, self.x, self.y, rows, self.batch_size, scratch[0], total)
+        n_threads = min(torch.get_num_threads(), self.n_parts)
         losses = [0.0] * self.n_parts
         for start in range(0, len(rows), self.batch_size):
             chosen = rows[start : start + self.batch_size]

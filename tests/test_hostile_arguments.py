@@ -1,0 +1,161 @@
+"""Faults that random calls have found: wrong results, changed objects and untyped errors."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import analysis
+import netsci_nn as ns
+from analysis import AnalysisError, BipartiteGraph, LayeredGraph, measures
+from analysis.measures.degree import moment_ratio
+from netsci_nn import generators, kernels, pruning, rewiring, sampling, training
+from netsci_nn.errors import ConfigError, DataError, TopologyError
+from netsci_nn.topology import from_networkx, to_igraph
+
+HUGE = 10**4300  # Python does not turn it into text
+TOPOLOGY = generators.erdos_renyi(20, 30, n_edges=300, rng=0)
+
+
+def test_the_gradient_of_an_empty_batch_is_zero() -> None:
+    index, backend = kernels.edge_index(TOPOLOGY), kernels.BACKENDS["compiled"]
+    assert backend.both_gradients is not None
+    for _ in range(20):
+        torch.full((300,), 7.0)  # what is freed is taken again
+        assert not backend.sampled_product(torch.zeros(20, 0), torch.zeros(30, 0), index).any()
+        values, x = backend.both_gradients(torch.ones(300), torch.zeros(20, 0), torch.zeros(30, 0), index)
+        assert not values.any()
+        assert x.shape == (20, 0)
+
+
+@pytest.mark.parametrize("sides", ["both", "source", "target"])
+def test_a_tiny_attractiveness_repeats_no_edge(sides: str) -> None:
+    for seed in range(60):
+        topology = generators.barabasi_albert(6, 5, n_edges=24, attractiveness=1e-320, sides=sides, rng=seed)
+        assert topology.n_edges == 24
+
+
+def test_the_degree_moments_of_large_degrees_do_not_overflow() -> None:
+    assert moment_ratio([2**40, 0]).value == 2**40
+    with pytest.raises(AnalysisError, match=r"up to 2\^53"):
+        moment_ratio(np.array([1e308, 1e308]))
+
+
+def test_an_evaluation_that_fails_leaves_every_mode_as_it_was() -> None:
+    model = nn.Sequential(ns.SparseLinear(TOPOLOGY), nn.BatchNorm1d(30)).train()
+    model[1].eval()  # frozen
+    x, y = torch.zeros(4, 20), torch.zeros(4, dtype=torch.long)
+    for inputs in (x, x.double()):
+        try:
+            training.evaluate(model, inputs, y)
+        except DataError:
+            assert inputs.dtype == torch.float64
+        assert [module.training for module in model.modules()] == [True, True, False]
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(DataError, match="dtype"):
+        training.train(model, optimizer, x.double(), y, epochs=1, batch_size=2, rng=0)
+    assert [module.training for module in model.modules()] == [True, True, False]
+
+
+def test_soft_deep_r_takes_a_layer_without_edges() -> None:
+    layer = ns.SparseLinear(generators.erdos_renyi(4, 3, n_edges=0, rng=0))
+    rule, view = rewiring.SoftDeepR(), rewiring.edge_view(layer)
+    memory = rule.remember(view, np.random.default_rng(0))
+    delta = rule.propose(rewiring.edge_view(layer, memory=memory, learning_rate=0.1), rng=0)
+    assert not delta.moves_edges
+    assert rule.lowest(0.0, 0.1) == -math.inf
+
+
+def test_the_step_of_a_change_is_one_whole_number() -> None:
+    layer = ns.SparseLinear(TOPOLOGY)
+    delta = rewiring.SparseEvolution(0.3).propose(rewiring.edge_view(layer), rng=0)
+    before = layer.topology, layer.birth
+    for step in (np.arange(len(delta.grown_src)), 2**31, -1, 1.5):
+        with pytest.raises(ConfigError, match=r"step is .* an integer from 0 to 2147483647"):
+            rewiring.apply_delta(layer, delta, step=step)  # type: ignore[arg-type]
+    assert layer.topology == before[0]
+    assert torch.equal(layer.birth, before[1])
+
+
+def test_kept_values_may_lie_backwards_in_memory() -> None:
+    layer, values = ns.SparseLinear(TOPOLOGY), np.arange(300, dtype=np.float32)
+    empty = np.empty(0, dtype=np.int64)
+    rewiring.apply_delta(layer, rewiring.EdgeDelta(empty, empty, empty, np.empty(0, np.float32), values[::-1]))
+    assert layer.weight.tolist() == values[::-1].tolist()
+
+
+def test_merging_stays_within_its_arrays() -> None:
+    delta, t = rewiring.SparseEvolution(0.3).propose(rewiring.edge_view(ns.SparseLinear(TOPOLOGY)), rng=0), TOPOLOGY
+    for pointers in (t.target_pointers + 10**6, t.target_pointers[:-1], t.target_pointers[::-1], None):
+        with pytest.raises(TopologyError, match="pointers"):
+            rewiring.merge_edges(t.n_in, t.n_out, t.src, t.dst, pointers, delta)
+
+
+def test_quotas_are_checked_before_edges_are_placed() -> None:
+    chosen, given, rng = np.zeros(4, np.int32), np.zeros(4, np.int32), np.random.default_rng(0)
+    for quota, size in (([5, 9], 9), ([4, 0], 3), ([2, -2, 4], 4)):
+        with pytest.raises(TopologyError, match="quota"):
+            sampling.fill_quotas(chosen, given, 0, size, np.array(quota), 0.0, rng)
+    with pytest.raises(TopologyError, match="out of range"):
+        sampling.fill_quotas(np.full(4, 99, np.int32), given, 2, 4, np.array([4]), 0.0, rng)
+
+
+LINEAR = ns.SparseLinear(TOPOLOGY)
+GRAPH = BipartiteGraph(3, 2, [0, 1], [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda: generators.erdos_renyi(HUGE, 3, n_edges=1, rng=0), TopologyError),
+        (lambda: generators.relational(8, 8, n_nodes=4, degree=HUGE, rng=0), TopologyError),
+        (lambda: generators.grouped(4, 4, n_groups=-HUGE), TopologyError),
+        (lambda: generators.mixing(TOPOLOGY, n_sweeps=2**31, rng=0), TopologyError),
+        (lambda: generators.trade_edges([1], rng=0), TopologyError),
+        (lambda: ns.BipartiteTopology(3, 2, [[1], [2, 3]], [0]), TopologyError),
+        (lambda: ns.BipartiteTopology.from_keys({"a": 1}, 3, 2), TopologyError),
+        (lambda: ns.BipartiteTopology(3, 2, torch.eye(3).to_sparse(), [0]), TopologyError),
+        (lambda: from_networkx(None), TopologyError),
+        (lambda: to_igraph("x"), TopologyError),
+        (lambda: TOPOLOGY.to_scipy(np.full(300, "a")), TopologyError),
+        (lambda: sampling.largest_remainder(3, np.array([np.nan, 1.0]), 5, np.random.default_rng(0)), TopologyError),
+        (lambda: sampling.distinct_cells(9, "x", np.random.default_rng(0)), TopologyError),
+        (lambda: LINEAR([1.0]), DataError),
+        (lambda: ns.SparseLinear(TOPOLOGY, dtype=False), ConfigError),
+        (lambda: ns.SparseLinear.from_dense("x"), ConfigError),
+        (lambda: ns.SparseLinear.from_dense(nn.Linear(20, 30), "x"), TopologyError),
+        (lambda: LINEAR.set_structure("x", LINEAR.weight, LINEAR.birth), TopologyError),
+        (lambda: LINEAR.set_structure(TOPOLOGY, "x", LINEAR.birth), TopologyError),
+        (lambda: LINEAR.set_structure(TOPOLOGY, LINEAR.weight.detach(), np.full(300, 0.5)), TopologyError),
+        (lambda: setattr(LINEAR, "active", {}), TopologyError),
+        (lambda: kernels.edge_index("x"), TopologyError),
+        (lambda: pruning.strengths_of("x"), ConfigError),
+        (lambda: pruning.magnitude("x"), ConfigError),
+        (lambda: ns.network_graph(3), ConfigError),
+        (lambda: rewiring.apply_delta(LINEAR, "x"), TopologyError),
+        (lambda: rewiring.parameter_group("x", torch.optim.SGD([LINEAR.weight], lr=0.1)), ConfigError),
+        (lambda: rewiring.PreferentialDeepR(deletion=np.array(["a", "b"])), ConfigError),
+        (lambda: ns.SparseMLP([3, 2], density=0.5, generator=0.5, rng=0), ConfigError),
+        (lambda: training.make_optimizer("sgd", [nn.Parameter(torch.ones(1))], 1e300), ConfigError),
+        (lambda: training.evaluate("x", torch.ones(2, 3), torch.ones(2).long()), ConfigError),
+        (lambda: training.evaluate(nn.Linear(3, 2), [1, 2]), DataError),
+        (lambda: training.train(nn.Linear(3, 2), 0.5, torch.ones(2, 3), torch.ones(2).long(), epochs=1, rng=0), ConfigError),
+        (lambda: LayeredGraph((HUGE,)), AnalysisError),
+        (lambda: analysis.nulls.models.randomise_layers(3, "erdos_renyi", 0), AnalysisError),
+        (lambda: analysis.nulls.models.randomise_layers(LayeredGraph((GRAPH,)), [], 0), AnalysisError),
+        (lambda: measures.degree.binomial_cv(5, 1j), AnalysisError),
+        (lambda: measures.clustering.latapy_clustering(GRAPH, np.array([])), AnalysisError),
+        (lambda: measures.community.participation(GRAPH, [[1], [2, 3]], [0, 1]), AnalysisError),
+        (lambda: analysis.evolve(0.5), AnalysisError),
+        (lambda: analysis.describe(GRAPH, nulls=0, rng=np.zeros((2, 3, 4))), AnalysisError),
+    ],
+)
+def test_what_is_not_allowed_is_refused_in_one_sentence(call: Callable[[], Any], error: type[Exception]) -> None:
+    with pytest.raises(error) as caught:
+        call()
+    assert type(caught.value) is error
+    assert "\n" not in str(caught.value)
