@@ -139,7 +139,8 @@ def _walked_gradients(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     (n_in, batch), n_out, dtype = x.shape, len(y), x.dtype
     lanes = cut(batch, x.element_size())[0][0]
-    n_parts = max(1, min(MOST_PARTS, batch // ROWS_PER_PART))
+    n_blocks = -(-batch // lanes)
+    n_parts = max(1, min(MOST_PARTS, batch // ROWS_PER_PART, n_blocks))
     x_gradient = torch.empty_strided((n_in, batch), (1, n_in), dtype=dtype)
     of_values, of_bias = (torch.empty((n_parts, size) if n_parts > 1 else size, dtype=dtype) for size in (len(values), n_out))
     row_bytes = lanes * x.element_size()
@@ -155,7 +156,7 @@ def _walked_gradients(
     def work(number: int) -> None:
         packed = scratch("x", n_in * lanes, dtype), scratch("y", n_out * lanes, dtype), scratch("sums", n_in * lanes, dtype)
         for part in range(number, n_parts, n_threads):
-            first, end = (place * batch // n_parts // lanes * lanes if place < n_parts else batch for place in (part, part + 1))
+            first, end = (min(batch, place * n_blocks // n_parts * lanes) for place in (part, part + 1))
             outputs = values_parts[part], bias_parts[part], x_gradient.numpy().T
             walk_back(LANES[lanes], own, by_target, by_source, *rows, packed, *outputs, first, end)
 
