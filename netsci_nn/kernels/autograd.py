@@ -30,9 +30,11 @@ def sparse_product(
     Returns:
         y `[n_out, batch]`, y[j] = bias[j] + sum of values[k] * x[src[k]] over the edges k with dst[k] = j.
     """
-    if bias is not None and torch._C._are_functorch_transforms_active():
-        return _Product.apply(values, x, None, index, backend, False) + bias[:, None]
-    return _Product.apply(values, x, bias, index, backend, False)
+    if bias is None or (bias.dtype == x.dtype and not torch._C._are_functorch_transforms_active()):
+        return _Product.apply(values, x, bias, index, backend, False)
+    y = _Product.apply(values, x, None, index, backend, False)
+    # In place, unless a transform of torch.func might batch the bias and not y.
+    return y + bias[:, None] if torch._C._are_functorch_transforms_active() else y.add_(bias[:, None])
 
 
 def of_edition(values: torch.Tensor, index: EdgeIndex, mask: torch.Tensor | None = None) -> torch.Tensor:

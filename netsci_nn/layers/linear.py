@@ -25,7 +25,7 @@ class SparseLinear(SparseLayer):
         device: where parameters are created.
         dtype: of the parameters: float32, float64, bfloat16 or float16.
 
-    Shapes: x `(..., n_in)` to `(..., n_out)`. The output of a batch is feature-major in memory, which spares the next
+    Shapes: x `(..., n_in)` to `(..., n_out)`. The output of a batch may be feature-major in memory, which spares the next
     sparse layer a transpose; call `.contiguous()` before `.view`.
 
     Raises:
