@@ -322,7 +322,8 @@ def _entries(name: str, value: Any) -> list[Any]:
 def _check_shapes(shapes: Sequence[Shape]) -> list[Shape]:
     layers = []
     for position, shape in enumerate(_entries("shapes", shapes)):
-        if not isinstance(shape, (Sequence, np.ndarray)) or len(shape) not in (2, 4):
+        is_list = isinstance(shape, Sequence) or (isinstance(shape, np.ndarray) and shape.ndim > 0)
+        if not is_list or len(shape) not in (2, 4):
             raise ConfigError(
                 f"shapes[{position}] is {shown(shape)}; it must be (n_in, n_out) or (n_in, n_out, kernel_height, kernel_width)"
             )

@@ -51,6 +51,7 @@ def test_bad_power(power: Any) -> None:
         ([], ConfigError, r"shapes is \[\]; it must be a sequence of at least one entry"),
         (5, ConfigError, r"shapes is 5; it must be a sequence"),
         ([784, 300], ConfigError, r"shapes\[0\] is 784; it must be \(n_in, n_out\) or \(n_in, n_out, kernel_height"),
+        ([np.array(3)], ConfigError, r"shapes\[0\] is array\(3\); it must be \(n_in, n_out\) or"),
         ([(3, 4), (3, 4, 5)], ConfigError, r"shapes\[1\] is \(3, 4, 5\); it must be \(n_in, n_out\)"),
         (["ab"], TopologyError, r"shapes\[0\]\[0\] is 'a'; it must be an integer from 1"),
         ([(3, 4), (3, 0)], TopologyError, r"shapes\[1\]\[1\] is 0; it must be an integer from 1"),

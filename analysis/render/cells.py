@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from analysis.base.errors import AnalysisError
 from analysis.base.quantity import Quantity
 from analysis.nulls.models import WEIGHT_NULL
 from analysis.report.evolution import EdgeAges, LayerState
@@ -26,6 +27,13 @@ STATE_TITLES = {
     "target_rank_correlation": "target degrees",
 }
 """Fields of `LayerState` and their column titles."""
+
+
+def check_report(report: object, *kinds: type) -> None:
+    """Refuse what is no report of these kinds."""
+    if not isinstance(report, kinds):
+        names = " or ".join(kind.__name__ for kind in kinds)
+        raise AnalysisError(f"report is a {type(report).__name__}; a {names} is needed")
 
 
 def format_number(value: float, digits: int = 4) -> str:

@@ -2,7 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 
-from analysis.render.cells import COMPARISON_HEADER, comparison_row, conclusion, report_notes, section_tables, shares_cell
+from analysis.render.cells import (
+    COMPARISON_HEADER,
+    check_report,
+    comparison_row,
+    conclusion,
+    report_notes,
+    section_tables,
+    shares_cell,
+)
 from analysis.report.seeds import SEED_NOTE, SeedComparison
 from analysis.report.values import P_VALUE, Q_VALUE, TopologyReport
 
@@ -21,6 +29,7 @@ def markdown(report: TopologyReport | SeedComparison) -> str:
     >>> print(analysis.markdown(analysis.describe(ring, nulls=0, measures=["mixing"], rng=0)).splitlines()[0])
     ### layer 0: 3 x 3, 6 edges
     """
+    check_report(report, TopologyReport, SeedComparison)
     parts = []
     if isinstance(report, SeedComparison):
         for name in dict.fromkeys(quantity.section for quantity in report.quantities):

@@ -10,6 +10,7 @@ from analysis.render.cells import (
     COMPARISON_HEADER,
     NULL_TITLES,
     WEIGHT_TITLES,
+    check_report,
     comparison_row,
     is_of_weights,
     null_cells,
@@ -31,6 +32,7 @@ def table(report: TopologyReport | SeedComparison) -> Table:
     were permuted has a second block for them, in the columns of the last null model. A comparison's table holds its
     verdicts too.
     """
+    check_report(report, TopologyReport, SeedComparison)
     if isinstance(report, SeedComparison):
         return _comparison_table(report)
     header = [title for title in report_header(report) if title != "z"]
@@ -49,6 +51,7 @@ def table(report: TopologyReport | SeedComparison) -> Table:
 
 def verdict_table(report: TopologyReport) -> Table:
     """The verdicts as a table of rich: property, conclusion, and the numbers behind it, with a block per section."""
+    check_report(report, TopologyReport)
     rows = [(section.title, verdict_rows(section)) for section in report.sections]
     result = rich_table(("property", "verdict", "numbers"), rows, texts=3)
     result.title, result.title_justify = "Verdicts", "left"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy
 
-from analysis.base.checks import as_generator
+from analysis.base.checks import as_generator, check_count
 from analysis.base.errors import AnalysisError
 from analysis.base.quantity import Quantity, defined, undefined
 from analysis.graph.arrays import FloatArray, LongArray
@@ -155,6 +155,8 @@ def tail_evidence(
     >>> broido_clauset(evidence), evidence.ratios["exponential"][0].value < 0
     ('Weakest', True)
     """
+    if n_opposite is not None:
+        n_opposite = check_count("n_opposite", n_opposite)
     fit, goodness = fit_power_law(degrees), goodness_of_fit(degrees, as_generator(rng), replicates, stop_after)
     if isinstance(fit, NoFit):
         missing = undefined(fit.reason)

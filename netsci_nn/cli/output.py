@@ -124,7 +124,9 @@ def _say_interrupted(kept: str) -> None:
 
 
 def _fail(sentence: str) -> NoReturn:
-    STDERR.print(f"netsci-nn: {sentence}", style="red", markup=False, highlight=False, soft_wrap=True)
+    with suppress(OSError):
+        STDERR.print(f"netsci-nn: {sentence}", style="red", markup=False, highlight=False, soft_wrap=True)
+    _drop_unwritable_stderr()
     sys.exit(FAILED)
 
 
@@ -134,8 +136,18 @@ def _flushed_output() -> Iterator[None]:
     try:
         yield
     finally:
+        _drop_unwritable_stderr()
         if sys.stdout is not None:
             sys.stdout.flush()
+
+
+def _drop_unwritable_stderr() -> None:
+    """Send nowhere what standard error does not take, which would make exit code 120 of any other."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def _discard_output() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from netsci_nn.checks import neuron_count
-from netsci_nn.errors import TopologyError
+from netsci_nn.errors import TopologyError, shown
 from netsci_nn.generators.protocol import GENERATORS, resolve_n_edges
 from netsci_nn.sampling import Rng, as_generator
 from netsci_nn.topology import BipartiteTopology, Float64Array, Int64Array, as_array
@@ -120,9 +120,7 @@ def _check_inputs(inputs: npt.ArrayLike, n_in: int) -> Float64Array:
     try:
         array = as_array(inputs)
     except TopologyError:
-        raise TopologyError(
-            f"inputs is a {type(inputs).__name__}; it must be an array [n_samples, n_in] of real numbers"
-        ) from None
+        raise TopologyError(f"inputs is {shown(inputs)}; it must be an array [n_samples, n_in] of real numbers") from None
     if array.dtype.kind not in "biuf":
         raise TopologyError(f"inputs has dtype {array.dtype}; it must hold real numbers")
     array = array.astype(np.float64, copy=False)

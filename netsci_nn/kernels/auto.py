@@ -46,7 +46,9 @@ def choose_backend(values: torch.Tensor, batch: int, index: EdgeIndex) -> str:
     density = len(values) / (index.n_in * index.n_out)
     if values.device.type != "cpu":
         return "dense" if density > CUDA_DENSE_ABOVE else "csr"
-    return "dense" if density > crossover()["small_batch" if batch <= SMALL_BATCH else "large_batch"] else "compiled"
+    if density > crossover()["small_batch" if batch <= SMALL_BATCH else "large_batch"]:
+        return "dense"
+    return "csr" if BACKENDS["compiled"].unavailable_because() else "compiled"
 
 
 def backend_of(name: str, values: torch.Tensor, batch: int, index: EdgeIndex) -> Backend:

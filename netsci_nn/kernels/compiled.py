@@ -16,6 +16,7 @@ from functools import partial
 
 import torch
 
+from netsci_nn.compiling import config
 from netsci_nn.kernels.backend import BACKENDS, HALF, Backend, half_in_single
 from netsci_nn.kernels.edge_loops import add_rows, gather, permute, sample, visit, walk, walk_back
 from netsci_nn.kernels.index import EdgeIndex, Edges
@@ -211,6 +212,10 @@ def _unsupported_because(values: torch.Tensor) -> str | None:
     return None
 
 
+def _unavailable_because() -> str | None:
+    return "NUMBA_DISABLE_JIT is set, so nothing is compiled" if config.DISABLE_JIT else None
+
+
 BACKENDS.register("compiled")(
     Backend(
         product,
@@ -218,6 +223,7 @@ BACKENDS.register("compiled")(
         sampled_product,
         affine=affine,
         gradients=gradients,
+        unavailable_because=_unavailable_because,
         unsupported_because=_unsupported_because,
     )
 )

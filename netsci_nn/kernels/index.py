@@ -157,8 +157,9 @@ class EdgeIndex:
             bias: `[n_out]`.
         """
         for name, operand in (("values", values), ("x", x), ("y", y), ("bias", bias)):
-            if operand is not None and not isinstance(operand, torch.Tensor):
-                raise DataError(f"{name} is a {type(operand).__name__}; it must be a tensor")
+            if operand is not None and (not isinstance(operand, torch.Tensor) or operand.layout != torch.strided):
+                kind = f"tensor of layout {operand.layout}" if isinstance(operand, torch.Tensor) else type(operand).__name__
+                raise DataError(f"{name} is a {kind}; it must be a dense tensor")
         if values is not None and values.shape != self.src.shape:
             raise DataError(f"values has shape {list(values.shape)}; it must be [n_edges] = {list(self.src.shape)}")
         for name, operand, size_name, size in (("x", x, "n_in", self.n_in), ("y", y, "n_out", self.n_out)):

@@ -90,6 +90,8 @@ def evaluate(
             outputs, targets = _wide(model(rows)), _wide(targets)
             for name, metric in chosen.items():
                 totals[name] += float(metric.per_row(outputs, targets).sum())
+            if loss is nn.functional.cross_entropy and targets.is_floating_point() and targets.shape != outputs.shape:
+                raise DataError(f"y has dtype {targets.dtype} and shape {tuple(targets.shape)}; labels must be integers")
             totals["loss"] += _summed(loss, outputs, targets)
             n_rows += len(rows)
     if n_rows == 0:

@@ -291,8 +291,11 @@ def _row_count(batch: Any) -> int:
 
 
 def _check_rows(x: torch.Tensor, y: torch.Tensor | None) -> None:
-    if y is not None and not isinstance(y, torch.Tensor):
-        raise DataError(f"y is a {type(y).__name__}; it must be a tensor of a target for every row")
+    for name, tensor in (("x", x), ("y", y)):
+        if tensor is not None and (not isinstance(tensor, torch.Tensor) or tensor.is_meta or tensor.layout != torch.strided):
+            is_tensor = isinstance(tensor, torch.Tensor)
+            kind = f"tensor of layout {tensor.layout} on {tensor.device}" if is_tensor else type(tensor).__name__
+            raise DataError(f"{name} is a {kind}; it must be a dense tensor with numbers for every row")
     if x.dim() < 2 or len(x) == 0 or (y is not None and y.shape[:1] != x.shape[:1]):
         got = "none" if y is None else str(tuple(y.shape))
         raise DataError(f"x has shape {tuple(x.shape)} and y {got}; they must be [n, n_features] and [n], n >= 1")

@@ -357,6 +357,22 @@ def test_a_current_folder_that_is_gone(run: Cli, tmp_path: Path, monkeypatch: py
     assert_one_sentence(run("doctor"), "the current folder cannot be used: No such file or directory")
 
 
+def test_training_without_compiled_code(experiment: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "netsci_nn", "train", str(experiment), "--method", "ER + SET", "--out", "run"]
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "result.json").is_file()
+
+
+@pytest.mark.parametrize(("work", "code"), [("logging.warning('words')", 0), ("raise ConfigError('words')", 2)])
+def test_what_cannot_be_said_changes_no_exit_code(work: str, code: int) -> None:
+    imports = "import logging; from netsci_nn.cli.output import reported_errors; from netsci_nn.errors import ConfigError"
+    with open("/dev/full", "w") as full:
+        program = [sys.executable, "-c", f"{imports}\nwith reported_errors(): {work}"]
+        assert subprocess.run(program, stderr=full, check=False).returncode == code
+
+
 def test_no_thread_can_be_started(run: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     run("generate", "erdos_renyi", 9, 8, "--edges", 20, "--out", "t.npz")
 

@@ -90,6 +90,7 @@ def model(
             cells = {} if largest is None else budget(draw, largest, n_in * n_out)
 
             def check(result: Any, *, n_in: Any, n_out: Any, rng: Any, **rest: Any) -> None:
+                n_in, n_out = int(n_in), int(n_out)
                 wanted = count(n_in, n_out, rest["n_edges"], rest["density"]) if largest is not None and exact else None
                 check_layer(result, n_in, n_out, wanted)
                 if isinstance(rng, int):
@@ -475,7 +476,7 @@ def _value(draw: Draw) -> Call:
 
 def _check_edges(result: Any, edges: Any, n_in: Any, n_out: Any) -> None:
     check_layer(result, n_in, n_out)
-    assert result.to_edges().tolist() == sorted(np.asarray(edges).reshape(-1, 2).tolist(), key=lambda edge: edge[::-1])
+    assert result.to_edges().tolist() == sorted(np.asarray(list(edges)).reshape(-1, 2).tolist(), key=lambda edge: edge[::-1])
 
 
 @calls("graphs", f"{VALUE}.from_edges")

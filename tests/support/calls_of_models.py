@@ -671,7 +671,7 @@ def _dataset(draw: Draw) -> Call:
             assert np.isfinite(getattr(result, name)).all()
             assert getattr(result, name).shape[1] == result.n_features
         for name in ("y_train", "y_test"):
-            assert ((getattr(result, name) >= 0) & (getattr(result, name) < given["n_classes"])).all()
+            assert ((getattr(result, name) >= 0) & (getattr(result, name) < int(given["n_classes"]))).all()
 
     call = {
         "name": "own",

@@ -16,6 +16,7 @@ from torch.nn.modules import module as torch_modules
 from torch.optim import optimizer as torch_optimizers
 
 from netsci_nn.errors import ConfigError, DataError
+from netsci_nn.kernels import BACKENDS
 from netsci_nn.kernels.parallel import run_threads
 from netsci_nn.kernels.vector import LANES, TILE
 from netsci_nn.layers import SparseLayer, SparseLinear
@@ -46,6 +47,9 @@ def reason_against(model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.
     of a module, a parameter, the optimiser or of torch as a whole, and a `forward` or `step` set on an instance, would not be
     called, so they are reasons too.
     """
+    unavailable = BACKENDS["compiled"].unavailable_because()
+    if unavailable is not None:
+        return unavailable
     try:
         layers, _ = _stack(model)
     except ValueError as error:
