@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -19,6 +19,7 @@ from netsci_nn.experiment.config import Experiment, MethodConfig
 from netsci_nn.experiment.result import RunResult
 from netsci_nn.experiment.run import check_method, run_checked
 from netsci_nn.experiment.run_directory import RunDirectory
+from netsci_nn.experiment.shared_dataset import SharedDataset
 from netsci_nn.interruption import TERMINATED, Terminated, starting_deaf_processes, terminate
 from netsci_nn.training import Callback
 
@@ -140,7 +141,9 @@ def _run_in_workers(
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads of one process must not take the core of another
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker, (experiment, dataset, workers))
+    shared = SharedDataset(dataset)
+    arguments: Any = (experiment, shared, workers)  # in which a SharedDataset arrives as a Dataset
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker, arguments)
 
     def submit(ready: list[Task]) -> set[Future[RunResult]]:
         with starting_deaf_processes():
@@ -167,6 +170,7 @@ def _run_in_workers(
         for process in set(multiprocessing.active_children()) - others:
             process.terminate()
         pool.shutdown(cancel_futures=True)
+        shared.close()
 
 
 _worker: dict[str, tuple[Experiment, Dataset]] = {}

@@ -2,6 +2,10 @@
 
 import json
 import multiprocessing
+import os
+import re
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -15,6 +19,7 @@ from netsci_nn import CheckpointError, ConfigError
 from netsci_nn.experiment import RunDirectory, build_model, run_experiment
 from netsci_nn.training import Rewire
 
+ROOT = Path(__file__).parents[2]
 METHODS = [
     {"name": "P", "pruning": {"dense": "FC"}},
     {"name": "FC", "generator": "dense"},
@@ -163,3 +168,38 @@ def test_the_result_of_another_run_is_not_taken_over(change: dict[str, Any], tmp
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(CheckpointError, match=r"result\.json' is of method .*; it must be of 'SET', seed 0, complete"):
         list(run_experiment(experiment, DATA, tmp_path, resume=True))
+
+
+DEAD_AT_ONCE = """
+import os, sys
+if any("spawn_main" in word for word in sys.orig_argv):
+    os._exit(9)
+"""
+TWO_WORKERS = """
+import sys, tempfile
+from pathlib import Path
+from netsci_nn.data import load_dataset
+from netsci_nn.errors import ConfigError
+from netsci_nn.experiment import parse_experiment, run_experiment
+
+if __name__ == "__main__":
+    table = {"name": "t", "dataset": "digits", "model": {"layer_sizes": [64, 10], "density": 0.2}, "seeds": [0, 1]}
+    table |= {"training": {"epochs": 1}, "method": [{"name": "ER"}]}
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            list(run_experiment(parse_experiment(table, "t"), load_dataset("digits"), Path(folder), workers=2))
+        except ConfigError as error:
+            sys.exit(f"refused: {error}")
+"""
+
+
+def test_workers_that_die_before_they_have_read_what_they_are_handed(tmp_path: Path) -> None:
+    """The dataset, of 900 kB, is more than the pipe to them holds."""
+    (tmp_path / "sitecustomize.py").write_text(DEAD_AT_ONCE)
+    (tmp_path / "two_workers.py").write_text(TWO_WORKERS)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    done = subprocess.run(
+        [sys.executable, "two_workers.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1
+    assert re.fullmatch(r"refused: workers is 2, and one of these processes has died, .*\n", done.stderr), done.stderr

@@ -22,6 +22,7 @@ def contents(folder: Path) -> dict[str, Any]:
             with safe_open(path, framework="np") as file:
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a mapping)
                 tensors.pop("carried.log.0", None)  # the digest of lines with times
+                tensors.pop("torch_rng", None)  # it begins at random in every process, and no run draws from it
                 found[name] = {key: (value.dtype.str, value.shape, value.tobytes()) for key, value in tensors.items()}
                 found[name]["progress"] = (file.metadata() or {}).get("progress")
         elif path.suffix == ".jsonl":
