@@ -45,7 +45,7 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 bench: $(STAMP)
-	$(BIN)/python scripts/benchmark.py --out runs/benchmark
+	$(BIN)/python scripts/benchmark.py
 
 # The brain-inspired paper: table and figures under runs/brain-inspired/. SEEDS=1 EPOCHS=2 for a smoke run; the same command resumes.
 PAPER_OPTIONS = $(if $(SEEDS),--seeds $(SEEDS)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(DATASET),--dataset $(DATASET))

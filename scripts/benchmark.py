@@ -1,12 +1,18 @@
 """Measure speed and memory of sparse layers beside dense and other sparse ones, as ratios.
 
-    python scripts/benchmark.py --out runs/benchmark          # everything, about ten minutes on two cores
-    python scripts/benchmark.py --only layer                  # layer | epoch | scale | imports
+    python scripts/benchmark.py                  # what docs/results/speed.jsonl lacks, about twenty minutes on two cores
+    python scripts/benchmark.py --only layer     # layer | tokens | gpt | edges | hypersparse | epoch | scale | imports
+    python scripts/benchmark.py --again          # everything anew; the tables show the last measurement of each case
+    python scripts/benchmark.py --table          # the tables of docs/speed.md
 
-Every row is measured in one process, its candidates in turn, and the medians are compared. A ratio is the other's time over
+Every case is measured in one process, its candidates in turn, and the medians are compared. A ratio is the other's time over
 ours: above 1 we are faster. Layers run forward and backward with an input that requires a gradient; epochs are whole
-epochs of MNIST (if its files are not found, random numbers of the same shape, which the row says). OpenMP waits
-passively, since a spinning thread of one candidate would slow down the next. Imports are whole processes, from start to end.
+epochs of MNIST (if its files are not found, random numbers of the same shape, which the case says). SparseLab (`pip install
+sparselab`) and torch-sparse are measured where they are installed. OpenMP waits passively, since a spinning thread of one
+candidate would slow down the next. Imports are whole processes, from start to end.
+
+A measured case is one line of JSON: the seconds of each candidate, the commit (with a + if the code has changed since), the
+machine. Cases that are there are not measured again.
 """
 
 import os
@@ -18,6 +24,7 @@ if __name__ == "__main__":
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import argparse
+import importlib.util
 import json
 import platform
 import statistics
@@ -25,27 +32,50 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from rich.console import Console
 from torch import nn
 
 import netsci_nn as ns
 from analysis.render.markdown import markdown_table
-from netsci_nn.cli.destinations import report_unwritten
 from netsci_nn.cli.output import reported_errors
 from netsci_nn.data import load_dataset
 from netsci_nn.errors import DataError
-from netsci_nn.files import write_text
+from netsci_nn.files import try_writing
 from netsci_nn.kernels import BACKENDS
 from netsci_nn.training import train
 
+ROOT = Path(__file__).resolve().parents[1]
+LOG = ROOT / "docs" / "results" / "speed.jsonl"
 Row = dict[str, Any]
-SIZES, DENSITIES, BATCHES = (1024, 4096), (0.2, 0.1, 0.05, 0.01), (10, 128)
+
+# n_in, n_out, density, batch
+LAYERS = [
+    *((4096, 4096, density, 128) for density in (0.2, 0.1, 0.05, 0.01)),
+    *((4096, 4096, 0.1, batch) for batch in (512, 16)),
+    *((1024, 1024, density, batch) for density in (0.2, 0.1, 0.05) for batch in (128, 10)),
+    (1024, 1024, 0.1, 1024),
+    (1024, 1024, 0.01, 128),
+    (1024, 1024, 0.01, 10),
+]
+TOKENS = [(n_in, n_out, 0.1, 4096) for n_in, n_out in ((256, 256), (256, 768), (1024, 256), (512, 2048))]
+MANY = 10**7
+HYPERSPARSE = [*((size, 16) for size in (8192, 65_536, 262_144, 1_000_000)), *((size, 128) for size in (8192, 65_536, 262_144))]
+
+
+class Case(NamedTuple):
+    """What is measured: the table that it belongs to, its name there, and how, which returns a row."""
+
+    part: str
+    name: str
+    measure: Callable[[], Row]
 
 
 def medians(candidates: Mapping[str, Callable[..., Any]], repeats: int) -> dict[str, float]:
@@ -60,10 +90,10 @@ def medians(candidates: Mapping[str, Callable[..., Any]], repeats: int) -> dict[
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def row(case: str, seconds: dict[str, float]) -> Row:
+def ratios(seconds: dict[str, float]) -> Row:
     """Return a table row: our time, and how many times as long each other takes."""
     ours = seconds.pop("ours")
-    return {"case": case, "ours ms": 1e3 * ours, **{f"{name} / ours": value / ours for name, value in seconds.items()}}
+    return {"ours ms": 1e3 * ours, **{f"{name} / ours": value / ours for name, value in seconds.items()}}
 
 
 class MaskedLinear(nn.Linear):
@@ -80,10 +110,8 @@ class MaskedLinear(nn.Linear):
         return nn.functional.linear(x, self.weight * self.mask, self.bias)
 
 
-def torch_sparse_layer(layer: ns.SparseLinear) -> Callable[[torch.Tensor], torch.Tensor] | None:
-    """Return the layer as torch-sparse itself would compute it, with its own derivatives, or None if it is not installed."""
-    if BACKENDS["torch-sparse"].unavailable_because() is not None:
-        return None
+def torch_sparse_layer(layer: ns.SparseLinear) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return the layer as torch-sparse itself would compute it, with its own derivatives."""
     from netsci_nn.kernels.torch_sparse_backend import import_torch_sparse
 
     library = import_torch_sparse()
@@ -99,58 +127,131 @@ def torch_sparse_layer(layer: ns.SparseLinear) -> Callable[[torch.Tensor], torch
     return lambda x: library.matmul(matrix, x.t()).t() + layer.bias
 
 
-def layer_rows() -> Iterator[Row]:
+def measure_layer(n_in: int, n_out: int, density: float, batch: int) -> Row:
     """Forward and backward of one layer."""
-    for size in SIZES:
-        for density in DENSITIES:
-            topology = ns.generators.erdos_renyi(size, size, density=density, rng=0)
-            for batch in BATCHES:
-                x, gradient = torch.randn(batch, size, requires_grad=True), torch.randn(batch, size)
-                layers: dict[str, Any] = {
-                    "ours": ns.SparseLinear(topology),
-                    "nn.Linear": nn.Linear(size, size),
-                    "masked dense": MaskedLinear(topology),
-                    "torch CSR": ns.SparseLinear(topology, backend="csr"),
-                }
-                other = torch_sparse_layer(layers["ours"])
-                if other is not None:
-                    layers["torch-sparse"] = other
+    topology = ns.generators.erdos_renyi(n_in, n_out, density=density, rng=0)
+    x, gradient = torch.randn(batch, n_in, requires_grad=True), torch.randn(batch, n_out)
+    ours = ns.SparseLinear(topology)
+    layers: dict[str, Any] = {
+        "ours": ours,
+        "nn.Linear": nn.Linear(n_in, n_out),
+        "masked dense": MaskedLinear(topology),
+        "torch CSR": ns.SparseLinear(topology, backend="csr"),
+    }
+    if importlib.util.find_spec("sparselab") is not None:
+        layers["SparseLab"] = importlib.import_module("sparselab").SparseLinear(n_in, n_out, sparsity=1 - density)
+    if BACKENDS["torch-sparse"].unavailable_because() is None:
+        layers["torch-sparse"] = torch_sparse_layer(ours)
 
-                def step(layer: Any, x: torch.Tensor = x, gradient: torch.Tensor = gradient) -> None:
-                    x.grad = None
-                    for parameter in layer.parameters() if isinstance(layer, nn.Module) else ():
-                        parameter.grad = None
-                    layer(x).backward(gradient)
+    def step(layer: Any) -> None:
+        x.grad = None
+        for parameter in layer.parameters() if isinstance(layer, nn.Module) else ():
+            parameter.grad = None
+        layer(x).backward(gradient)
 
-                candidates = {name: lambda layer=layer, step=step: step(layer) for name, layer in layers.items()}
-                case = f"{size} x {size}, density {density:g}, batch {batch}"
-                yield row(case, medians(candidates, repeats=15 if size < 4096 or batch < 128 else 9))
+    seconds = medians({name: partial(step, layer) for name, layer in layers.items()}, repeats=11)
+    return {"edges": topology.n_edges, **ratios(seconds)}
 
 
-def epoch_rows() -> Iterator[Row]:
-    """One epoch of MNIST, SGD, against the same network dense."""
-    x, y, origin = _mnist()
-    cases: list[tuple[list[int], Any, int, float]] = [
-        ([784, 300, 100, 10], [0.1, 0.1, 0.25], 10, 0.0),
-        ([784, 300, 100, 10], [0.1, 0.1, 0.25], 100, 0.0),
-        ([784, 1000, 1000, 1000, 10], 0.05, 100, 0.9),
-    ]
-    for sizes, density, batch, momentum in cases:
-        models: dict[str, nn.Module] = {
-            "ours": ns.SparseMLP(sizes, density=density, rng=0),
-            "dense torch": ns.dense_mlp(sizes, rng=0),
-        }
+class Block(nn.Module):
+    """A block of a GPT: causal attention with four heads, and two layers with GELU between them."""
 
-        def epoch(model: nn.Module, batch: int = batch, momentum: float = momentum) -> None:
-            optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=momentum)
-            train(model, optimizer, x, y, epochs=1, batch_size=batch, rng=0)
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.before_attention, self.before_mlp = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.queries_keys_values, self.merge = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
-        candidates = {name: lambda model=model, epoch=epoch: epoch(model) for name, model in models.items()}
-        name = f"epoch of {'-'.join(map(str, sizes))}, density {density}, batch {batch}{origin}"
-        yield row(name, medians(candidates, repeats=3))
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map `(batch, length, width)` to the same shape."""
+        batch, length, width = x.shape
+        parts = self.queries_keys_values(self.before_attention(x)).reshape(batch, length, 3, 4, width // 4)
+        queries, keys, values = parts.permute(2, 0, 3, 1, 4)
+        seen = nn.functional.scaled_dot_product_attention(queries, keys, values, is_causal=True)
+        x = x + self.merge(seen.transpose(1, 2).reshape(batch, length, width))
+        return x + self.mlp(self.before_mlp(x))
 
 
-def _mnist() -> tuple[torch.Tensor, torch.Tensor, str]:
+class GPT(nn.Module):
+    """Four blocks, 256 wide, for a vocabulary of 65 characters and texts of 128."""
+
+    def __init__(self, width: int = 256, vocabulary: int = 65, length: int = 128) -> None:
+        super().__init__()
+        self.tokens, self.positions = nn.Embedding(vocabulary, width), nn.Parameter(torch.zeros(length, width))
+        self.blocks = nn.Sequential(*(Block(width) for _ in range(4)))
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, vocabulary)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Map `(batch, length)` to logits `(batch, length, vocabulary)`."""
+        return self.head(self.norm(self.blocks(self.tokens(tokens) + self.positions)))
+
+
+def measure_gpt(density: float) -> Row:
+    """A step of training on 32 texts, all linear layers sparse, against the same network dense."""
+    torch.manual_seed(0)
+    models = {"ours": GPT(), "nn.Linear": GPT()}
+    ns.sparsify(models["ours"], density=density, rng=0)
+    optimizers = {name: torch.optim.AdamW(model.parameters(), lr=1e-3) for name, model in models.items()}
+    tokens = torch.randint(65, (32, 129))
+
+    def step(name: str) -> None:
+        optimizers[name].zero_grad()
+        logits = models[name](tokens[:, :-1])
+        nn.functional.cross_entropy(logits.reshape(-1, 65), tokens[:, 1:].reshape(-1)).backward()
+        optimizers[name].step()
+
+    return ratios(medians({name: partial(step, name) for name in models}, repeats=9))
+
+
+def nanoseconds(size: int, n_edges: int, batch: int, repeats: int, *, with_csr: bool) -> Row:
+    """Nanoseconds per edge of forward and backward."""
+    topology = ns.generators.erdos_renyi(size, size, n_edges=n_edges, rng=0)
+    x, gradient = torch.randn(batch, size, requires_grad=True), torch.randn(batch, size)
+    layers = {"ours": ns.SparseLinear(topology, backend="compiled")}
+    if with_csr:
+        layers["torch CSR"] = ns.SparseLinear(topology, backend="csr")
+    seconds: dict[str, list[float]] = {}
+    for repeat in range(repeats + 1):
+        for name, layer in layers.items():
+            layer.zero_grad()
+            x.grad = None
+            begin = time.perf_counter()
+            y = layer(x)
+            middle = time.perf_counter()
+            y.backward(gradient)
+            end = time.perf_counter()
+            del y
+            if repeat > 0:
+                seconds.setdefault(f"{name} forward", []).append(middle - begin)
+                seconds.setdefault(f"{name} backward", []).append(end - middle)
+    result: Row = {f"{name}, ns per edge": 1e9 * statistics.median(values) / n_edges for name, values in seconds.items()}
+    return result if with_csr else {**result, "kept bytes per edge": kept_bytes(layers["ours"])}
+
+
+def kept_bytes(layer: ns.SparseLinear, *others: torch.Tensor) -> float:
+    """Return the bytes per edge that a layer keeps: edges in both orientations, weights and their gradient, births, others."""
+    index = layer._edge_index()
+    kept: list[Any] = [layer.weight, layer.weight.grad, layer.birth, *others]
+    kept += [tensor for tensor in vars(index).values() if isinstance(tensor, torch.Tensor)]  # src, dst: the topology's memory
+    return sum(tensor.numel() * tensor.element_size() for tensor in kept if len(tensor) == layer.n_edges) / layer.n_edges
+
+
+def measure_epoch(sizes: list[int], density: Any, batch: int, momentum: float, x: torch.Tensor, y: torch.Tensor) -> Row:
+    """One epoch, SGD, against the same network dense."""
+    models: dict[str, nn.Module] = {
+        "ours": ns.SparseMLP(sizes, density=density, rng=0),
+        "dense torch": ns.dense_mlp(sizes, rng=0),
+    }
+
+    def epoch(model: nn.Module) -> None:
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=momentum)
+        train(model, optimizer, x, y, epochs=1, batch_size=batch, rng=0)
+
+    return ratios(medians({name: partial(epoch, model) for name, model in models.items()}, repeats=3))
+
+
+def mnist() -> tuple[torch.Tensor, torch.Tensor, str]:
+    """Return inputs and labels, and what is to be said of them."""
     try:
         if "NETSCI_NN_DATA" not in os.environ:
             raise DataError("no folder of data")
@@ -162,12 +263,11 @@ def _mnist() -> tuple[torch.Tensor, torch.Tensor, str]:
     return torch.from_numpy(dataset.x_train), torch.from_numpy(dataset.y_train), ""
 
 
-def scale_rows() -> Iterator[Row]:
-    """Measure ten million edges: generating, rewiring and memory, each in its own process."""
-    for name, description in SCALE.items():
-        command = [sys.executable, __file__, "--scale", name]
-        result = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-        yield {"case": description, **result}
+def in_own_process(name: str) -> Row:
+    """Measure a case of ten million edges by itself, since memory counts."""
+    command = [sys.executable, __file__, "--scale", name]
+    result: Row = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return result
 
 
 def generate_many() -> Row:
@@ -183,14 +283,14 @@ def generate_many() -> Row:
     for name, parameters in models.items():
         ns.generators.GENERATORS[name](100, 100, n_edges=500, rng=0, **({"weights": np.ones(100)} if parameters else {}))
         begin = time.perf_counter()
-        ns.generators.GENERATORS[name](65_536, 65_536, n_edges=10**7, rng=0, **parameters)
+        ns.generators.GENERATORS[name](65_536, 65_536, n_edges=MANY, rng=0, **parameters)
         result[f"{name} s"] = time.perf_counter() - begin
     return result
 
 
 def rewire_many() -> Row:
     """Rewire 10^7 edges by SET, against forward and backward of the same layer at batch 128."""
-    layer = ns.SparseLinear(ns.generators.erdos_renyi(8192, 8192, n_edges=10**7, rng=0))
+    layer = ns.SparseLinear(ns.generators.erdos_renyi(8192, 8192, n_edges=MANY, rng=0))
     optimizer = torch.optim.SGD(layer.parameters(), lr=1e-3, momentum=0.9)
     x, gradient, rewirer = torch.randn(128, 8192, requires_grad=True), torch.randn(128, 8192), ns.rewiring.SparseEvolution()
 
@@ -211,29 +311,34 @@ def rewire_many() -> Row:
 
 def remember_many() -> Row:
     """Bytes per edge that a layer of 10^7 edges with SGD momentum keeps, both orientations included."""
-    topology = ns.generators.erdos_renyi(65_536, 65_536, n_edges=10**7, rng=0)
+    topology = ns.generators.erdos_renyi(65_536, 65_536, n_edges=MANY, rng=0)
     layer = ns.SparseLinear(topology)
     optimizer = torch.optim.SGD(layer.parameters(), lr=1e-3, momentum=0.9)
     layer(torch.randn(1, 65_536, requires_grad=True)).sum().backward()  # makes gradient and momentum
     optimizer.step()
     x, gradient = torch.randn(128, 65_536, requires_grad=True), torch.randn(128, 65_536)
-    before = _reset_peak()
+    Path("/proc/self/clear_refs").write_text("5")  # forgets the highest memory use so far (Linux only)
+    before = memory("VmRSS")
     layer(x).backward(gradient)
     optimizer.step()
-    peak = _memory("VmHWM")
-    index = layer._edge_index()
-    kept: list[Any] = [layer.weight, layer.weight.grad, optimizer.state[layer.weight]["momentum_buffer"], layer.birth]
-    kept += [
-        tensor for tensor in vars(index).values() if isinstance(tensor, torch.Tensor)
-    ]  # src and dst are the topology's own memory
-    n_bytes = sum(tensor.numel() * tensor.element_size() for tensor in kept if len(tensor) == layer.n_edges)
     return {
-        "kept bytes per edge": n_bytes / layer.n_edges,
+        "kept bytes per edge": kept_bytes(layer, optimizer.state[layer.weight]["momentum_buffer"]),
         "before a step, MB": before,
-        "peak of a step at batch 128, MB": peak,
+        "peak of a step at batch 128, MB": memory("VmHWM"),
     }
 
 
+def memory(name: str) -> float:
+    """Return a figure of this process's memory in MB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(float(line.split()[1]) / 1024 for line in lines if line.startswith(name))
+
+
+SCALE = {
+    "generate 10^7 edges in 65,536 x 65,536": generate_many,
+    "SET on 10^7 edges, 8192 x 8192, batch 128": rewire_many,
+    "memory of 10^7 edges in 65,536 x 65,536 with SGD momentum": remember_many,
+}
 IMPORTS = {
     "import netsci_nn": ("-c", "import netsci_nn"),
     "from netsci_nn import SparseMLP": ("-c", "from netsci_nn import SparseMLP"),
@@ -242,100 +347,154 @@ IMPORTS = {
         *("--density", ".5", "--out", "x.npz"),
     ),
 }
-TORCH = ("-c", "import torch")
 
 
-def import_rows() -> Iterator[Row]:
-    """Whole processes that import something, or run a short command, beside one that imports torch."""
-    root = Path(__file__).resolve().parents[1]
+def measure_start(arguments: tuple[str, ...]) -> Row:
+    """A whole process that imports something, or runs a short command, beside one that imports torch."""
     with tempfile.TemporaryDirectory() as folder:
 
         def candidate(arguments: tuple[str, ...]) -> Callable[[], Any]:
-            command, environment = [sys.executable, *arguments], {**os.environ, "PYTHONPATH": str(root)}
+            command, environment = [sys.executable, *arguments], {**os.environ, "PYTHONPATH": str(ROOT)}
             return lambda: subprocess.run(command, capture_output=True, check=True, cwd=folder, env=environment)
 
-        candidates = {name: candidate(arguments) for name, arguments in {**IMPORTS, "import torch": TORCH}.items()}
-        seconds = medians(candidates, repeats=21)
-    for name in IMPORTS:
-        yield row(name, {"ours": seconds[name], "import torch": seconds["import torch"]})
+        return ratios(medians({"ours": candidate(arguments), "import torch": candidate(("-c", "import torch"))}, repeats=21))
 
 
-def _reset_peak() -> float:
-    """Forget the highest memory use so far (Linux only); return the present one in MB."""
-    Path("/proc/self/clear_refs").write_text("5")
-    return _memory("VmRSS")
+def layer_cases(part: str) -> Iterator[Case]:
+    """Layers of one part."""
+    for n_in, n_out, density, batch in {"layer": LAYERS, "tokens": TOKENS}[part]:
+        name = f"{n_in} x {n_out}, density {density:g}, batch {batch}"
+        yield Case(part, name, partial(measure_layer, n_in, n_out, density, batch))
 
 
-def _memory(name: str) -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(float(line.split()[1]) / 1024 for line in lines if line.startswith(name))
+def gpt_cases() -> Iterator[Case]:
+    """A transformer at two densities."""
+    for density in (0.1, 0.05):
+        yield Case("gpt", f"step of a GPT, 32 x 128 tokens, density {density:g}", partial(measure_gpt, density))
 
 
-SCALE = {
-    "generate": "generate 10^7 edges in 65,536 x 65,536",
-    "rewire": "SET on 10^7 edges, 8192 x 8192, batch 128",
-    "memory": "memory of 10^7 edges in 65,536 x 65,536 with SGD momentum",
+def hypersparse_cases() -> Iterator[Case]:
+    """As many edges between more and more neurons."""
+    for size, batch in HYPERSPARSE:
+        name = f"10^7 edges in {size:,} x {size:,}, batch {batch}"
+        yield Case("hypersparse", name, partial(nanoseconds, size, MANY, batch, 9 if batch == 16 else 3, with_csr=True))
+
+
+def edges_cases() -> Iterator[Case]:
+    """More and more edges at the same density."""
+    for power in range(4, 9):
+        name, size = f"10^{power} edges, density 0.01, batch 16", round((100 * 10**power) ** 0.5)
+        yield Case("edges", name, partial(nanoseconds, size, 10**power, 16, 9 if power < 8 else 3, with_csr=False))
+
+
+def epoch_cases() -> Iterator[Case]:
+    """Epochs of compiled training."""
+    x, y, origin = mnist()
+    settings: list[tuple[list[int], Any, int, float]] = [
+        ([784, 300, 100, 10], [0.1, 0.1, 0.25], 10, 0.0),
+        ([784, 300, 100, 10], [0.1, 0.1, 0.25], 100, 0.0),
+        ([784, 1000, 1000, 1000, 10], 0.05, 100, 0.9),
+    ]
+    for sizes, density, batch, momentum in settings:
+        name = f"epoch of {'-'.join(map(str, sizes))}, density {density}, batch {batch}{origin}"
+        yield Case("epoch", name, partial(measure_epoch, sizes, density, batch, momentum, x, y))
+
+
+PARTS: dict[str, Callable[[], Iterator[Case]]] = {
+    "layer": partial(layer_cases, "layer"),
+    "tokens": partial(layer_cases, "tokens"),
+    "gpt": gpt_cases,
+    "hypersparse": hypersparse_cases,
+    "edges": edges_cases,
+    "epoch": epoch_cases,
+    "scale": lambda: (Case("scale", name, partial(in_own_process, name)) for name in SCALE),
+    "imports": lambda: (Case("imports", name, partial(measure_start, arguments)) for name, arguments in IMPORTS.items()),
 }
 
 
-def markdown(rows: list[Row]) -> str:
-    """Return the rows as Markdown, one table per set of columns."""
-    tables: dict[tuple[str, ...], list[Row]] = {}
-    for entry in rows:
-        tables.setdefault(tuple(entry), []).append(entry)
-    return "\n\n".join(
-        markdown_table(header, [[_cell(value) for value in entry.values()] for entry in entries])
-        for header, entries in tables.items()
-    )
+def read_lines(log: Path = LOG) -> list[Row]:
+    """Return what has been measured, in the order of time."""
+    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
 
 
-def _cell(value: Any) -> str:
-    return value if isinstance(value, str) else f"{value:.2f}" if value < 100 else f"{value:.0f}"
+def tables(lines: Iterable[Row]) -> dict[str, str]:
+    """Return the last measurement of every case as Markdown tables, by part; rows with other columns have their own table."""
+    last = {(line["part"], line["case"]): line["result"] for line in lines}
+    found: dict[str, dict[tuple[str, ...], list[list[str]]]] = {}
+    for (part, case), result in last.items():
+        columns = found.setdefault(part, {})
+        columns.setdefault(tuple(result), []).append([case, *map(cell, result.values())])
+    return {
+        part: "\n\n".join(markdown_table(["case", *header], rows) for header, rows in columns.items())
+        for part, columns in found.items()
+    }
 
 
-def machine() -> str:
-    """Say what this was measured on."""
-    cpu = platform.processor() or platform.machine()
+def cell(value: float) -> str:
+    """Return a number as it stands in a table."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:.2f}" if value < 100 else f"{value:.0f}"
+
+
+def machine() -> Row:
+    """Return what this is measured on."""
     info = Path("/proc/cpuinfo")
-    if info.is_file():
-        names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-        cpu = names[0] if names else cpu
-    return f"{cpu}, {torch.get_num_threads()} threads, torch {torch.__version__}, Python {platform.python_version()}"
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    told = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    widths = [width for width in ("avx512f", "avx2") if width in told.get("flags", "").split()]
+    return {
+        "cpu": told.get("model name", platform.processor()),
+        "vectors": widths[0] if widths else "",
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def commit() -> str:
+    """Return the commit of the code, with a + if the code has changed since; "unknown" outside of a repository."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+    name = git("rev-parse", "--short", "HEAD")
+    return name + "+" * bool(git("status", "--porcelain", "--", "netsci_nn", "scripts")) if name else "unknown"
 
 
 def main() -> None:
-    """Measure, print, and write benchmark.json and benchmark.md."""
+    """Measure what is not in the log, or print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=["layer", "epoch", "scale", "imports"], help="one part only")
-    parser.add_argument("--out", type=Path, default=Path("runs/benchmark"), help="folder of the results")
+    parser.add_argument("--only", choices=list(PARTS), action="append", help="one part; repeatable")
+    parser.add_argument("--again", action="store_true", help="also what is in the log")
+    parser.add_argument("--table", action="store_true", help="print the tables of the log")
+    parser.add_argument("--log", type=Path, default=LOG, help="file of the measurements")
     parser.add_argument("--scale", choices=list(SCALE), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.scale:
-        print(json.dumps({"generate": generate_many, "rewire": rewire_many, "memory": remember_many}[arguments.scale]()))
+        print(json.dumps(SCALE[arguments.scale]()))
         return
-    console, rows = Console(stderr=True), []
-    parts = {"layer": layer_rows, "epoch": epoch_rows, "scale": scale_rows, "imports": import_rows}
-    is_interrupted = False
+    chosen = arguments.only or list(PARTS)
+    if not arguments.table:
+        measure_missing(chosen, arguments.log, arguments.again)
+    print("\n\n".join(tables(line for line in read_lines(arguments.log) if line["part"] in chosen).values()))
+
+
+def measure_missing(parts: list[str], log: Path, again: bool) -> None:
+    """Measure the cases that are not in the log, or all of them, and add a line for each."""
+    try_writing(log)
+    done = set() if again else {(line["part"], line["case"]) for line in read_lines(log)}
+    frame, n_measured = {"commit": commit(), "machine": machine()}, 0
     try:
-        for part, measure in parts.items():
-            if arguments.only in (None, part):
-                for entry in measure():
-                    console.print(", ".join(f"{name}: {_cell(value)}" for name, value in entry.items()), highlight=False)
-                    rows.append(entry)
+        for part, name, measure in chain.from_iterable(PARTS[part]() for part in parts):
+            if (part, name) in done:
+                continue
+            result, date = measure(), datetime.now(UTC).isoformat(timespec="seconds")
+            with log.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"part": part, "case": name, "result": result, **frame, "date": date}) + "\n")
+            n_measured += 1
+            figures = ", ".join(f"{key} {cell(value)}" for key, value in result.items())
+            print(f"{name}: {figures}", file=sys.stderr, flush=True)
     except KeyboardInterrupt:
-        is_interrupted = True
-        if not rows:
-            raise Interrupted("no row was complete, and nothing was written") from None
-    with report_unwritten(arguments.out / "benchmark.md", arguments.out / "benchmark.json"):
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        note = "Interrupted: rows are missing.\n\n" if is_interrupted else ""
-        text = f"{machine()}\n\n{note}{markdown(rows)}\n"
-        table = {"machine": machine(), "interrupted": is_interrupted, "rows": rows}
-        write_text(arguments.out / "benchmark.md", text)
-        write_text(arguments.out / "benchmark.json", json.dumps(table, indent=2) + "\n")
-        print(text)
-    if is_interrupted:
-        raise Interrupted(f"the {len(rows)} rows so far are in {arguments.out}")
+        raise Interrupted(f"{n_measured} measurements were added to {log}; the same command resumes") from None
 
 
 if __name__ == "__main__":

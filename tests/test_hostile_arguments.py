@@ -23,12 +23,13 @@ TOPOLOGY = generators.erdos_renyi(20, 30, n_edges=300, rng=0)
 
 def test_the_gradient_of_an_empty_batch_is_zero() -> None:
     index, backend = kernels.edge_index(TOPOLOGY), kernels.BACKENDS["compiled"]
-    assert backend.both_gradients is not None
+    assert backend.gradients is not None
     for _ in range(20):
         torch.full((300,), 7.0)  # what is freed is taken again
         assert not backend.sampled_product(torch.zeros(20, 0), torch.zeros(30, 0), index).any()
-        values, x = backend.both_gradients(torch.ones(300), torch.zeros(20, 0), torch.zeros(30, 0), index)
+        values, x, bias = backend.gradients(torch.ones(300), torch.zeros(20, 0), torch.zeros(30, 0), index)
         assert not values.any()
+        assert not bias.any()
         assert x.shape == (20, 0)
 
 

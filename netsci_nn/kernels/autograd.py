@@ -15,19 +15,26 @@ from netsci_nn.kernels.gathered import gathered_product, gathered_samples
 from netsci_nn.kernels.index import EdgeIndex
 
 
-def sparse_product(values: torch.Tensor, x: torch.Tensor, index: EdgeIndex, backend: Backend) -> torch.Tensor:
-    """Return y = W x, differentiable in `values` and `x`.
+def sparse_product(
+    values: torch.Tensor, x: torch.Tensor, index: EdgeIndex, backend: Backend, bias: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return y = W x + b, differentiable in `values`, `x` and `bias`.
 
     Args:
         values: `[n_edges]`, the weight of each edge of `index`.
         x: `[n_in, batch]`, of the same dtype and device.
         index: the edges.
         backend: who computes.
+        bias: `[n_out]`, or None for 0.
 
     Returns:
-        y `[n_out, batch]`, y[j] = sum of values[k] * x[src[k]] over the edges k with dst[k] = j.
+        y `[n_out, batch]`, y[j] = bias[j] + sum of values[k] * x[src[k]] over the edges k with dst[k] = j.
     """
-    return _Product.apply(values, x, index, backend, False)
+    if bias is None or (bias.dtype == x.dtype and not torch._C._are_functorch_transforms_active()):
+        return _Product.apply(values, x, bias, index, backend, False)
+    y = _Product.apply(values, x, None, index, backend, False)
+    # In place, unless a transform of torch.func might batch the bias and not y.
+    return y + bias[:, None] if torch._C._are_functorch_transforms_active() else y.add_(bias[:, None])
 
 
 def of_edition(values: torch.Tensor, index: EdgeIndex, mask: torch.Tensor | None = None) -> torch.Tensor:
@@ -82,22 +89,27 @@ class _OfEdition(_Transformable):
 
 
 class _Product(_Transformable):
-    """(values, x) -> W x, or W^T x where `transposed`."""
+    """(values, x, bias) -> W x + b, or W^T x + b where `transposed`; the bias may be None, and is within transforms."""
 
     @staticmethod
-    def forward(values: torch.Tensor, x: torch.Tensor, index: EdgeIndex, backend: Backend, transposed: bool) -> torch.Tensor:
-        index.check(values=values, **{"y" if transposed else "x": x})
+    def forward(
+        values: torch.Tensor, x: torch.Tensor, bias: torch.Tensor | None, index: EdgeIndex, backend: Backend, transposed: bool
+    ) -> torch.Tensor:
+        index.check(values=values, bias=bias, **{"y" if transposed else "x": x})
         if len(values) == 0 or x.shape[1] == 0 or x.is_meta:
-            return x.new_zeros(index.n_in if transposed else index.n_out, x.shape[1])
-        if _is_old_batch(values, x):
+            y = x.new_zeros(index.n_in if transposed else index.n_out, x.shape[1])
+        elif _is_old_batch(values, x, bias):
             ends = (index.dst, index.src, index.n_in) if transposed else (index.src, index.dst, index.n_out)
-            return gathered_product(values, x, None, None, *ends)
-        multiply = backend.transposed_product if transposed else backend.product
-        return multiply(values.detach(), x.detach(), index)
+            return gathered_product(values, x, bias, None, *ends)
+        elif bias is not None and backend.affine is not None:
+            return backend.affine(values.detach(), x.detach(), bias.detach(), index)
+        else:
+            y = (backend.transposed_product if transposed else backend.product)(values.detach(), x.detach(), index)
+        return y if bias is None else y.add_(bias.detach()[:, None])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
-        values, x, *setting = inputs
+        values, x, _, *setting = inputs
         ctx.save_for_backward(values, x)
         ctx.save_for_forward(values, x)
         ctx.setting = setting
@@ -110,33 +122,44 @@ class _Product(_Transformable):
         (gradient,) = gradients
         index.check(values=values)  # whoever shortens a parameter by .data between forward and backward is not seen by autograd
         values_gradient = x_gradient = None
-        at_once = backend.both_gradients is not None and all(ctx.needs_input_grad[:2]) and not transposed
+        at_once = backend.gradients is not None and all(ctx.needs_input_grad[:2]) and not transposed
         is_final = (
             not torch.is_grad_enabled() and not torch._C._are_functorch_transforms_active() and not _is_old_batch(gradient)
         )
         if at_once and is_final and len(values) > 0 and x.shape[1] > 0 and not x.is_meta:
-            return *backend.both_gradients(values, x, gradient, index), None, None, None
+            of_values, of_x, of_bias = backend.gradients(values, x, gradient, index)
+            return of_values, of_x, of_bias if ctx.needs_input_grad[2] else None, None, None, None
         if ctx.needs_input_grad[0]:
             at_source, at_target = (gradient, x) if transposed else (x, gradient)
             values_gradient = _SampledProduct.apply(at_source, at_target, index, backend)
         if ctx.needs_input_grad[1]:
-            x_gradient = _Product.apply(values, gradient, index, backend, not transposed)
-        return values_gradient, x_gradient, None, None, None
+            x_gradient = _Product.apply(values, gradient, None, index, backend, not transposed)
+        return values_gradient, x_gradient, gradient.sum(1) if ctx.needs_input_grad[2] else None, None, None, None
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
-        values, x = ctx.saved_tensors
-        return _sum_of_products(_Product, (values, x), tangents, ctx.setting)
+        by_factors = _sum_of_products(_Product, ctx.saved_tensors, tangents, (None, *ctx.setting))
+        bias = tangents[2]
+        if bias is None:
+            return by_factors
+        return bias[:, None].expand(-1, ctx.saved_tensors[1].shape[1]) if by_factors is None else by_factors + bias[:, None]
 
     @staticmethod
     def vmap(
-        info: Any, in_dims: Any, values: torch.Tensor, x: torch.Tensor, index: EdgeIndex, backend: Backend, transposed: bool
+        info: Any,
+        in_dims: Any,
+        values: torch.Tensor,
+        x: torch.Tensor,
+        bias: None,
+        index: EdgeIndex,
+        backend: Backend,
+        transposed: bool,
     ) -> Any:
         if in_dims[0] is not None:  # many networks on the same edges, one after the other
             pairs = zip(_separate(values, in_dims[0], info), _separate(x, in_dims[1], info), strict=True)
-            return torch.stack([_Product.apply(own, columns, index, backend, transposed) for own, columns in pairs]), 0
+            return torch.stack([_Product.apply(own, columns, None, index, backend, transposed) for own, columns in pairs]), 0
         columns = x.movedim(in_dims[1], 1)  # one network, many inputs: their columns stand side by side
-        y = _Product.apply(values, columns.flatten(1), index, backend, transposed)
+        y = _Product.apply(values, columns.flatten(1), None, index, backend, transposed)
         return y.unflatten(1, columns.shape[1:]), 1
 
 
@@ -165,8 +188,8 @@ class _SampledProduct(_Transformable):
         index.check_current()
         x, y = ctx.saved_tensors
         (gradient,) = gradients
-        x_gradient = _Product.apply(gradient, y, index, backend, True) if ctx.needs_input_grad[0] else None
-        y_gradient = _Product.apply(gradient, x, index, backend, False) if ctx.needs_input_grad[1] else None
+        x_gradient = _Product.apply(gradient, y, None, index, backend, True) if ctx.needs_input_grad[0] else None
+        y_gradient = _Product.apply(gradient, x, None, index, backend, False) if ctx.needs_input_grad[1] else None
         return x_gradient, y_gradient, None, None
 
     @staticmethod
@@ -189,9 +212,9 @@ def _sum_of_products(product: type[_Transformable], factors: Any, tangents: Any,
     return by_b if by_a is None else by_a if by_b is None else by_a + by_b
 
 
-def _is_old_batch(*tensors: torch.Tensor) -> bool:
+def _is_old_batch(*tensors: torch.Tensor | None) -> bool:
     """Return whether a tensor stands for many: `torch.autograd` vectorises by an older `vmap`, which asks no `Function`."""
-    return any(map(torch._C._functorch.is_legacy_batchedtensor, tensors))
+    return any(torch._C._functorch.is_legacy_batchedtensor(tensor) for tensor in tensors if tensor is not None)
 
 
 def _separate(tensor: torch.Tensor, dim: int | None, info: Any) -> tuple[torch.Tensor, ...]:

@@ -19,8 +19,10 @@ class Backend(NamedTuple):
     product: Callable[[torch.Tensor, torch.Tensor, EdgeIndex], torch.Tensor]  # (values, x) -> W x
     transposed_product: Callable[[torch.Tensor, torch.Tensor, EdgeIndex], torch.Tensor]  # (values, y) -> W^T y
     sampled_product: Callable[[torch.Tensor, torch.Tensor, EdgeIndex], torch.Tensor]  # (x, y) -> sum_b x[src] y[dst]
-    # (values, x, y, index) -> (sampled_product(x, y), transposed_product(values, y)), if one pass is faster than two
-    both_gradients: Callable[..., tuple[torch.Tensor, torch.Tensor]] | None = None
+    # (values, x, bias, index) -> W x + b, if the bias costs less there
+    affine: Callable[..., torch.Tensor] | None = None
+    # (values, x, y, index) -> (sampled_product(x, y), transposed_product(values, y), sums of y over the batch), likewise
+    gradients: Callable[..., tuple[torch.Tensor, torch.Tensor, torch.Tensor]] | None = None
     # a reason, or None if the backend can run at all, or on tensors of this dtype and device
     unavailable_because: Callable[[], str | None] = lambda: None
     unsupported_because: Callable[[torch.Tensor], str | None] = lambda _: None
@@ -44,7 +46,7 @@ def half_in_single(function: Callable[..., Any]) -> Callable[..., Any]:
         dtype = operands[0].dtype
         if dtype not in HALF:
             return function(*arguments)
-        result = function(*(operand.float() for operand in operands), index)
+        result = function(*(None if operand is None else operand.float() for operand in operands), index)
         return tuple(part.to(dtype) for part in result) if isinstance(result, tuple) else result.to(dtype)
 
     return product

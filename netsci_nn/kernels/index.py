@@ -6,7 +6,8 @@ import secrets
 import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -81,6 +82,27 @@ class Edition:
         return edition
 
 
+class Edges(NamedTuple):
+    """The edges in one orientation, as arrays.
+
+    Attributes:
+        columns: int32 `[n_edges]`, the other end of each edge.
+        pointers: int64 `[n_rows + 1]`, edges of row i are pointers[i] to pointers[i + 1].
+        n_columns: number of neurons at the other ends.
+        n_rows: number of neurons at this end.
+    """
+
+    columns: np.ndarray
+    pointers: np.ndarray
+    n_columns: int
+    n_rows: int
+
+    @property
+    def degree(self) -> float:
+        """Edges of a row, on average."""
+        return len(self.columns) / self.n_rows
+
+
 @dataclass(frozen=True, eq=False)
 class EdgeIndex:
     """The edges of a topology by target (the order of the values) and by source, as tensors on one device."""
@@ -95,6 +117,21 @@ class EdgeIndex:
     dst_by_source: torch.Tensor  # int32 [n_edges], dst[by_source]
     mark: torch.Tensor  # of the edition
 
+    @cached_property
+    def by_target(self) -> Edges:
+        """The edges by target, for compiled code."""
+        return Edges(self.src.numpy(), self.target_pointers.numpy(), self.n_in, self.n_out)
+
+    @cached_property
+    def from_source(self) -> Edges:
+        """The edges by source, for compiled code."""
+        return Edges(self.dst_by_source.numpy(), self.source_pointers.numpy(), self.n_out, self.n_in)
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """`by_source`, for compiled code."""
+        return self.by_source.numpy()
+
     def check_current(self) -> None:
         """Raise a TopologyError if the layer's edges have changed since a product was computed."""
         if self.mark.item() == 0:
@@ -104,7 +141,12 @@ class EdgeIndex:
             )
 
     def check(
-        self, *, values: torch.Tensor | None = None, x: torch.Tensor | None = None, y: torch.Tensor | None = None
+        self,
+        *,
+        values: torch.Tensor | None = None,
+        x: torch.Tensor | None = None,
+        y: torch.Tensor | None = None,
+        bias: torch.Tensor | None = None,
     ) -> None:
         """Raise a DataError unless the operands of a product fit: compiled code would follow the indices out of memory.
 
@@ -112,8 +154,9 @@ class EdgeIndex:
             values: one per edge, `[n_edges]`.
             x: `[n_in, batch]`.
             y: `[n_out, batch]`.
+            bias: `[n_out]`.
         """
-        for name, operand in (("values", values), ("x", x), ("y", y)):
+        for name, operand in (("values", values), ("x", x), ("y", y), ("bias", bias)):
             if operand is not None and (not isinstance(operand, torch.Tensor) or operand.layout != torch.strided):
                 kind = f"tensor of layout {operand.layout}" if isinstance(operand, torch.Tensor) else type(operand).__name__
                 raise DataError(f"{name} is a {kind}; it must be a dense tensor")
@@ -126,11 +169,13 @@ class EdgeIndex:
                 )
         if x is not None and y is not None and x.shape[1] != y.shape[1]:
             raise DataError(f"x has {x.shape[1]} columns and y has {y.shape[1]}; they must belong to one batch")
+        if bias is not None and bias.shape != (self.n_out,):
+            raise DataError(f"bias has shape {list(bias.shape)}; it must be [n_out] = [{self.n_out}]")
         if values is not None:
-            for name, operand in (("x", x), ("y", y)):
+            for name, operand in (("x", x), ("y", y), ("bias", bias)):
                 if operand is not None and operand.device != values.device:
                     raise DataError(f"values are on {values.device} and {name} on {operand.device}; a product needs one device")
-        dtypes = {operand.dtype for operand in (values, x, y) if operand is not None}
+        dtypes = {operand.dtype for operand in (values, x, y, bias) if operand is not None}
         if len(dtypes) > 1:
             raise DataError(f"operands have the dtypes {', '.join(sorted(map(str, dtypes)))}; a product needs one")
 

@@ -72,7 +72,10 @@ def sparse_product(
     if len(weight) == 0 or x.shape[1] == 0:
         y = x.new_zeros(n_out, x.shape[1])
     else:
-        y = backend_of(backend, weight, x.shape[1], index).product(_masked(weight, mask), x, index).contiguous()
+        chosen, weight = backend_of(backend, weight, x.shape[1], index), _masked(weight, mask)
+        if bias is not None and chosen.affine is not None:
+            return chosen.affine(weight, x, bias, index).contiguous()
+        y = chosen.product(weight, x, index).contiguous()
     return y if bias is None else y.add_(bias[:, None])
 
 
@@ -99,15 +102,16 @@ def sparse_product_backward(
     index = _index(x, src, dst, mark, n_in, n_out)
     index.check(values=weight, x=x, y=gradient)
     of_weight, of_x, of_bias = (x.new_zeros(shape) for shape in _gradient_shapes(weight, x, n_out, *needs))
-    if needs[2]:
-        of_bias = gradient.sum(1)
     if len(weight) > 0 and x.shape[1] > 0:
         chosen, weight = backend_of(backend, weight, x.shape[1], index), _masked(weight, mask)
-        if needs[0] and needs[1] and chosen.both_gradients is not None:
-            of_weight, of_x = chosen.both_gradients(weight, x, gradient, index)
+        if all(needs) and chosen.gradients is not None:
+            of_weight, of_x, of_bias = chosen.gradients(weight, x, gradient, index)
         else:
             of_weight = chosen.sampled_product(x, gradient, index) if needs[0] else of_weight
             of_x = chosen.transposed_product(weight, gradient, index) if needs[1] else of_x
+            of_bias = gradient.sum(1) if needs[2] else of_bias
+    elif needs[2]:
+        of_bias = gradient.sum(1)
     return of_weight, of_x.contiguous(), of_bias
 
 

@@ -129,6 +129,16 @@ def multiply_add(typing_context, a, b, c):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def add(typing_context, a, b):  # type: ignore[no-untyped-def]
+    """Return a + b, lane by lane."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return builder.fadd(*arguments)
+
+    return a(a, b), generate
+
+
+@intrinsic
 def dot(typing_context, a, b):  # type: ignore[no-untyped-def]
     """Return the sum over all lanes of a * b."""
 
@@ -154,30 +164,6 @@ def dots(typing_context, own, x, columns, edge, stride, offset):  # type: ignore
         return _totals(builder, [_folded(builder, own, own_value, row) for row in rows])
 
     return Vector(own.scalar, GROUP)(own, x, columns, types.intp, types.intp, types.intp), generate
-
-
-@intrinsic
-def dots_and_sums(typing_context, own, sums, values, x, columns, edge, stride, offset):  # type: ignore[no-untyped-def]
-    """Return `dots` and, of the same rows, sums + values[edge] * the first + ... + values[edge + GROUP - 1] * the last.
-
-    Every row is loaded once for both.
-    """
-    products = Vector(own.scalar, GROUP)
-    result = types.Tuple((products, sums))
-
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        own_value, total, values_value, *place = arguments
-        vector = context.get_value_type(own)
-        fma = _intrinsic(builder, "fma", own.scalar, [vector] * 3, vector)
-        folded = []
-        for number, row in enumerate(_rows(context, builder, own, x, columns, *place)):
-            position = builder.add(place[2], ir.Constant(place[2].type, number))
-            scalar = builder.load(_address(context, builder, values, values_value, position))
-            folded.append(_folded(builder, own, own_value, row))
-            total = builder.call(fma, [_splat(builder, scalar, vector), row, total])
-        return context.make_tuple(builder, result, (_totals(builder, folded), total))
-
-    return result(own, sums, values, x, columns, types.intp, types.intp, types.intp), generate
 
 
 def _rows(
@@ -241,23 +227,44 @@ def _intrinsic(builder: Any, name: str, scalar: types.Float, arguments: list[Any
 
 
 @intrinsic
-def transpose_tile(typing_context, x, x_offset, x_stride, out, out_offset, out_stride):  # type: ignore[no-untyped-def]
+def prefetch(typing_context, array, offset):  # type: ignore[no-untyped-def]
+    """Ask for the cache line of array.flat[offset], which may lie outside of the array."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        number = ir.IntType(32)
+        address = builder.bitcast(_address(context, builder, array, *arguments), ir.PointerType(ir.IntType(8)))
+        function = ir.FunctionType(ir.VoidType(), [address.type, number, number, number])
+        read, soon, data = number(0), number(3), number(1)
+        builder.call(builder.module.declare_intrinsic("llvm.prefetch", (address.type,), function), [address, read, soon, data])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
+
+
+@intrinsic
+def transpose_tile(typing_context, x, x_offset, x_stride, n_rows, out, out_offset, out_stride):  # type: ignore[no-untyped-def]
     """Write the transpose of a TILE x TILE tile of the contiguous array `x` to one of `out`.
 
-    Rows become columns in four rounds: round r swaps blocks of r = 1, 2, 4, 8 numbers between rows that are r apart.
+    Of the tile, n_rows >= 1 rows are read, and the others are zeros. Rows become columns in four rounds: round r swaps blocks
+    of r = 1, 2, 4, 8 numbers between rows that are r apart.
     """
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        x_value, x_first, x_step, out_value, out_first, out_step = arguments
+        x_value, x_first, x_step, n_rows, out_value, out_first, out_step = arguments
         vector = context.get_value_type(Vector(x.dtype, TILE))
         align = _alignment(x.dtype)
         index = x_first.type
 
-        def place(array_type: Any, array: Any, first: Any, step: Any, row: int) -> Any:
-            offset = builder.add(first, builder.mul(step, ir.Constant(index, row)))
-            return _address(context, builder, array_type, array, offset, vector)
+        def place(array_type: Any, array: Any, first: Any, step: Any, row: Any) -> Any:
+            return _address(context, builder, array_type, array, builder.add(first, builder.mul(step, row)), vector)
 
-        rows = [builder.load(place(x, x_value, x_first, x_step, row), align=align) for row in range(TILE)]
+        rows = []
+        for number in range(TILE):
+            row = ir.Constant(index, number)
+            is_read = builder.icmp_signed("<", row, n_rows)
+            near = builder.select(is_read, row, ir.Constant(index, 0))
+            read = builder.load(place(x, x_value, x_first, x_step, near), align=align)
+            rows.append(builder.select(is_read, read, ir.Constant(vector, None)))
         for block in (1, 2, 4, 8):
             swapped = list(rows)
             for row in range(TILE):
@@ -265,7 +272,7 @@ def transpose_tile(typing_context, x, x_offset, x_stride, out, out_offset, out_s
                     swapped[row], swapped[row + block] = _exchanged(builder, rows[row], rows[row + block], block)
             rows = swapped
         for row in range(TILE):
-            builder.store(rows[row], place(out, out_value, out_first, out_step, row), align=align)
+            builder.store(rows[row], place(out, out_value, out_first, out_step, ir.Constant(index, row)), align=align)
         return context.get_dummy_value()
 
-    return types.void(x, types.intp, types.intp, out, types.intp, types.intp), generate
+    return types.void(x, types.intp, types.intp, types.intp, out, types.intp, types.intp), generate

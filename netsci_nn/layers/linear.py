@@ -25,7 +25,7 @@ class SparseLinear(SparseLayer):
         device: where parameters are created.
         dtype: of the parameters: float32, float64, bfloat16 or float16.
 
-    Shapes: x `(..., n_in)` to `(..., n_out)`. The output of a batch is feature-major in memory, which spares the next
+    Shapes: x `(..., n_in)` to `(..., n_out)`. The output of a batch may be feature-major in memory, which spares the next
     sparse layer a transpose; call `.contiguous()` before `.view`.
 
     Raises:
@@ -88,10 +88,7 @@ class SparseLinear(SparseLayer):
             y = traced_product(weight, columns, self.bias, self._mask, self._edition, self.backend)
         else:
             index = self._edge_index()
-            y = sparse_product(weight, columns, index, backend_of(self.backend, weight, columns.shape[1], index))
-            if self.bias is not None:
-                # In place, unless a transform of torch.func might batch the bias and not y.
-                y = y + self.bias[:, None] if torch._C._are_functorch_transforms_active() else y.add_(self.bias[:, None])
+            y = sparse_product(weight, columns, index, backend_of(self.backend, weight, columns.shape[1], index), self.bias)
         return y.t().reshape(*x.shape[:-1], self.n_out)
 
     def to_dense(self) -> nn.Linear:

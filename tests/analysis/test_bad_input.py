@@ -78,9 +78,9 @@ def test_degrees_may_be_whole_floats_and_of_any_width() -> None:
     [
         (lambda: coefficient_of_variation(np.array([])), "degrees has 0 entries; at least 1 is needed"),
         (lambda: degree_quantities("degree", np.array([])), "degrees has 0 entries"),
-        (lambda: binomial_cv(10, 1.5), r"density is 1.5; it must be in \[0, 1\]"),
+        (lambda: binomial_cv(10, 1.5), r"density is 1.5; it must be a number in \[0, 1\]"),
         (lambda: binomial_cv(10, np.nan), "density is nan"),
-        (lambda: binomial_cv(0, 0.5), "n_opposite is 0; an integer of at least 1"),
+        (lambda: binomial_cv(0, 0.5), "n_opposite is 0; an integer from 1 to 2147483647 is needed"),
         (lambda: latapy_clustering(LAYER, "foo"), "side is 'foo'; it must be 'source' or 'target'"),
         (lambda: opsahl_quantities(LAYER, "foo", RNG), "side is 'foo'; it must be 'source' or 'target'"),
         (lambda: neural_persistence(LAYER, 0.0), "largest is 0.0; it must be finite, above 0"),

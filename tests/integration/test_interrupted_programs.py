@@ -11,7 +11,7 @@ from netsci_nn import generators
 
 TINY = EXPERIMENT.format(epochs=200000)
 PAPER = ("-m", "scripts.brain_inspired.paper", "--dataset", "digits", "--seeds", "1", "--epochs", "9999", "--out", "paper")
-BENCHMARK = (str(Path(__file__).resolve().parents[2] / "scripts" / "benchmark.py"), "--only", "layer", "--out", "bench")
+BENCHMARK = (str(Path(__file__).resolve().parents[2] / "scripts" / "benchmark.py"), "--only", "layer", "--log", "bench.jsonl")
 ENDLESS = ("compare", "tiny.toml", "--out", "all")
 TRAIN = ("train", "tiny.toml", "--out", "here")
 

@@ -27,7 +27,7 @@ def test_weights_shortened_before_the_backward_pass_are_refused(backend: str) ->
         loss.backward()
 
 
-ALL = "product", "transposed_product", "sampled_product", "both_gradients"
+ALL = "product", "transposed_product", "sampled_product", "gradients"
 VALUES, X, Y = (tuple(name for name in ALL if name != other) for other in ALL[2::-1])
 
 
@@ -55,7 +55,7 @@ def test_every_compiled_product_compares_lengths(
         "product": (values, x),
         "transposed_product": (values, y),
         "sampled_product": (x, y),
-        "both_gradients": (values, x, y),
+        "gradients": (values, x, y),
     }
     for name in products:
         with pytest.raises(DataError, match=message):

@@ -1,12 +1,16 @@
 """Every backend's three products against plain loops, and the memory that they may not take."""
 
+from collections.abc import Iterator
+from itertools import product as product_of
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from sparse_cases import CASES
 
 from netsci_nn import BipartiteTopology, SparseLinear, generators
-from netsci_nn.kernels import BACKENDS, EdgeIndex, edge_index
+from netsci_nn.kernels import BACKENDS, EdgeIndex, edge_index, edge_loops, packing
 
 cases = pytest.mark.parametrize("topology", [t for t in CASES.values() if t.n_edges], ids=[k for k in CASES if k != "no edge"])
 
@@ -34,14 +38,35 @@ def test_three_products_edge_by_edge(topology: BipartiteTopology, dtype: torch.d
     torch.testing.assert_close(products.sampled_product(x, y, index), sampled, **tolerance)
 
 
-@pytest.mark.parametrize("batch", [1, 16, 33, 100, 128, 200, 300])
+# By the processor, the sizes and the batch the kernels take other ways; here each is forced, whatever machine this is.
+WAYS: dict[str, dict[str, Any]] = {
+    "AVX2": {"packing.WIDEST_BYTES": 256},
+    "AVX-512": {"packing.WIDEST_BYTES": 512},
+    "small tiles": {"edge_loops.TILE_BYTES": 0, "edge_loops.CACHE_BYTES": 2**14, "edge_loops.LEAST_EDGES": 0},
+    "rows asked for early": {"edge_loops.CACHE_BYTES": 0},
+    "tiles of rows asked for early": {"edge_loops.CACHE_BYTES": 0, "edge_loops.TILE_BYTES": 2**14, "edge_loops.LEAST_EDGES": 0},
+    "by neurons": {"compiled.MANY_ROWS": 10**9, "compiled.SERIAL_WORK": 0, "parallel.SERIAL_WORK": 0},
+    "by blocks": {"compiled.MANY_ROWS": 0, "compiled.ROWS_PER_PART": 16, "parallel.SERIAL_WORK": 0},
+}
+
+
+@pytest.fixture(params=WAYS.values(), ids=WAYS.keys())
+def forced(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name, value in request.param.items():
+        monkeypatch.setattr(f"netsci_nn.kernels.{name}", value)
+    kept = packing.cut, edge_loops.visit
+    for function in kept:
+        function.cache_clear()
+    yield
+    for function in kept:
+        function.cache_clear()
+
+
+@pytest.mark.usefixtures("forced")
+@pytest.mark.parametrize("batch", [1, 15, 16, 17, 65, 128, 300])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("widest_fused", [0, 128], ids=["two passes", "one pass"])
-def test_long_rows_of_many_blocks_and_tiles(
-    batch: int, dtype: torch.dtype, widest_fused: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_way_through_long_rows(batch: int, dtype: torch.dtype) -> None:
     """Rows of 0 to 600 edges, so that groups of edges, tiles of rows and blocks of columns all begin and end within them."""
-    monkeypatch.setattr("netsci_nn.kernels.compiled.WIDEST_FUSED", widest_fused)  # as on other processors
     rng = np.random.default_rng(batch)
     mask = rng.random((61, 2300)) < rng.choice([0, 0.004, 0.05, 0.25], size=(61, 1))
     topology = BipartiteTopology.from_mask(mask)
@@ -50,17 +75,26 @@ def test_long_rows_of_many_blocks_and_tiles(
     dense[topology.dst.copy(), topology.src.copy()] = values
     x, y = torch.randn(2300, batch, dtype=dtype), torch.randn(61, batch, dtype=dtype)
     tolerance = {"rtol": 1e-4, "atol": 1e-4} if dtype == torch.float32 else {"rtol": 1e-11, "atol": 1e-11}
-    sampled, compiled = (y @ x.t())[topology.dst.copy(), topology.src.copy()], BACKENDS["compiled"]
-    assert compiled.both_gradients is not None
-    index = index_of(topology)
-    torch.testing.assert_close(compiled.product(values, x, index), dense @ x, **tolerance)
-    torch.testing.assert_close(compiled.transposed_product(values, y, index), dense.t() @ y, **tolerance)
-    torch.testing.assert_close(compiled.sampled_product(x, y, index), sampled, **tolerance)
-    for layout in (x, x.t().contiguous().t()):
-        values_gradient, x_gradient = compiled.both_gradients(values, layout, y, index)
+    product, back, sampled = dense @ x, dense.t() @ y, (y @ x.t())[topology.dst.copy(), topology.src.copy()]
+    compiled, index = BACKENDS["compiled"], index_of(topology)
+    assert compiled.gradients is not None
+    assert compiled.affine is not None
+    bias = torch.randn(61, dtype=dtype)
+    for own_x, own_y in product_of((x, batch_major(x)), (y, batch_major(y))):
+        torch.testing.assert_close(compiled.product(values, own_x, index), product, **tolerance)
+        torch.testing.assert_close(compiled.transposed_product(values, own_y, index), back, **tolerance)
+        torch.testing.assert_close(compiled.sampled_product(own_x, own_y, index), sampled, **tolerance)
+        values_gradient, x_gradient, bias_gradient = compiled.gradients(values, own_x, own_y, index)
+        torch.testing.assert_close(bias_gradient, y.sum(1), **tolerance)
+        torch.testing.assert_close(compiled.affine(values, own_x, bias, index), product + bias[:, None], **tolerance)
         torch.testing.assert_close(values_gradient, sampled, **tolerance)
-        torch.testing.assert_close(x_gradient, dense.t() @ y, **tolerance)
-        assert x_gradient.stride() == layout.stride()
+        torch.testing.assert_close(x_gradient, back, **tolerance)
+        assert x_gradient.stride() == own_x.stride()
+
+
+def batch_major(x: torch.Tensor) -> torch.Tensor:
+    """Return x as it lies in memory when it comes from a batch, row by row."""
+    return x.t().contiguous().t()
 
 
 @pytest.mark.parametrize("topology", CASES.values(), ids=CASES.keys())

@@ -77,10 +77,21 @@ def test_hidden_activations_stay_feature_major_and_the_output_is_contiguous() ->
     seen: list[torch.Tensor] = []
     for hidden in model.layers:
         hidden.register_forward_hook(lambda module, inputs, output: seen.extend((inputs[0], output)))
-    output = model(torch.randn(32, 30))
+    output = model(torch.randn(128, 30))
     assert output.is_contiguous()
-    assert output.view(-1).shape == (320,)
+    assert output.view(-1).shape == (1280,)
     assert all(tensor.t().is_contiguous() for tensor in seen[1:])
+
+
+@pytest.mark.parametrize("batch", [3, 700])
+def test_little_work_and_very_many_rows_give_what_torchs_layers_give(batch: int) -> None:
+    sparse = SparseLinear(generators.erdos_renyi(30, 20, density=0.3, rng=0), backend="compiled")
+    x = torch.randn(batch, 30, requires_grad=True)
+    output = sparse(x)
+    assert output.is_contiguous()
+    output.sum().backward()
+    assert x.grad is not None
+    assert x.grad.is_contiguous()
 
 
 def test_gradients_are_clipped_and_nothing_is_kept_without_grad() -> None:

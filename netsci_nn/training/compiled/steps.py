@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from netsci_nn.compiling import njit
-from netsci_nn.kernels.vector import TILE, dot, load, multiply_add, splat, store, transpose_tile, zeros
+from netsci_nn.kernels.edge_loops import best_visit, gather, permute, sample
+from netsci_nn.kernels.vector import TILE, transpose_tile
 
 Array = npt.NDArray[Any]
 WIDEST_SHARE = 128  # rows of a mini-batch that one thread takes at once
@@ -56,6 +57,7 @@ class Scratch(NamedTuple):
     inputs: Array  # floating [lanes, n_in rounded up to TILE]
     weight_gradient: Array  # floating [n_edges]
     bias_gradient: Array  # floating [n_rows]
+    own_weight: Array  # floating [n_edges], the weights in the order by source
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -81,9 +83,10 @@ def gradients(lanes, network, x, y, chosen, batch_size, scratch):  # type: ignor
     for layer in range(n_layers):
         _forward(lanes, network, layer, activations)
     total = _cross_entropy(network, y, chosen, batch_size, activations, to_activations)
-    for layer in range(n_layers - 1, 0, -1):
-        _backward(lanes, network, layer, activations, to_activations, scratch.weight_gradient)
-    _backward_to_inputs(lanes, network, activations, to_activations, scratch.weight_gradient)
+    for layer in range(n_layers - 1, -1, -1):
+        _backward_to_weights(lanes, network, layer, activations, to_activations, scratch.weight_gradient)
+        if layer > 0:  # the inputs need no gradient
+            _backward_to_sources(lanes, network, layer, activations, to_activations, scratch.own_weight)
     for row in range(network.group_start[1], network.group_start[-1]):
         scratch.bias_gradient[row] = to_activations[row].sum()
     return total
@@ -92,46 +95,46 @@ def gradients(lanes, network, x, y, chosen, batch_size, scratch):  # type: ignor
 @njit(cache=True, nogil=True, error_model="numpy")
 def _forward(lanes, network, layer, activations):  # type: ignore[no-untyped-def]
     flat, width = activations.reshape(-1), activations.shape[1]
-    first_source, slope = network.group_start[layer], network.slopes[layer]
-    for row in range(network.group_start[layer + 1], network.group_start[layer + 2]):
-        sums = splat(network.bias[row], lanes)
-        for edge in range(network.target_pointers[row], network.target_pointers[row + 1]):
-            source = load(flat, (first_source + network.src[edge]) * width, lanes)
-            sums = multiply_add(splat(network.weight[edge], lanes), source, sums)
-        store(flat, row * width, sums)
-        if slope != 1:
-            for lane in range(row * width, (row + 1) * width):
-                if flat[lane] < 0:
-                    flat[lane] = flat[lane] * slope if slope != 0 else 0
+    first, middle, end = network.group_start[layer], network.group_start[layer + 1], network.group_start[layer + 2]
+    visit = _visit(network, layer, middle - first, end - middle, flat, width)
+    edges = network.weight, network.src, network.target_pointers, network.bias
+    gather(lanes, *edges, flat, first * width, visit, flat, width, 0, middle, end)
+    slope = network.slopes[layer]
+    if slope != 1:
+        for lane in range(middle * width, end * width):
+            if flat[lane] < 0:
+                flat[lane] = flat[lane] * slope if slope != 0 else 0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _backward_to_inputs(lanes, network, activations, to_activations, weight_gradient):  # type: ignore[no-untyped-def]
-    """The gradient to the first layer's weights, in the order by target; the inputs need none."""
+def _backward_to_weights(lanes, network, layer, activations, to_activations, weight_gradient):  # type: ignore[no-untyped-def]
     flat, flat_gradients, width = activations.reshape(-1), to_activations.reshape(-1), activations.shape[1]
-    for row in range(network.group_start[1], network.group_start[2]):
-        own = load(flat_gradients, row * width, lanes)
-        for edge in range(network.target_pointers[row], network.target_pointers[row + 1]):
-            weight_gradient[edge] = dot(load(flat, np.int64(network.src[edge]) * width, lanes), own)
+    first, middle, end = network.group_start[layer], network.group_start[layer + 1], network.group_start[layer + 2]
+    visit = _visit(network, layer, middle - first, end - middle, flat, width)
+    edges = network.src, network.target_pointers
+    sample(lanes, *edges, flat, first * width, visit, flat_gradients, 0, False, weight_gradient, middle, end)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _backward(lanes, network, layer, activations, to_activations, weight_gradient):  # type: ignore[no-untyped-def]
-    """The gradients to a layer's weights and to its sources, in one pass by source."""
+def _backward_to_sources(lanes, network, layer, activations, to_activations, own_weight):  # type: ignore[no-untyped-def]
     flat, flat_gradients, width = activations.reshape(-1), to_activations.reshape(-1), activations.shape[1]
-    first_target, slope = network.group_start[layer + 1], network.slopes[layer - 1]
-    for row in range(network.group_start[layer], network.group_start[layer + 1]):
-        own, sums = load(flat, row * width, lanes), zeros(flat, lanes)
-        for position in range(network.source_pointers[row], network.source_pointers[row + 1]):
-            edge = network.by_source[position]
-            target = load(flat_gradients, (first_target + network.dst_by_source[position]) * width, lanes)
-            sums = multiply_add(splat(network.weight[edge], lanes), target, sums)
-            weight_gradient[edge] = dot(own, target)
-        store(flat_gradients, row * width, sums)
-        if slope != 1:
-            for lane in range(row * width, (row + 1) * width):
-                if flat[lane] <= 0:
-                    flat_gradients[lane] = flat_gradients[lane] * slope if slope != 0 else 0
+    first, middle, end = network.group_start[layer], network.group_start[layer + 1], network.group_start[layer + 2]
+    visit = _visit(network, layer, end - middle, middle - first, flat, width)
+    permute(network.weight, network.by_source, network.source_pointers, own_weight, first, middle)
+    edges = own_weight, network.dst_by_source, network.source_pointers, None
+    gather(lanes, *edges, flat_gradients, middle * width, visit, flat_gradients, width, 0, first, middle)
+    slope = network.slopes[layer - 1]
+    if slope != 1:
+        for lane in range(first * width, middle * width):
+            if flat[lane] <= 0:
+                flat_gradients[lane] = flat_gradients[lane] * slope if slope != 0 else 0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _visit(network, layer, n, n_rows, flat, width):  # type: ignore[no-untyped-def]
+    """Return how the edges of a layer visit n neurons at their other ends."""
+    n_edges = network.edge_start[layer + 1] - network.edge_start[layer]
+    return best_visit(n, width * flat.itemsize, n_edges / n_rows)
 
 
 @njit(cache=True, nogil=True)
@@ -147,7 +150,7 @@ def _load_inputs(x, chosen, rows, activations):  # type: ignore[no-untyped-def]
     whole = n_in // TILE * TILE
     for column in range(0, whole, TILE):
         for lane in range(0, lanes, TILE):
-            transpose_tile(flat_rows, lane * width + column, width, flat, column * lanes + lane, lanes)
+            transpose_tile(flat_rows, lane * width + column, width, TILE, flat, column * lanes + lane, lanes)
     for column in range(whole, n_in):
         for lane in range(lanes):
             activations[column, lane] = rows[lane, column]

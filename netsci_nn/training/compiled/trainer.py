@@ -300,6 +300,7 @@ class CompiledTraining:
         n_rows, dtype = int(network.group_start[-1]), self.x.dtype
         width = -(-self.x.shape[1] // TILE) * TILE
         shapes = [(n_rows, self.lanes), (n_rows, self.lanes), (self.lanes, width), (len(network.weight),), (n_rows,)]
+        shapes.append((len(network.weight),))
         return Scratch(*(_zeros(shape, dtype) for shape in shapes))
 
     def _pack(self) -> Network:

@@ -1,0 +1,188 @@
+"""The loops over edges of the compiled backend, for the neurons first..end - 1 and one block of a batch.
+
+Sums, one per column of the block, stay in registers while the edges of a neuron pass, so that an edge costs one row of the
+other side and one multiply-add of it. Rows of the other side are visited in tiles that fit a cache (see `Visit`).
+"""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+from numba.extending import register_jitable
+
+from netsci_nn.compiling import njit
+from netsci_nn.kernels.packing import pack_rows, unpack_rows
+from netsci_nn.kernels.vector import (
+    GROUP,
+    TILE,
+    accumulate,
+    add,
+    dot,
+    dots,
+    load,
+    multiply_add,
+    prefetch,
+    splat,
+    store,
+    zeros,
+)
+
+NARROW_BYTES = 128  # of a row, up to which two sums are added up side by side: one alone waits for each of its additions
+TILE_BYTES = 2**17  # of the rows of a tile
+CACHE_BYTES = 2**19  # of rows that the second-level cache holds; from further away it pays to ask for each row early
+LEAST_EDGES = 20  # that a neuron should have in a tile: it costs some to begin with each
+AHEAD = 16  # edges
+ROWS_AHEAD = 3  # neurons
+LINE = 16  # numbers of a cache line
+
+
+class Visit(NamedTuple):
+    """How the rows of the other side are visited.
+
+    Attributes:
+        n: rows.
+        tile: rows that are used together.
+        ahead: how many edges before it is used a row is asked for; 0: never.
+    """
+
+    n: int
+    tile: int
+    ahead: int
+
+
+@register_jitable
+def best_visit(n: int, row_bytes: int, degree: float) -> Visit:
+    """Return how n rows of so many bytes are visited best by neurons with so many edges on average."""
+    tile_bytes = CACHE_BYTES if row_bytes <= NARROW_BYTES else TILE_BYTES
+    tile = min(n, max(TILE, tile_bytes // row_bytes, int(LEAST_EDGES * n / max(degree, 1))))
+    return Visit(n, tile, AHEAD if tile * row_bytes > CACHE_BYTES else 0)
+
+
+visit = functools.lru_cache(maxsize=1024)(best_visit)
+
+
+@njit(cache=True, nogil=True)
+def gather(lanes, values, columns, pointers, bias, x, x_first, visit, out, stride, offset, first, end):  # type: ignore[no-untyped-def]
+    """out[row] = bias[row] + the sum over the edges of row of values[edge] * x[columns[edge]]; a bias of None is 0.
+
+    x is the block that begins at x[x_first], out is flat, with rows at a stride, of which the lanes from offset on count.
+    """
+    width, furthest = len(lanes) * TILE, len(columns) - 1
+    place = pointers[first:end].copy()
+    for start in range(0, visit.n, visit.tile):
+        for row in range(first, end):
+            edge, last = place[row - first], pointers[row + 1]
+            if visit.tile < visit.n and row + ROWS_AHEAD < end:
+                _announce(columns, values, place[row + ROWS_AHEAD - first])
+            if start > 0:
+                sums = load(out, row * stride + offset, lanes)
+            else:
+                sums = zeros(x, lanes) if bias is None else splat(bias[row], lanes)
+            if width * x.itemsize <= NARROW_BYTES:
+                others = zeros(x, lanes)
+                while edge + 1 < last and columns[edge + 1] < start + visit.tile:
+                    if visit.ahead > 0:
+                        prefetch(x, x_first + np.int64(columns[min(edge + visit.ahead, furthest)]) * width)
+                        prefetch(x, x_first + np.int64(columns[min(edge + 1 + visit.ahead, furthest)]) * width)
+                    column = load(x, x_first + np.int64(columns[edge]) * width, lanes)
+                    sums = multiply_add(splat(values[edge], lanes), column, sums)
+                    column = load(x, x_first + np.int64(columns[edge + 1]) * width, lanes)
+                    others = multiply_add(splat(values[edge + 1], lanes), column, others)
+                    edge += 2
+                sums = add(sums, others)
+            while edge < last and columns[edge] < start + visit.tile:
+                if visit.ahead > 0:
+                    prefetch(x, x_first + np.int64(columns[min(edge + visit.ahead, furthest)]) * width)
+                column = load(x, x_first + np.int64(columns[edge]) * width, lanes)
+                sums = multiply_add(splat(values[edge], lanes), column, sums)
+                edge += 1
+            store(out, row * stride + offset, sums)
+            place[row - first] = edge
+
+
+@njit(cache=True, nogil=True)
+def sample(lanes, columns, pointers, x, x_first, visit, y, y_first, is_added, out, first, end):  # type: ignore[no-untyped-def]
+    """out[edge] = x[columns[edge]] . y[row], or is increased by that; x and y are blocks."""
+    width, furthest = len(lanes) * TILE, len(columns) - 1
+    place = pointers[first:end].copy()
+    for start in range(0, visit.n, visit.tile):
+        for row in range(first, end):
+            edge, last = place[row - first], pointers[row + 1]
+            if visit.tile < visit.n and row + ROWS_AHEAD < end:
+                _announce(columns, out, place[row + ROWS_AHEAD - first])
+            own = load(y, y_first + row * width, lanes)
+            while edge + GROUP <= last and columns[edge + GROUP - 1] < start + visit.tile:
+                if visit.ahead > 0:
+                    for further in range(edge + visit.ahead, edge + visit.ahead + GROUP):
+                        prefetch(x, x_first + np.int64(columns[min(further, furthest)]) * width)
+                products = dots(own, x, columns, edge, width, x_first)
+                if is_added:
+                    accumulate(out, edge, products)
+                else:
+                    store(out, edge, products)
+                edge += GROUP
+            while edge < last and columns[edge] < start + visit.tile:
+                if visit.ahead > 0:
+                    prefetch(x, x_first + np.int64(columns[min(edge + visit.ahead, furthest)]) * width)
+                product = dot(own, load(x, x_first + np.int64(columns[edge]) * width, lanes))
+                out[edge] = out[edge] + product if is_added else product
+                edge += 1
+            place[row - first] = edge
+
+
+@njit(cache=True, nogil=True)
+def permute(values, order, pointers, out, first, end):  # type: ignore[no-untyped-def]
+    """out[edge] = values[order[edge]] for the edges of rows first..end - 1."""
+    furthest = len(order) - 1
+    for edge in range(pointers[first], pointers[end]):
+        prefetch(values, np.int64(order[min(edge + AHEAD, furthest)]))
+        out[edge] = values[order[edge]]
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
+def add_rows(x, x_first, width, out, is_added, first, end):  # type: ignore[no-untyped-def]
+    """out[row] = the sum of row of the block at x[x_first], or is increased by that."""
+    for row in range(first, end):
+        total = x[x_first + row * width]
+        for lane in range(x_first + row * width + 1, x_first + (row + 1) * width):
+            total += x[lane]
+        out[row] = out[row] + total if is_added else total
+
+
+@njit(cache=True, nogil=True)
+def _announce(columns, numbers, edge):  # type: ignore[no-untyped-def]
+    """Ask for what a neuron's edges hold from `edge` on: in tiles, that lies far from what the neuron before it needs."""
+    prefetch(columns, edge)
+    prefetch(numbers, edge)
+    prefetch(columns, edge + LINE)
+    prefetch(numbers, edge + LINE)
+
+
+@njit(cache=True, nogil=True)
+def walk(lanes, values, columns, pointers, bias, x, visit, packed, sums, y, first, end):  # type: ignore[no-untyped-def]
+    """y[row] = W x[row] + b for the rows first..end - 1 of a batch: each block meets all edges while it lies in the cache."""
+    width = len(lanes) * TILE
+    for row in range(first, end, width):
+        count = min(width, end - row)
+        pack_rows(x, row, count, width, packed, 0, 0, x.shape[1])
+        gather(lanes, values, columns, pointers, bias, packed, 0, visit, sums, width, 0, 0, y.shape[1])
+        unpack_rows(sums, 0, width, y, row, count, 0, y.shape[1])
+
+
+@njit(cache=True, nogil=True)
+def walk_back(lanes, own_values, by_target, by_source, x, y, packed, of_values, of_bias, x_gradient, first, end):  # type: ignore[no-untyped-def]
+    """The gradients of `walk`: those to values and bias are sums over these rows, x_gradient gets its rows first..end - 1.
+
+    by_target and by_source hold columns, pointers and visit; packed are three arrays for x, y and sums.
+    """
+    width = len(lanes) * TILE
+    columns, pointers, visit = by_target
+    x_packed, y_packed, sums = packed
+    for row in range(first, end, width):
+        count = min(width, end - row)
+        pack_rows(x, row, count, width, x_packed, 0, 0, x.shape[1])
+        pack_rows(y, row, count, width, y_packed, 0, 0, y.shape[1])
+        add_rows(y_packed, 0, width, of_bias, row > first, 0, y.shape[1])
+        sample(lanes, columns, pointers, x_packed, 0, visit, y_packed, 0, row > first, of_values, 0, y.shape[1])
+        gather(lanes, own_values, by_source[0], by_source[1], None, y_packed, 0, by_source[2], sums, width, 0, 0, x.shape[1])
+        unpack_rows(sums, 0, width, x_gradient, row, count, 0, x.shape[1])

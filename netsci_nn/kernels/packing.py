@@ -1,0 +1,169 @@
+"""A batch as the kernels want it: cut into blocks of columns, each of which lies in memory row after row.
+
+A row of a block fills at most `WIDEST_BYTES`, so that its sums stay in registers, and has no gap to the next row: rows at a
+stride of a power of two would share few of the sets of a cache.
+"""
+
+import functools
+import threading
+from functools import partial
+from typing import Any, NamedTuple
+
+import llvmlite.binding
+import numpy as np
+import torch
+
+from netsci_nn.compiling import njit
+from netsci_nn.kernels.parallel import run_rows
+from netsci_nn.kernels.vector import TILE, transpose_tile
+
+Array = np.ndarray[Any, Any]
+
+IS_AVX512 = llvmlite.binding.get_host_cpu_features().get("avx512f", False)
+WIDEST_BYTES = 512 if IS_AVX512 else 256  # eight registers; as many again hold what is multiplied
+
+
+class Blocks(NamedTuple):
+    """A matrix `[n_rows, batch]` in blocks.
+
+    Attributes:
+        array: flat; the block that begins at column c, of `lanes` columns, is `[n_rows, lanes]` from n_rows * c on. Columns
+            beyond the batch are zeros.
+        n_rows: of the matrix.
+        cuts: (lanes, first column) of every block.
+    """
+
+    array: Array
+    n_rows: int
+    cuts: tuple[tuple[int, int], ...]
+
+    @property
+    def width(self) -> int:
+        """Columns of all blocks."""
+        lanes, first = self.cuts[-1]
+        return first + lanes
+
+
+@functools.lru_cache(maxsize=1024)
+def cut(batch: int, item_size: int) -> tuple[tuple[int, int], ...]:
+    """Cut a batch into blocks; pairs (lanes, first column).
+
+    The last block is the narrowest power of two that holds what remains: a few columns of zeros cost less than passing over
+    the edges once more.
+    """
+    widest = WIDEST_BYTES // item_size
+    return tuple((max(TILE, 1 << (min(widest, batch - first) - 1).bit_length()), first) for first in range(0, batch, widest))
+
+
+def pack(x: torch.Tensor, role: str) -> Blocks:
+    """Return x `[n_rows, batch]` in blocks, in the scratch memory for `role` unless it lies so already."""
+    x = x.detach()
+    n_rows, batch = x.shape
+    cuts = cut(batch, x.element_size())
+    if not is_batch_major(x):
+        x = x.contiguous()
+        if cuts == ((batch, 0),):
+            return Blocks(x.numpy().reshape(-1), n_rows, cuts)
+    blocks = Blocks(scratch(role, n_rows * sum(lanes for lanes, _ in cuts), x.dtype), n_rows, cuts)
+    copy, array = (pack_rows, x.t().numpy()) if is_batch_major(x) else (_pack_columns, x.numpy())
+
+    def work(first: int, end: int) -> None:
+        for lanes, column in cuts:
+            copy(array, column, min(lanes, batch - column), lanes, blocks.array, n_rows * column, first, end)
+
+    run_rows(work, n_rows, blocks.width, TILE)
+    return blocks
+
+
+@njit(cache=True, nogil=True)
+def pack_rows(x, row, count, lanes, out, out_first, first, end):  # type: ignore[no-untyped-def]
+    """Transpose x[row : row + count, first:end] into rows first..end - 1 of the block of `lanes` columns at out[out_first]."""
+    n = x.shape[1]
+    flat = x.reshape(-1)
+    whole = first + (end - first) // TILE * TILE
+    for column in range(first, whole, TILE):
+        for lane in range(0, count, TILE):
+            place = out_first + column * lanes + lane
+            transpose_tile(flat, (row + lane) * n + column, n, count - lane, out, place, lanes)
+    filled = min(lanes, -(-count // TILE) * TILE)
+    for column in range(whole, end):
+        place = out_first + column * lanes
+        for lane in range(count):
+            out[place + lane] = x[row + lane, column]
+        for lane in range(count, filled):
+            out[place + lane] = 0
+    if filled < lanes:
+        for column in range(first, end):
+            out[out_first + column * lanes + filled : out_first + (column + 1) * lanes] = 0
+
+
+@njit(cache=True, nogil=True)
+def _pack_columns(x, column, count, lanes, out, out_first, first, end):  # type: ignore[no-untyped-def]
+    """Copy x[first:end, column : column + count] into the rows first..end - 1 of a block, likewise."""
+    for row in range(first, end):
+        place = out_first + row * lanes
+        out[place : place + count] = x[row, column : column + count]
+        out[place + count : place + lanes] = 0
+
+
+@njit(cache=True, nogil=True)
+def unpack_rows(x, x_first, lanes, out, row, count, first, end):  # type: ignore[no-untyped-def]
+    """Transpose rows first..end - 1 of the block of `lanes` columns at x[x_first] into out[row : row + count, first:end]."""
+    n = out.shape[1]
+    flat = out.reshape(-1)
+    whole, whole_lanes = first + (end - first) // TILE * TILE, count // TILE * TILE
+    for column in range(first, whole, TILE):
+        for lane in range(0, whole_lanes, TILE):
+            transpose_tile(x, x_first + column * lanes + lane, lanes, TILE, flat, (row + lane) * n + column, n)
+    for lane in range(whole_lanes, count):
+        for column in range(first, whole):
+            out[row + lane, column] = x[x_first + column * lanes + lane]
+    for lane in range(count):
+        for column in range(whole, end):
+            out[row + lane, column] = x[x_first + column * lanes + lane]
+
+
+def unpack(array: Array, like: torch.Tensor) -> torch.Tensor:
+    """Return the first columns of array `[n_rows, width]` as a tensor of the shape and the memory layout of `like`."""
+    n_rows, batch = like.shape
+    if not is_batch_major(like):
+        return narrowed(array, batch)
+    out = empty((batch, n_rows), like.dtype)
+    flat, width = array.reshape(-1), array.shape[1]
+    run_rows(partial(unpack_rows, flat, 0, width, out, 0, batch), n_rows, width, TILE)
+    return torch.from_numpy(out).t()
+
+
+def narrowed(array: Array, width: int) -> torch.Tensor:
+    """Return the first columns as a tensor that is no view, since autograd lets nobody change a view in place."""
+    tensor = torch.from_numpy(array)
+    return tensor if array.shape[1] == width else tensor[:, :width].clone(memory_format=torch.contiguous_format)
+
+
+def is_batch_major(x: torch.Tensor) -> bool:
+    """Whether the memory of x holds its transpose, one row per column of the batch, as torch lays a batch out."""
+    return x.t().is_contiguous() and not x.is_contiguous()
+
+
+def empty(shape: tuple[int, ...], dtype: torch.dtype) -> Array:
+    """Return an array whose rows start on a cache line, as torch aligns its memory and numpy does not."""
+    return torch.empty(shape, dtype=dtype).numpy()
+
+
+class _Scratch(threading.local):
+    """Memory that is used again and again: a fresh megabyte costs more page faults than a sparse product costs time."""
+
+    def __init__(self) -> None:
+        self.buffers: dict[tuple[str, torch.dtype], Array] = {}
+
+
+_scratch = _Scratch()
+
+
+def scratch(role: str, size: int, dtype: torch.dtype) -> Array:
+    """Return a flat array of undefined content, valid until the thread's next call for the same role."""
+    buffers = _scratch.buffers
+    buffer = buffers.get((role, dtype))
+    if buffer is None or len(buffer) < size:
+        buffer = buffers[role, dtype] = empty((size,), dtype)
+    return buffer[:size]
