@@ -47,14 +47,16 @@ def affine(values: torch.Tensor, x: torch.Tensor, bias: torch.Tensor | None, ind
     """W x + b; None for a bias of 0."""
     _announce()
     index.check(values=values, x=x, bias=bias)
-    return _multiply(_flat(values), index.by_target, x, None if bias is None else _flat(bias))
+    own = _flat(values)
+    return _multiply(own, index.by_target, x, own[:0] if bias is None else _flat(bias))
 
 
 @half_in_single
 def transposed_product(values: torch.Tensor, y: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
     """W^T y."""
     index.check(values=values, y=y)
-    return _multiply(_by_source(values, index), index.from_source, y, None)
+    own = _by_source(values, index)
+    return _multiply(own, index.from_source, y, own[:0])
 
 
 @half_in_single
@@ -84,7 +86,8 @@ def gradients(
     x_gradient = scratch("gradient", math.prod(shape), x.dtype).reshape(shape) if is_copied else empty(shape, x.dtype)
     values_gradient = x.new_empty(len(values))
     _sample(index.by_target, x_blocks, y_blocks, values_gradient.numpy())
-    _gather(_by_source(values, index), index.from_source, None, y_blocks, x_gradient)
+    own = _by_source(values, index)
+    _gather(own, index.from_source, own[:0], y_blocks, x_gradient)
     bias_gradient = y.new_empty(index.n_out)
     totals = bias_gradient.numpy()
 
@@ -96,8 +99,8 @@ def gradients(
     return values_gradient, unpack(x_gradient, like=x), bias_gradient
 
 
-def _multiply(values: Array, edges: Edges, x: torch.Tensor, bias: Array | None) -> torch.Tensor:
-    """Return W x + b for the matrix that has these edges, whose values are in the same order."""
+def _multiply(values: Array, edges: Edges, x: torch.Tensor, bias: Array) -> torch.Tensor:
+    """Return W x + b for the matrix that has these edges, whose values are in the same order; an empty bias is 0."""
     batch = x.shape[1]
     if batch == 0:
         return x.new_empty(edges.n_rows, 0)
@@ -119,7 +122,7 @@ def _is_walked(edges: Edges, x: torch.Tensor) -> bool:
     return batch >= MANY_ROWS or (batch <= lanes and size * lanes < SERIAL_WORK)
 
 
-def _walked_product(values: Array, edges: Edges, x: torch.Tensor, bias: Array | None) -> torch.Tensor:
+def _walked_product(values: Array, edges: Edges, x: torch.Tensor, bias: Array) -> torch.Tensor:
     columns, pointers, n_x, n_y = edges
     batch, item_size, dtype = x.shape[1], x.element_size(), x.dtype
     y = torch.empty_strided((n_y, batch), (1, n_y), dtype=dtype)
@@ -167,7 +170,7 @@ def _walked_gradients(
     return of_values, x_gradient, of_bias
 
 
-def _gather(values: Array, edges: Edges, bias: Array | None, blocks: Blocks, out: Array) -> None:
+def _gather(values: Array, edges: Edges, bias: Array, blocks: Blocks, out: Array) -> None:
     """`gather` for all blocks of a batch; out is `[n_rows, width]`."""
     columns, pointers, *_ = edges
     flat, width = out.reshape(-1), out.shape[1]

@@ -63,7 +63,7 @@ visit = functools.lru_cache(maxsize=1024)(best_visit)
 
 @njit(cache=True, nogil=True)
 def gather(lanes, values, columns, pointers, bias, x, x_first, visit, out, stride, offset, first, end):  # type: ignore[no-untyped-def]
-    """out[row] = bias[row] + the sum over the edges of row of values[edge] * x[columns[edge]]; a bias of None is 0.
+    """out[row] = bias[row] + the sum over the edges of row of values[edge] * x[columns[edge]]; an empty bias is 0.
 
     x is the block that begins at x[x_first], out is flat, with rows at a stride, of which the lanes from offset on count.
     """
@@ -77,7 +77,7 @@ def gather(lanes, values, columns, pointers, bias, x, x_first, visit, out, strid
             if start > 0:
                 sums = load(out, row * stride + offset, lanes)
             else:
-                sums = zeros(x, lanes) if bias is None else splat(bias[row], lanes)
+                sums = splat(bias[row], lanes) if len(bias) > 0 else zeros(x, lanes)
             if width * x.itemsize <= NARROW_BYTES:
                 others = zeros(x, lanes)
                 while edge + 1 < last and columns[edge + 1] < start + visit.tile:
@@ -158,7 +158,6 @@ def _announce(columns, numbers, edge):  # type: ignore[no-untyped-def]
     prefetch(numbers, edge + LINE)
 
 
-@njit(cache=True, nogil=True)
 def walk(lanes, values, columns, pointers, bias, x, visit, packed, sums, y, first, end):  # type: ignore[no-untyped-def]
     """y[row] = W x[row] + b for the rows first..end - 1 of a batch: each block meets all edges while it lies in the cache."""
     width = len(lanes) * TILE
@@ -169,7 +168,6 @@ def walk(lanes, values, columns, pointers, bias, x, visit, packed, sums, y, firs
         unpack_rows(sums, 0, width, y, row, count, 0, y.shape[1])
 
 
-@njit(cache=True, nogil=True)
 def walk_back(lanes, own_values, by_target, by_source, x, y, packed, of_values, of_bias, x_gradient, first, end):  # type: ignore[no-untyped-def]
     """The gradients of `walk`: those to values and bias are sums over these rows, x_gradient gets its rows first..end - 1.
 
@@ -184,5 +182,19 @@ def walk_back(lanes, own_values, by_target, by_source, x, y, packed, of_values, 
         pack_rows(y, row, count, width, y_packed, 0, 0, y.shape[1])
         add_rows(y_packed, 0, width, of_bias, row > first, 0, y.shape[1])
         sample(lanes, columns, pointers, x_packed, 0, visit, y_packed, 0, row > first, of_values, 0, y.shape[1])
-        gather(lanes, own_values, by_source[0], by_source[1], None, y_packed, 0, by_source[2], sums, width, 0, 0, x.shape[1])
+        gather(
+            lanes,
+            own_values,
+            by_source[0],
+            by_source[1],
+            own_values[:0],
+            y_packed,
+            0,
+            by_source[2],
+            sums,
+            width,
+            0,
+            0,
+            x.shape[1],
+        )
         unpack_rows(sums, 0, width, x_gradient, row, count, 0, x.shape[1])

@@ -94,7 +94,8 @@ def pack_rows(x, row, count, lanes, out, out_first, first, end):  # type: ignore
             out[place + lane] = 0
     if filled < lanes:
         for column in range(first, end):
-            out[out_first + column * lanes + filled : out_first + (column + 1) * lanes] = 0
+            for place in range(out_first + column * lanes + filled, out_first + (column + 1) * lanes):
+                out[place] = 0
 
 
 @njit(cache=True, nogil=True)
@@ -102,8 +103,10 @@ def _pack_columns(x, column, count, lanes, out, out_first, first, end):  # type:
     """Copy x[first:end, column : column + count] into the rows first..end - 1 of a block, likewise."""
     for row in range(first, end):
         place = out_first + row * lanes
-        out[place : place + count] = x[row, column : column + count]
-        out[place + count : place + lanes] = 0
+        for lane in range(count):
+            out[place + lane] = x[row, column + lane]
+        for lane in range(count, lanes):
+            out[place + lane] = 0
 
 
 @njit(cache=True, nogil=True)

@@ -121,7 +121,7 @@ def _backward_to_sources(lanes, network, layer, activations, to_activations, own
     first, middle, end = network.group_start[layer], network.group_start[layer + 1], network.group_start[layer + 2]
     visit = _visit(network, layer, end - middle, middle - first, flat, width)
     permute(network.weight, network.by_source, network.source_pointers, own_weight, first, middle)
-    edges = own_weight, network.dst_by_source, network.source_pointers, None
+    edges = own_weight, network.dst_by_source, network.source_pointers, own_weight[:0]
     gather(lanes, *edges, flat_gradients, middle * width, visit, flat_gradients, width, 0, first, middle)
     slope = network.slopes[layer - 1]
     if slope != 1:
