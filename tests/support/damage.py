@@ -101,7 +101,7 @@ def _in_zip(content: bytes, draw: random.Random) -> bytes:
 
 
 def _in_gzip(content: bytes, draw: random.Random) -> bytes:
-    return gzip.compress(damaged(gzip.decompress(content), draw), compresslevel=1)
+    return gzip.compress(damaged(gzip.decompress(content), draw), compresslevel=1, mtime=0)
 
 
 def _in_safetensors(content: bytes, draw: random.Random) -> bytes:

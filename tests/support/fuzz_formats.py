@@ -357,8 +357,8 @@ def _idx() -> list[Format]:
     labels = struct.pack(">II", 0x801, 5) + bytes(range(5))
     return [
         Format("images", _write(images), lambda path: read_idx(path, (5, 4, 3))),
-        Format("images.gz", _write(gzip.compress(images)), lambda path: read_idx(path, (5, 4, 3))),
-        Format("labels.gz", _write(gzip.compress(labels)), lambda path: read_idx(path, (5,))),
+        Format("images.gz", _write(gzip.compress(images, mtime=0)), lambda path: read_idx(path, (5, 4, 3))),
+        Format("labels.gz", _write(gzip.compress(labels, mtime=0)), lambda path: read_idx(path, (5,))),
     ]
 
 
