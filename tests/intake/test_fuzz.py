@@ -23,8 +23,8 @@ def test_damaged_files_are_read_or_refused_in_a_sentence() -> None:
     assert len(outcomes) == 300
     assert [outcome[:3] for outcome in outcomes if outcome.is_failure] == []
     kinds = [outcome.kind for outcome in outcomes]
-    assert kinds.count(REFUSED) > 300
-    assert kinds.count(OK) > 50
+    assert kinds.count(REFUSED) > 180
+    assert kinds.count(OK) > 30
     assert len({outcome.name for outcome in outcomes}) > 60
 
 
