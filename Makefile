@@ -6,13 +6,17 @@ STAMP := $(VENV)/.installed
 # Two processes; the tests of a file stay with one of them.
 PARALLEL := -n 2 --dist loadfile
 
-.PHONY: demo test test-laws test-ecosystem test-debug test-python test-campaign lint bench paper clean
+.PHONY: demo test test-programs test-laws test-ecosystem test-debug test-python test-campaign lint bench paper clean
 
 demo: $(STAMP)
 	$(BIN)/netsci-nn demo
 
 test: $(STAMP)
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest $(PARALLEL)
+
+# Tests that start whole programs, worker processes and ranks: kills, signals, full disks, caches of compiled code.
+test-programs: $(STAMP)
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest $(PARALLEL) -m programs
 
 test-laws: $(STAMP)
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest $(PARALLEL) -m laws tests/laws
@@ -22,18 +26,21 @@ test-ecosystem: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ecosystem]'
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest $(PARALLEL) -m ecosystem tests/ecosystem $(TESTS)
 
-# The suite with bounds of arrays checked in compiled code, then with all memory that is allocated or freed overwritten.
+# The suite and those of programs, with bounds of arrays checked in compiled code, then with all memory that is allocated or freed
+# overwritten.
 CHECKED := build/bounds-checked
+ALL := 'not laws and not ecosystem'
 test-debug: $(STAMP)
 	rm -rf $(CHECKED)
-	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(CURDIR)/$(CHECKED) OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest $(PARALLEL)
-	MALLOC_PERTURB_=165 PYTHONMALLOC=debug OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest $(PARALLEL)
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(CURDIR)/$(CHECKED) OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest $(PARALLEL) -m $(ALL)
+	MALLOC_PERTURB_=165 PYTHONMALLOC=debug OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest $(PARALLEL) -m $(ALL)
 
 # The suite under another interpreter, in a .venv-... of its own: make test-python PYTHON=python3.13
 test-python:
 	$(MAKE) test VENV=.venv-$(notdir $(PYTHON))
 
-# Kills, flipped bits, damaged files, signals, hindrances and odd environments until the time is over; goes on where docs/results/campaign.jsonl, or LOG, stops.
+# Kills, flipped bits, damaged files, signals, hindrances and odd environments until the time is over. It resumes where
+# docs/results/campaign.jsonl, or LOG, stops.
 MINUTES ?= 20
 test-campaign: $(STAMP)
 	$(BIN)/python scripts/campaign.py --minutes $(MINUTES) $(if $(LOG),--log $(LOG))

@@ -97,11 +97,13 @@ def test_both_packages_have_the_same_file() -> None:
     assert first == second
 
 
+@pytest.mark.programs
 def test_a_second_process_loads_what_the_first_has_compiled(code: Path, home: Path) -> None:
     assert run(code, home) == ([0, 0], f"{code}/netsci_nn/topology/__pycache__", [])
     assert run(code, home) == ([1, 1], f"{code}/netsci_nn/topology/__pycache__", [])
 
 
+@pytest.mark.programs
 def test_read_only_code_and_home(place: Path, code: Path, home: Path, read_only: Callable[[], None]) -> None:
     temporary = place / "tmp"
     temporary.mkdir()
@@ -123,6 +125,7 @@ def test_read_only_code_and_home(place: Path, code: Path, home: Path, read_only:
     assert third.warnings == []
 
 
+@pytest.mark.programs
 def test_a_temporary_folder_that_others_can_write_is_not_trusted(
     place: Path, code: Path, home: Path, read_only: Callable[[], None]
 ) -> None:
@@ -136,6 +139,7 @@ def test_a_temporary_folder_that_others_can_write_is_not_trusted(
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.programs
 def test_a_full_disk(place: Path, code: Path, home: Path) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
@@ -161,6 +165,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@pytest.mark.programs
 def test_damaged_files_are_compiled_anew(place: Path, code: Path, home: Path) -> None:
     cache = {"NUMBA_CACHE_DIR": str(place / "cache")}
     run(code, home, **cache)
@@ -173,6 +178,7 @@ def test_damaged_files_are_compiled_anew(place: Path, code: Path, home: Path) ->
     assert run(code, home, **cache)._replace(folder="") == ([1, 1], "", [])
 
 
+@pytest.mark.programs
 def test_files_that_cannot_be_read_or_replaced(place: Path, code: Path, home: Path) -> None:
     cache = {"NUMBA_CACHE_DIR": str(place / "cache")}
     run(code, home, **cache)
@@ -185,6 +191,7 @@ def test_files_that_cannot_be_read_or_replaced(place: Path, code: Path, home: Pa
     assert "compiled code cannot be kept on disk (Is a directory)" in warning
 
 
+@pytest.mark.programs
 def test_bounds_are_checked_if_that_is_asked_for(place: Path, code: Path, home: Path) -> None:
     """Compiled code of ours and of the cache heeds NUMBA_BOUNDSCHECK; `make test-debug` rests on it."""
     program = """

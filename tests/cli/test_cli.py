@@ -55,6 +55,7 @@ def assert_one_sentence(outcome: Outcome, message: str) -> None:
     assert outcome.out == ""
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 def test_compare_prints_in_any_encoding(experiment: Path, tmp_path: Path, encoding: str) -> None:
     command = [sys.executable, "-m", "netsci_nn", "compare", experiment, "--nulls", "1", "--set", "seeds=[0,1]", "--out", "out"]
@@ -70,6 +71,7 @@ def test_compare_prints_in_any_encoding(experiment: Path, tmp_path: Path, encodi
     assert "±" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.programs
 def test_compare_writes_its_page_where_nobody_reads_its_tables(experiment: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "netsci_nn", "compare", experiment, "--nulls", "1", "--out", "out"]
     environment = {**os.environ, "PYTHONPATH": str(Path(netsci_nn.__file__).parents[1])}
@@ -357,6 +359,7 @@ def test_a_current_folder_that_is_gone(run: Cli, tmp_path: Path, monkeypatch: py
     assert_one_sentence(run("doctor"), "the current folder cannot be used: No such file or directory")
 
 
+@pytest.mark.programs
 def test_training_without_compiled_code(experiment: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "netsci_nn", "train", str(experiment), "--method", "ER + SET", "--out", "run"]
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
@@ -383,6 +386,7 @@ def test_no_thread_can_be_started(run: Cli, monkeypatch: pytest.MonkeyPatch) -> 
     assert_one_sentence(run("analyze", "t.npz", "--nulls", 2), "^netsci-nn: can't start new thread: the system allows no more")
 
 
+@pytest.mark.programs
 def test_a_backend_of_matplotlib_that_is_not_installed(tmp_path: Path) -> None:
     """Notebooks hand theirs down to the programs that are started there; pictures need none."""
     command = [

@@ -112,6 +112,7 @@ def small_files() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
 
 
+@pytest.mark.programs
 def test_an_output_that_cannot_be_written_loses_no_file(tmp_path: Path) -> None:
     with (tmp_path / "out.txt").open("w") as out:
         arguments = ["analyze", "t.npz", "--nulls", "0"]

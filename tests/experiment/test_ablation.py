@@ -112,6 +112,7 @@ def test_what_a_killed_write_has_left_is_removed(trained: RunResult, tmp_path: P
     assert not any(path.exists() for path in left)
 
 
+@pytest.mark.programs
 def test_workers_come_to_the_same(trained: RunResult, tmp_path: Path) -> None:
     plan = plan_ablation(trained.directory, tmp_path / "spread", seeds=1, epochs=1)
     spread = {result.method: result.final for result in run_ablation(plan, DATA, workers=2)}

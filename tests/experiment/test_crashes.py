@@ -8,6 +8,8 @@ from pathlib import Path
 import crash_points
 import pytest
 
+pytestmark = pytest.mark.programs
+
 
 @pytest.mark.parametrize(
     ("scenario", "stride", "first"),

@@ -181,6 +181,7 @@ def test_a_checkpoint_of_another_seed_is_refused(tmp_path: Path) -> None:
 HOLD = "import sys; from pathlib import Path; from netsci_nn.experiment.lock import locked\nwith locked(Path(sys.argv[1])): "
 
 
+@pytest.mark.programs
 def test_only_one_process_works_in_a_directory(tmp_path: Path) -> None:
     run(tmp_path / "run", callbacks=[interrupt_at(20)])
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

@@ -36,6 +36,7 @@ def stamps(directory: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in directory.rglob("*.safetensors")}
 
 
+@pytest.mark.programs
 def test_several_processes_come_to_the_same_results(tmp_path: Path) -> None:
     experiment = toy(METHODS).model_copy(update={"training": toy().training.model_copy(update={"momentum": 0.0, "threads": 1})})
     here = list(run_experiment(experiment, DATA, tmp_path / "here"))
@@ -48,6 +49,7 @@ def test_several_processes_come_to_the_same_results(tmp_path: Path) -> None:
     assert stamps(tmp_path) == before
 
 
+@pytest.mark.programs
 def test_a_worker_that_dies_is_an_error(tmp_path: Path) -> None:
     experiment, log = toy(epochs=10**6).model_copy(update={"seeds": [0]}), tmp_path / "set" / "seed-0" / "metrics.jsonl"
 
@@ -193,6 +195,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.programs
 def test_workers_that_die_before_they_have_read_what_they_are_handed(tmp_path: Path) -> None:
     """The dataset, of 900 kB, is more than the pipe to them holds."""
     (tmp_path / "sitecustomize.py").write_text(DEAD_AT_ONCE)

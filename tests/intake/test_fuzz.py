@@ -18,6 +18,7 @@ from netsci_nn import BipartiteTopology, ConfigError
 from netsci_nn.topology import load_topology
 
 
+@pytest.mark.programs
 def test_damaged_files_are_read_or_refused_in_a_sentence() -> None:
     outcomes = list(run(ALL, seed=0, n=300))
     assert len(outcomes) == 300

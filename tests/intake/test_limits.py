@@ -199,6 +199,7 @@ def test_messages_are_one_line_that_can_be_read(tmp_path: Path) -> None:
     assert str(TopologyError("a\n  b\r\nc")) == "a b c"
 
 
+@pytest.mark.programs
 def test_the_command_line_says_it_in_a_line(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("# n_in=200000000 n_out=1\n0,0\n")
     command = [sys.executable, "-m", "netsci_nn", "analyze", tmp_path / "t.csv"]

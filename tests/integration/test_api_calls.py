@@ -78,6 +78,7 @@ def test_random_calls_are_right_or_refused(area: str) -> None:
     assert kinds.count(REFUSED) > 10
 
 
+@pytest.mark.programs
 def test_calls_are_made_in_processes_of_their_own() -> None:
     kinds = [end.kind for end in api_calls.run("graphs", seed=0, n=3)]
     assert kinds == [attempt("graphs", 0, number).kind for number in range(3)]

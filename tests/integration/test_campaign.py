@@ -148,7 +148,7 @@ def test_kills_go_through_all_points_of_one_scenario_after_the_other(monkeypatch
     answer("3 of 343 points: 1 problems\npoint 342: a.json differs\n", 1)
     assert campaign_slices.kills("ablate 341") == (3, ["ablate, point 342: a.json differs"], "compare 1")
     assert campaign_slices.kills("workers 342")[2] == "train 1"
-    assert campaign_slices.kills("compare 1")[2] == "compare 6"
+    assert campaign_slices.kills("compare 1")[2] == "compare 21"
     answer("", -9)
     assert campaign_slices.kills("train 1") == (0, ["train 1: exit code -9: no memory"], "train 1")
     assert list(crash_points.SCENARIOS) == ["train", "pruning", "ablate", "compare", "paper", "workers"]

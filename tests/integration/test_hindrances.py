@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import hindrances
+import pytest
 from hindrances import End, faults
 
 
@@ -16,6 +17,7 @@ def test_what_counts_as_a_fault() -> None:
     assert len(faults(End(2, full), "in use by another process")) == 1
 
 
+@pytest.mark.programs
 def test_hindered_trainings_resume_to_the_same_bits() -> None:
     """One try of each kind; the script makes as many as one likes."""
     tries = "[h.one_try(random.Random(3), [kind], ['train'])[1] for kind in h.KINDS]"

@@ -9,6 +9,8 @@ from interrupted_programs import EXPERIMENT, START_UP, End, faults, run_and_sign
 
 from netsci_nn import generators
 
+pytestmark = pytest.mark.programs
+
 TINY = EXPERIMENT.format(epochs=200000)
 PAPER = ("-m", "scripts.brain_inspired.paper", "--dataset", "digits", "--seeds", "1", "--epochs", "9999", "--out", "paper")
 BENCHMARK = (str(Path(__file__).resolve().parents[2] / "scripts" / "benchmark.py"), "--only", "layer", "--log", "bench.jsonl")

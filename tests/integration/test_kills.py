@@ -16,6 +16,7 @@ from killed_programs import Program
 WRITE = "import sys; from pathlib import Path\nfor name in 'abc': Path(sys.argv[1], name).touch()"
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize(("point", "left", "code"), [(2, ["a"], -9), (3, ["a", "b"], -9), (4, ["a", "b", "c"], 0)])
 def test_a_worker_dies_at_its_point(point: int, left: list[str], code: int, tmp_path: Path) -> None:
     folder, counted = tmp_path / "watched", tmp_path / "counted"

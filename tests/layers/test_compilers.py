@@ -279,6 +279,7 @@ def test_an_exported_program_that_shares_rewired_weights_is_refused(is_count_kep
     torch.testing.assert_close(torch.export.export(sparse, (batch(),)).module()(batch()), sparse(batch()))
 
 
+@pytest.mark.programs
 def test_an_exported_program_is_saved_and_runs_in_another_process(tmp_path: Path) -> None:
     sparse = model()
     torch.export.save(torch.export.export(sparse, (torch.ones(5, SIZES[0]),)), tmp_path / "model.pt2")

@@ -133,6 +133,7 @@ def _train_in_a_worker(seed: int) -> list[float]:
     return sparse.weight.grad.tolist()
 
 
+@pytest.mark.programs
 def test_spawned_workers_compute_the_same() -> None:
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         assert list(pool.map(_train_in_a_worker, [3, 4])) == [_train_in_a_worker(3), _train_in_a_worker(4)]

@@ -106,6 +106,7 @@ print([name for name in sys.modules if name.startswith(("netsci_nn.cli", "typer"
 """
 
 
+@pytest.mark.programs
 def test_the_script_is_a_comparison_without_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(EXPERIMENT)
 

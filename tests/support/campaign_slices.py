@@ -20,8 +20,8 @@ from fuzz_formats import formats
 from half_written import half_written
 from interrupted_programs import EXPERIMENT, START_UP, End, faults, run_and_signal
 
-POINTS, FLIPS, FILES, CALLS, PROGRAMS = 10, 500, 5000, 4000, 5
-FEWER_POINTS = {"compare": 5, "paper": 5, "workers": 2}  # of scenarios that take longer
+FLIPS, FILES, CALLS, PROGRAMS = 500, 5000, 10_000, 5
+POINTS = {"train": 10, "pruning": 20, "ablate": 20, "compare": 20, "paper": 20, "workers": 4}  # some tens of seconds each
 TRIES, ENVIRONMENTS = 5, 3
 SLOWEST = 30  # seconds that a program may take to end after a signal
 
@@ -45,7 +45,7 @@ class Slice(NamedTuple):
 def kills(first: str) -> Slice:
     """Kill a scenario before some of its changes of files and compare what it ends with; `first` is such as "train 11"."""
     scenario, point = first.split()[0], int(first.split()[1])
-    following = point + FEWER_POINTS.get(scenario, POINTS)
+    following = point + POINTS[scenario]
     with tempfile.TemporaryDirectory() as folder:
         limits = ("1", str(point), str(following - 1))
         program = [sys.executable, crash_points.__file__, scenario, folder, *limits]

@@ -28,6 +28,8 @@ from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.rewiring import DeepR, EdgeDelta, EdgeView, SoftDeepR, SparseEvolution, apply_delta, edge_view
 from netsci_nn.training import Rewire, train
 
+pytestmark = pytest.mark.programs
+
 ROOT = Path(__file__).parents[2]
 SCENARIOS: dict[str, Callable[[int], None]] = {}
 cross_entropy = nn.functional.cross_entropy
