@@ -11,7 +11,6 @@ import numpy as np
 from numba.extending import register_jitable
 
 from netsci_nn.compiling import njit
-from netsci_nn.kernels.packing import pack_rows, unpack_rows
 from netsci_nn.kernels.vector import (
     GROUP,
     TILE,
@@ -156,45 +155,3 @@ def _announce(columns, numbers, edge):  # type: ignore[no-untyped-def]
     prefetch(numbers, edge)
     prefetch(columns, edge + LINE)
     prefetch(numbers, edge + LINE)
-
-
-def walk(lanes, values, columns, pointers, bias, x, visit, packed, sums, y, first, end):  # type: ignore[no-untyped-def]
-    """y[row] = W x[row] + b for the rows first..end - 1 of a batch: each block meets all edges while it lies in the cache."""
-    width = len(lanes) * TILE
-    for row in range(first, end, width):
-        count = min(width, end - row)
-        pack_rows(x, row, count, width, packed, 0, 0, x.shape[1])
-        gather(lanes, values, columns, pointers, bias, packed, 0, visit, sums, width, 0, 0, y.shape[1])
-        unpack_rows(sums, 0, width, y, row, count, 0, y.shape[1])
-
-
-def walk_back(lanes, own_values, by_target, by_source, x, y, packed, of_values, of_bias, x_gradient, first, end):  # type: ignore[no-untyped-def]
-    """The gradients of `walk`: those to values and bias are sums over these rows, x_gradient gets its rows first..end - 1.
-
-    by_target and by_source hold columns, pointers and visit; packed are three arrays for x, y and sums.
-    """
-    width = len(lanes) * TILE
-    columns, pointers, visit = by_target
-    x_packed, y_packed, sums = packed
-    for row in range(first, end, width):
-        count = min(width, end - row)
-        pack_rows(x, row, count, width, x_packed, 0, 0, x.shape[1])
-        pack_rows(y, row, count, width, y_packed, 0, 0, y.shape[1])
-        add_rows(y_packed, 0, width, of_bias, row > first, 0, y.shape[1])
-        sample(lanes, columns, pointers, x_packed, 0, visit, y_packed, 0, row > first, of_values, 0, y.shape[1])
-        gather(
-            lanes,
-            own_values,
-            by_source[0],
-            by_source[1],
-            own_values[:0],
-            y_packed,
-            0,
-            by_source[2],
-            sums,
-            width,
-            0,
-            0,
-            x.shape[1],
-        )
-        unpack_rows(sums, 0, width, x_gradient, row, count, 0, x.shape[1])

@@ -6,18 +6,21 @@ import secrets
 import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, NamedTuple
 from weakref import WeakValueDictionary
 
 import numpy as np
-import scipy
 import torch
 
+from netsci_nn.compiling import njit
 from netsci_nn.errors import DataError, TopologyError
+from netsci_nn.kernels.parallel import run_edges
 from netsci_nn.topology import BipartiteTopology
 from netsci_nn.topology.value import check_topology
 
+SOURCES, EDGES = 16_384, 4  # sources whose edges are listed together: so many, or a target's edges among them on average
+LISTING = 8  # what it costs to list an edge by its source, in multiply-adds
 MAX_FOREIGN = 256  # sets of edges of programs that another process compiled, whose both orientations are kept
 
 
@@ -184,21 +187,45 @@ class EdgeIndex:
 def edge_index(topology: BipartiteTopology, device: torch.device | str = "cpu", mark: torch.Tensor | None = None) -> EdgeIndex:
     """Build both orientations of `topology` in O(n_edges); on the CPU the edges stay in the topology's memory."""
     check_topology("topology", topology)
-    position = np.dtype(np.int32 if topology.n_edges < 2**31 else np.int64)
-    positions = np.arange(topology.n_edges, dtype=position)
-    shape = (topology.n_out, topology.n_in)
-    by_source = scipy.sparse.csr_array((positions, topology.src, topology.target_pointers), shape=shape).tocsc()
+    size = topology.n_edges
+    by_source, dst_by_source = np.empty(size, np.int32 if size < 2**31 else np.int64), np.empty(size, np.int32)
+    source_pointers = np.concatenate([[0], np.cumsum(topology.out_degrees)])
+    chunk = max(SOURCES, EDGES * topology.n_in * topology.n_out // max(size, 1))
+    edges = topology.src, topology.target_pointers, source_pointers, chunk, by_source, dst_by_source
+    run_edges(partial(_list_by_source, *edges), source_pointers, LISTING)
     return EdgeIndex(
         n_in=topology.n_in,
         n_out=topology.n_out,
         src=_tensor(topology.src).to(device),
         dst=_tensor(topology.dst).to(device),
         target_pointers=_tensor(topology.target_pointers).to(device),
-        source_pointers=_tensor(by_source.indptr).to(device, torch.int64),
-        by_source=_tensor(by_source.data).to(device),
-        dst_by_source=_tensor(by_source.indices).to(device, torch.int32),
+        source_pointers=_tensor(source_pointers).to(device),
+        by_source=_tensor(by_source).to(device),
+        dst_by_source=_tensor(dst_by_source).to(device),
         mark=Edition(topology).mark if mark is None else mark,
     )
+
+
+@njit(cache=True, nogil=True)
+def _list_by_source(src, pointers, source_pointers, chunk, by_source, dst_by_source, first, end):  # type: ignore[no-untyped-def]
+    """Write position and target of the edges of sources first..end - 1, which are sorted by target, by source.
+
+    The sources come in chunks, so that what is written stays near a cache.
+    """
+    place, next_edge = source_pointers[first:end].copy(), pointers[:-1].copy()
+    for target in range(len(next_edge) if first > 0 else 0):
+        while next_edge[target] < pointers[target + 1] and src[next_edge[target]] < first:
+            next_edge[target] += 1
+    for start in range(first, end, chunk):
+        last = min(start + chunk, end)
+        for target in range(len(next_edge)):
+            edge, behind = next_edge[target], pointers[target + 1]
+            while edge < behind and src[edge] < last:
+                source = src[edge] - first
+                by_source[place[source]], dst_by_source[place[source]] = edge, target
+                place[source] += 1
+                edge += 1
+            next_edge[target] = edge
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:

@@ -65,65 +65,52 @@ def pack(x: torch.Tensor, role: str) -> Blocks:
         if cuts == ((batch, 0),):
             return Blocks(x.numpy().reshape(-1), n_rows, cuts)
     blocks = Blocks(scratch(role, n_rows * sum(lanes for lanes, _ in cuts), x.dtype), n_rows, cuts)
-    copy, array = (pack_rows, x.t().numpy()) if is_batch_major(x) else (_pack_columns, x.numpy())
-
-    def work(first: int, end: int) -> None:
-        for lanes, column in cuts:
-            copy(array, column, min(lanes, batch - column), lanes, blocks.array, n_rows * column, first, end)
-
-    run_rows(work, n_rows, blocks.width, TILE)
+    if is_batch_major(x):
+        run_rows(partial(_pack_all, x.t().numpy().reshape(-1), batch, blocks), n_rows, blocks.width, TILE)
+        return blocks
+    for lanes, column in cuts:
+        count = min(lanes, batch - column)
+        block = torch.from_numpy(blocks.array[n_rows * column : n_rows * (column + lanes)]).view(n_rows, lanes)
+        block[:, :count] = x[:, column : column + count]
+        block[:, count:] = 0
     return blocks
 
 
+def _pack_all(x: Array, batch: int, blocks: Blocks, first: int, end: int) -> None:
+    for lanes, column in blocks.cuts:
+        count = min(lanes, batch - column)
+        pack_rows(x, blocks.n_rows, column, count, lanes, blocks.array, blocks.n_rows * column, first, end)
+
+
 @njit(cache=True, nogil=True)
-def pack_rows(x, row, count, lanes, out, out_first, first, end):  # type: ignore[no-untyped-def]
-    """Transpose x[row : row + count, first:end] into rows first..end - 1 of the block of `lanes` columns at out[out_first]."""
-    n = x.shape[1]
-    flat = x.reshape(-1)
-    whole = first + (end - first) // TILE * TILE
+def pack_rows(x, n, row, count, lanes, out, out_first, first, end):  # type: ignore[no-untyped-def]
+    """Transpose x[row : row + count, first:end] into rows first..end - 1 of the block of `lanes` columns at out[out_first].
+
+    x is flat, with rows of n numbers.
+    """
+    whole, filled = first + (end - first) // TILE * TILE, min(lanes, -(-count // TILE) * TILE)
     for column in range(first, whole, TILE):
         for lane in range(0, count, TILE):
-            place = out_first + column * lanes + lane
-            transpose_tile(flat, (row + lane) * n + column, n, count - lane, out, place, lanes)
-    filled = min(lanes, -(-count // TILE) * TILE)
-    for column in range(whole, end):
+            transpose_tile(x, (row + lane) * n + column, n, count - lane, out, out_first + column * lanes + lane, lanes)
+    for column in range(first, end):
         place = out_first + column * lanes
-        for lane in range(count):
-            out[place + lane] = x[row + lane, column]
-        for lane in range(count, filled):
-            out[place + lane] = 0
-    if filled < lanes:
-        for column in range(first, end):
-            for place in range(out_first + column * lanes + filled, out_first + (column + 1) * lanes):
-                out[place] = 0
+        for lane in range(0 if column >= whole else filled, lanes):
+            out[place + lane] = x[(row + lane) * n + column] if lane < count else 0
 
 
 @njit(cache=True, nogil=True)
-def _pack_columns(x, column, count, lanes, out, out_first, first, end):  # type: ignore[no-untyped-def]
-    """Copy x[first:end, column : column + count] into the rows first..end - 1 of a block, likewise."""
-    for row in range(first, end):
-        place = out_first + row * lanes
-        for lane in range(count):
-            out[place + lane] = x[row, column + lane]
-        for lane in range(count, lanes):
-            out[place + lane] = 0
+def unpack_rows(x, x_first, lanes, out, n, row, count, first, end):  # type: ignore[no-untyped-def]
+    """Transpose rows first..end - 1 of the block of `lanes` columns at x[x_first] into out[row : row + count, first:end].
 
-
-@njit(cache=True, nogil=True)
-def unpack_rows(x, x_first, lanes, out, row, count, first, end):  # type: ignore[no-untyped-def]
-    """Transpose rows first..end - 1 of the block of `lanes` columns at x[x_first] into out[row : row + count, first:end]."""
-    n = out.shape[1]
-    flat = out.reshape(-1)
+    out is flat, with rows of n numbers.
+    """
     whole, whole_lanes = first + (end - first) // TILE * TILE, count // TILE * TILE
     for column in range(first, whole, TILE):
         for lane in range(0, whole_lanes, TILE):
-            transpose_tile(x, x_first + column * lanes + lane, lanes, TILE, flat, (row + lane) * n + column, n)
-    for lane in range(whole_lanes, count):
-        for column in range(first, whole):
-            out[row + lane, column] = x[x_first + column * lanes + lane]
+            transpose_tile(x, x_first + column * lanes + lane, lanes, TILE, out, (row + lane) * n + column, n)
     for lane in range(count):
-        for column in range(whole, end):
-            out[row + lane, column] = x[x_first + column * lanes + lane]
+        for column in range(whole if lane < whole_lanes else first, end):
+            out[(row + lane) * n + column] = x[x_first + column * lanes + lane]
 
 
 def unpack(array: Array, like: torch.Tensor) -> torch.Tensor:
@@ -133,7 +120,7 @@ def unpack(array: Array, like: torch.Tensor) -> torch.Tensor:
         return narrowed(array, batch)
     out = empty((batch, n_rows), like.dtype)
     flat, width = array.reshape(-1), array.shape[1]
-    run_rows(partial(unpack_rows, flat, 0, width, out, 0, batch), n_rows, width, TILE)
+    run_rows(partial(unpack_rows, flat, 0, width, out.reshape(-1), n_rows, 0, batch), n_rows, width, TILE)
     return torch.from_numpy(out).t()
 
 

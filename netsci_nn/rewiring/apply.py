@@ -1,5 +1,6 @@
 """`apply_delta`: change a layer's edges together with its gradient and its optimiser's state."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 
 from netsci_nn.checks import check_count
 from netsci_nn.errors import ConfigError, TopologyError
+from netsci_nn.kernels.parallel import run_rows
 from netsci_nn.layers import SparseLayer
 from netsci_nn.layers.ranks import check_resizable, check_same_change
 from netsci_nn.rewiring.delta import EdgeDelta
@@ -25,6 +27,7 @@ INITIAL_STATE: dict[tuple[str, str], Callable[[dict[str, Any]], float]] = {
 # Of two-dimensional weights, state that all edges share, although its first dimension is that of one edge.
 SHARED_STATE = {("Adafactor", "col_var")}
 
+CACHE_MISS = 16  # what it costs to carry an edge's entry over, in multiply-adds
 LAST_STEP = 2**31 - 1  # births are int32
 
 UNEQUAL_RANKS = (
@@ -91,7 +94,7 @@ def apply_delta(
     _check_followers(layer, followers, optimizer)
     group = None if optimizer is None else parameter_group(layer, optimizer)
     state = {} if optimizer is None else _remappable_state(layer, optimizer)
-    weight, device = layer.weight, layer.weight.device
+    weight = layer.weight
     kept = weight.detach() if delta.kept_values is None else torch.from_numpy(delta.kept_values).to(weight)
     if not delta.moves_edges:
         if delta.kept_values is not None:
@@ -108,12 +111,22 @@ def apply_delta(
     topology = BipartiteTopology(old.n_in, old.n_out, merged.src, merged.dst)
     for each in (layer, *followers):
         check_resizable(each, each.n_edges, topology.n_edges)
-    source, grown = (torch.from_numpy(array).to(device) for array in (merged.origin, merged.grown))
+
+    @functools.cache
+    def places_on(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.from_numpy(merged.origin).to(device), torch.from_numpy(merged.grown).to(device)
 
     def remap(old: torch.Tensor, fill: float | torch.Tensor) -> torch.Tensor:
         # A new edge takes the entry of edge 0 first; if there was no edge at all, there is none to take.
-        result = old.index_select(0, source.to(old.device)) if len(old) else old.new_empty((len(source), *old.shape[1:]))
-        result[grown.to(old.device)] = torch.as_tensor(fill, dtype=old.dtype, device=old.device)
+        source, grown = places_on(old.device)
+        result = old.new_empty((len(source), *old.shape[1:]))
+
+        def take(first: int, end: int) -> None:
+            torch.index_select(old.detach(), 0, source[first:end], out=result[first:end])
+
+        if len(old):
+            run_rows(take, len(source), CACHE_MISS if old.device.type == "cpu" else 0, 1)
+        result[grown] = torch.as_tensor(fill, dtype=old.dtype, device=old.device)
         return result
 
     def replaced(old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
@@ -122,9 +135,7 @@ def apply_delta(
     gradient, n_edges = weight.grad, layer.n_edges
     grown_values = torch.from_numpy(delta.grown_values[merged.order])
     new_weight = remap(kept, grown_values)
-    births = torch.from_numpy(layer._birth if n_edges else np.zeros(1, np.int32))
-    birth = births.index_select(0, torch.from_numpy(merged.origin)).numpy()
-    birth[merged.grown] = born
+    birth = remap(torch.from_numpy(layer._birth), born).numpy()
     mask = _new_mask(layer._active, delta, merged)
     for follower in followers:
         follower._replace_structure(topology, remap(follower.weight.detach(), grown_values), birth, mask)

@@ -12,7 +12,7 @@ from netsci_nn.rewiring.deep_r import NEEDS, Dynamics, advance, newborn
 from netsci_nn.rewiring.delta import EdgeDelta
 from netsci_nn.rewiring.rule import REWIRERS, seen_by
 from netsci_nn.rewiring.signs import draw_signs
-from netsci_nn.rewiring.view import EdgeView, Memory
+from netsci_nn.rewiring.view import EdgeView, Memory, keys_without
 from netsci_nn.rewiring.weight_change import CRITERIA, most_changed, no_change
 from netsci_nn.sampling import Rng, as_generator, check_growth, grow_preferentially
 
@@ -94,6 +94,6 @@ class PreferentialDeepR:
             kept, dropped = None, most_changed(view, self.deletion, self.fraction)
         src = dst = dropped
         if len(dropped):
-            src, dst = self.grow(view.n_in, view.n_out, np.delete(view.keys(), dropped), len(dropped), rng=random)
+            src, dst = self.grow(view.n_in, view.n_out, keys_without(view, dropped), len(dropped), rng=random)
         new = newborn(dst * view.n_in + src, view) if by_sign else view.zeros(len(src))
         return EdgeDelta(dropped, src, dst, new, kept)

@@ -11,7 +11,7 @@ from netsci_nn.layers import SparseLayer
 from netsci_nn.rewiring.delta import EdgeDelta
 from netsci_nn.rewiring.rule import REWIRERS, seen_by
 from netsci_nn.rewiring.signs import draw_signs, signs_of
-from netsci_nn.rewiring.view import EdgeView, Memory
+from netsci_nn.rewiring.view import EdgeView, Memory, keys_without
 from netsci_nn.sampling import Rng, as_generator, distinct_cells
 from netsci_nn.topology import Int64Array
 
@@ -118,7 +118,7 @@ class DeepR:
         kept, dropped = advance(view, self.dynamics, random)
         if len(dropped) == 0:
             return EdgeDelta(dropped, dropped, dropped, view.zeros(0), kept)
-        remaining = np.delete(view.keys(), dropped)
+        remaining = keys_without(view, dropped)
         grown = distinct_cells(view.n_in * view.n_out, len(dropped), random, occupied=remaining)
         return EdgeDelta(dropped, grown % view.n_in, grown // view.n_in, newborn(grown, view), kept)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from netsci_nn.compiling import njit
 from netsci_nn.errors import TopologyError
 from netsci_nn.topology import Int64Array, as_array
 
@@ -40,15 +41,17 @@ class EdgeDelta:
             array = as_array(getattr(self, name))
             if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
                 raise TopologyError(f"{name} has shape {array.shape} and dtype {array.dtype}; it must be 1-D integers")
-            object.__setattr__(self, name, array.astype(np.int64))
-        if (np.diff(self.dropped) < 0).any():
-            self.dropped.sort()
+            object.__setattr__(self, name, array.astype(np.int64, copy=not _is_frozen(array)))
+        is_sorted, is_distinct = _order(self.dropped)
+        if not is_sorted:
+            object.__setattr__(self, "dropped", np.sort(self.dropped))
+            is_distinct = _order(self.dropped)[1]
         values = as_array(self.grown_values)
         if values.ndim < 1 or (values.size and values.dtype.kind not in "fiu"):
             raise TopologyError(
                 f"grown_values has shape {values.shape} and dtype {values.dtype}; it must be numbers [n_grown, *kernel]"
             )
-        object.__setattr__(self, "grown_values", values.astype(np.result_type(values, np.float32)))
+        object.__setattr__(self, "grown_values", values.astype(np.result_type(values, np.float32), copy=not _is_frozen(values)))
         kept = self.kept_values
         if kept is not None and (not isinstance(kept, np.ndarray) or kept.ndim < 1 or kept.dtype.kind != "f"):
             got = (
@@ -77,7 +80,7 @@ class EdgeDelta:
                 f"entries{'' if self.grown_active is None else f', grown_active has {len(self.grown_active)}'}; "
                 "they must be equally long"
             )
-        if (np.diff(self.dropped) == 0).any():
+        if not is_distinct:
             raise TopologyError("dropped names an edge twice; positions must be distinct")
         if not np.isfinite(self.grown_values).all():
             raise TopologyError("grown_values holds NaN or infinity; new weights must be finite")
@@ -104,3 +107,18 @@ class EdgeDelta:
         ):
             if array is not None and array.shape != shape:
                 raise TopologyError(f"{name} has shape {list(array.shape)}; the layer needs {list(shape)}")
+
+
+def _is_frozen(array: npt.NDArray[np.generic]) -> bool:
+    """Whether nobody can write to the array, so that it need not be copied."""
+    return array.flags.owndata and not array.flags.writeable
+
+
+@njit(cache=True, nogil=True)
+def _order(positions):  # type: ignore[no-untyped-def]
+    """Return whether positions are sorted, and whether no two neighbours are equal."""
+    n_falls, n_equal = 0, 0
+    for place in range(1, len(positions)):
+        n_falls += positions[place] < positions[place - 1]
+        n_equal += positions[place] == positions[place - 1]
+    return n_falls == 0, n_equal == 0

@@ -56,7 +56,7 @@ def merge_edges(n_in: int, n_out: int, src: IntArray, dst: IntArray, pointers: I
     new_src, new_dst = np.empty(n_new, np.int32), np.empty(n_new, np.int32)
     origin, grown = np.empty(n_new, np.int32 if n_edges < 2**31 else np.int64), np.empty(len(grown_src), np.int64)
     repeated = np.full(1, -1, np.int64)
-    edges = src, dst, pointers, delta.dropped, grown_src, grown_dst
+    edges = src, pointers, delta.dropped, grown_src, grown_dst
     run_edges(partial(_merge_targets, *edges, new_src, new_dst, origin, grown, repeated), pointers, MERGING)
     if repeated[0] >= 0:
         raise TopologyError(
@@ -107,30 +107,44 @@ def _raise_range(delta: EdgeDelta, n_in: int, n_out: int, n_edges: int) -> NoRet
 
 
 @njit(cache=True, nogil=True)
-def _merge_targets(src, dst, pointers, dropped, grown_src, grown_dst, new_src, new_dst, origin, new, repeated, first, end):  # type: ignore[no-untyped-def]
+def _merge_targets(src, pointers, dropped, grown_src, grown_dst, new_src, new_dst, origin, new, repeated, first, end):  # type: ignore[no-untyped-def]
     """Merge the survivors of targets first..end - 1 with the edges grown there, in one pass.
 
     Fills new_src, new_dst and origin from the place on where these targets begin, and new, the places of the grown edges;
-    puts the place of an edge that occurs twice into repeated.
+    puts the place of an edge that occurs twice into repeated. Which edges go and where new ones come is random, so both are
+    computed without branches, which would be guessed wrong: each list ends with a source behind all others.
     """
-    old, last = pointers[first], pointers[end]
-    next_dropped = np.searchsorted(dropped, old)
+    behind, next_dropped = np.int32(2**31 - 1), np.searchsorted(dropped, pointers[first])
     grown, last_grown = np.searchsorted(grown_dst, first), np.searchsorted(grown_dst, end)
-    start = place = old - next_dropped + grown
-    while old < last or grown < last_grown:
-        is_old = old < last
-        if is_old and next_dropped < len(dropped) and dropped[next_dropped] == old:
-            next_dropped += 1
-            old += 1
-            continue
-        if is_old and grown < last_grown:
-            is_old = dst[old] < grown_dst[grown] or (dst[old] == grown_dst[grown] and src[old] < grown_src[grown])
-        if is_old:
-            new_src[place], new_dst[place], origin[place] = src[old], dst[old], old
-            old += 1
-        else:
-            new_src[place], new_dst[place], origin[place], new[grown] = grown_src[grown], grown_dst[grown], 0, place
-            grown += 1
-        if place > start and new_src[place] == new_src[place - 1] and new_dst[place] == new_dst[place - 1]:
-            repeated[0] = place
-        place += 1
+    place = pointers[first] - next_dropped + grown
+    most = (pointers[first + 1 : end + 1] - pointers[first:end]).max() + 1
+    kept_src, kept = np.empty(most, np.int32), np.empty(most, origin.dtype)
+    fresh_src, fresh_place = np.empty(last_grown - grown + 1, np.int32), np.empty(last_grown - grown + 1, np.int64)
+    for target in range(first, end):
+        n_kept, n_fresh, start = 0, 0, place
+        for old in range(pointers[target], pointers[target + 1]):
+            kept_src[n_kept], kept[n_kept] = src[old], old
+            is_dropped = len(dropped) > 0 and dropped[min(next_dropped, len(dropped) - 1)] == old
+            next_dropped += is_dropped
+            n_kept += 1 - is_dropped
+        while grown + n_fresh < last_grown and grown_dst[grown + n_fresh] == target:
+            fresh_src[n_fresh] = grown_src[grown + n_fresh]
+            n_fresh += 1
+        kept_src[n_kept], fresh_src[n_fresh] = behind, behind
+        old, fresh = 0, 0
+        for place in range(start, start + n_kept + n_fresh):
+            is_old = kept_src[old] < fresh_src[fresh]
+            new_src[place] = min(kept_src[old], fresh_src[fresh])
+            origin[place] = kept[old] * is_old
+            fresh_place[fresh] = place
+            old += is_old
+            fresh += 1 - is_old
+        place = start + n_kept + n_fresh
+        new[grown : grown + n_fresh] = fresh_place[:n_fresh]
+        new_dst[start:place] = target
+        n_repeated = 0
+        for edge in range(start + 1, place):
+            n_repeated += new_src[edge] == new_src[edge - 1]
+        if n_repeated > 0:
+            repeated[0] = start + 1 + np.argmax(new_src[start + 1 : place] == new_src[start : place - 1])
+        grown += n_fresh

@@ -4,13 +4,16 @@ import numpy as np
 import numpy.typing as npt
 
 from netsci_nn.checks import check_real
+from netsci_nn.compiling import njit
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.layers import SparseLayer
 from netsci_nn.rewiring.delta import EdgeDelta
 from netsci_nn.rewiring.rule import REWIRERS, seen_by
-from netsci_nn.rewiring.view import EdgeView, strength
+from netsci_nn.rewiring.view import EdgeView, keys_without, strength
 from netsci_nn.sampling import Rng, as_generator, distinct_cells
 from netsci_nn.topology import Int64Array
+
+MANY, SAMPLE, REACH = 200_000, 10_000, 300  # reach: six standard deviations of a median's place in the sample
 
 
 @REWIRERS.register("set")
@@ -57,12 +60,15 @@ class SparseEvolution:
         if view.is_last:
             empty = np.empty(0, dtype=np.int64)
             return EdgeDelta(dropped, empty, empty, view.zeros(0))
-        remaining = np.delete(view.keys(), dropped)
+        remaining = keys_without(view, dropped)
         grown = distinct_cells(view.n_in * view.n_out, len(dropped), random, occupied=remaining)
         new = view.zeros(len(grown))
         if self.initial_value > 0:
             new[:] = self.initial_value * random.standard_normal(new.shape)
-        return EdgeDelta(dropped, grown % view.n_in, grown // view.n_in, new)
+        dst, src = np.divmod(grown, view.n_in)
+        for array in (src, dst, new):
+            array.setflags(write=False)  # so that the delta need not copy them
+        return EdgeDelta(dropped, src, dst, new)
 
 
 def dropped_by_sign(values: npt.NDArray[np.floating], fraction: float) -> Int64Array:
@@ -82,5 +88,31 @@ def dropped_by_sign(values: npt.NDArray[np.floating], fraction: float) -> Int64A
     n, first = len(values), np.count_nonzero(values < -nearest)
     end = n - np.count_nonzero(values > nearest)
     lower, upper = int((1 - fraction) * first), min(n - 1, int(end + fraction * (n - end)))
-    ordered = np.partition(values, (lower, upper))
-    return np.flatnonzero((values >= ordered[lower]) & (values <= ordered[upper]))
+    return np.flatnonzero((values >= _in_order(values, lower)) & (values <= _in_order(values, upper)))
+
+
+def _in_order(values: npt.NDArray[np.floating], position: int) -> np.floating:
+    """Return the value at a position of the sorted order: among many, of those that a sample says are near it."""
+    n, before = len(values), 0
+    if n > MANY:
+        sample = np.sort(values[:: n // SAMPLE])
+        place = position * len(sample) // n
+        low, high = sample[max(place - REACH, 0)], sample[min(place + REACH, len(sample) - 1)]
+        n_below, near = _between(values, low, high)
+        if n_below <= position < n_below + len(near):
+            values, before = near, n_below
+    return np.partition(values, position - before)[position - before]
+
+
+@njit(cache=True, nogil=True)
+def _between(values, low, high):  # type: ignore[no-untyped-def]
+    """Return how many values are below `low`, and those from `low` to `high`."""
+    n_below, n_near = 0, 0
+    for value in values:
+        n_below += value < low
+        n_near += (value >= low) & (value <= high)
+    near, place = np.empty(n_near + 1, values.dtype), 0
+    for value in values:
+        near[place] = value
+        place += (value >= low) & (value <= high)
+    return n_below, near[:n_near]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from netsci_nn.compiling import njit
 from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer
 from netsci_nn.topology import Int64Array, IntArray
@@ -79,6 +80,22 @@ class EdgeView:
     def zeros(self, count: int) -> npt.NDArray[np.floating]:
         """Return `[count, *kernel]` zeros in the dtype of the weights: new edges that start at 0."""
         return np.zeros((count, *self.kernel), self.weight.dtype)
+
+
+def keys_without(view: EdgeView, dropped: Int64Array) -> Int64Array:
+    """Return the keys of all edges but those at the positions `dropped`, increasing."""
+    stays = np.ones(view.n_edges, np.bool_)
+    stays[dropped] = False
+    return _keys_of(view.src, view.dst, view.n_in, stays, np.count_nonzero(stays))
+
+
+@njit(cache=True, nogil=True)
+def _keys_of(src, dst, n_in, stays, count):  # type: ignore[no-untyped-def]
+    keys, place = np.empty(count + 1, np.int64), 0
+    for edge in range(len(src)):
+        keys[place] = np.int64(dst[edge]) * n_in + src[edge]
+        place += stays[edge]  # without a branch: which edges go is random, so it would be guessed wrong
+    return keys[:count]
 
 
 def strength(weight: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:

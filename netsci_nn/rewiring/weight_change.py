@@ -10,7 +10,7 @@ from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer
 from netsci_nn.rewiring.delta import EdgeDelta
 from netsci_nn.rewiring.rule import REWIRERS, seen_by
-from netsci_nn.rewiring.view import EdgeView, strength
+from netsci_nn.rewiring.view import EdgeView, keys_without, strength
 from netsci_nn.sampling import Rng, as_generator, distinct_cells
 from netsci_nn.topology import Int64Array
 
@@ -50,7 +50,7 @@ class WeightChange:
         if view.is_last:
             return no_change(view)
         dropped = most_changed(view, self.criterion, self.fraction)
-        remaining = np.delete(view.keys(), dropped)
+        remaining = keys_without(view, dropped)
         grown = distinct_cells(view.n_in * view.n_out, len(dropped), as_generator(rng), occupied=remaining)
         return EdgeDelta(dropped, grown % view.n_in, grown // view.n_in, view.zeros(len(grown)))
 

@@ -18,6 +18,11 @@ CROWDED = 0.5
 # Up to this many bits of memory per draw, a bitmap of all numbers is faster than sorting the draws.
 BITS_PER_DRAW = 64
 
+# Of a number with one bit, times this, the first six bits say which bit it is: all 64 windows of a de Bruijn sequence differ.
+DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
+POSITIONS = np.empty(64, np.int64)
+POSITIONS[[(int(DE_BRUIJN) << bit) % 2**64 >> 58 for bit in range(64)]] = np.arange(64)
+
 
 def distinct_cells(n_cells: int, count: int, rng: np.random.Generator, occupied: Int64Array | None = None) -> Int64Array:
     """Draw `count` distinct free cells, every set of that size equally likely.
@@ -99,16 +104,15 @@ def _set_bits(bits: npt.NDArray[np.uint64], draws: npt.NDArray[np.float64], size
 @njit(cache=True)
 def _read_bits(bits: npt.NDArray[np.uint64], count: int) -> Int64Array:
     """Return the positions of the `count` set bits in order."""
-    result = np.empty(count + 1, np.int64)
+    result = np.empty(count, np.int64)
     place = 0
     for word, bits_of_word in enumerate(bits):
-        number = word * 64
         while bits_of_word:
-            result[place] = number
-            place += int(bits_of_word & np.uint64(1))
-            bits_of_word >>= np.uint64(1)
-            number += 1
-    return result[:count]
+            lowest = bits_of_word & (~bits_of_word + np.uint64(1))
+            result[place] = word * 64 + POSITIONS[(lowest * DE_BRUIJN) >> np.uint64(58)]
+            bits_of_word ^= lowest
+            place += 1
+    return result
 
 
 def distinct_per_row(

@@ -32,6 +32,19 @@ def sorted_by_counting(src: IntArray, dst: IntArray, keys: IntArray, size: int) 
     return sorted_src, sorted_dst
 
 
+def degrees(ends: IntArray, size: int) -> Int64Array:
+    """Return how often each of 0..size - 1 is among `ends`: int64 `[size]`."""
+    counts = np.zeros(size, np.int64)
+    _count(ends, counts)
+    return counts
+
+
+@njit(cache=True, nogil=True)
+def _count(ends, counts):  # type: ignore[no-untyped-def]
+    for end in ends:
+        counts[end] += 1
+
+
 @njit(cache=True, nogil=True)
 def is_sorted(src, dst):  # type: ignore[no-untyped-def]
     """Return whether every edge comes after the one before it by (dst, src)."""

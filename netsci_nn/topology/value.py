@@ -14,7 +14,7 @@ import numpy.typing as npt
 from netsci_nn.checks import neuron_count
 from netsci_nn.errors import TopologyError
 from netsci_nn.topology.arrays import ArrayLike, BoolArray, Int32Array, Int64Array, IntArray, as_array
-from netsci_nn.topology.edge_order import is_sorted, raise_order, sorted_by_counting, split_cells
+from netsci_nn.topology.edge_order import degrees, is_sorted, raise_order, sorted_by_counting, split_cells
 
 if TYPE_CHECKING:
     import igraph
@@ -88,12 +88,12 @@ class BipartiteTopology:
     @cached_property
     def out_degrees(self) -> Int64Array:
         """Edges per source: int64 `[n_in]`, 0 to n_out."""
-        return _frozen(np.bincount(self.src, minlength=self.n_in).astype(np.int64, copy=False))
+        return _frozen(degrees(self.src, self.n_in))
 
     @cached_property
     def in_degrees(self) -> Int64Array:
         """Edges per target: int64 `[n_out]`, 0 to n_in."""
-        return _frozen(np.bincount(self.dst, minlength=self.n_out).astype(np.int64, copy=False))
+        return _frozen(degrees(self.dst, self.n_out))
 
     @cached_property
     def target_pointers(self) -> Int64Array:

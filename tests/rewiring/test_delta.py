@@ -22,6 +22,17 @@ def test_fields_are_sorted_copied_and_frozen() -> None:
         delta.dropped = np.array([1])
 
 
+def test_what_nobody_can_write_to_is_not_copied_and_a_view_is() -> None:
+    own, base = np.array([1, 2]), np.array([3, 4])
+    own.setflags(write=False)
+    view = base.view()
+    view.setflags(write=False)
+    delta = EdgeDelta([], own, view, [0.0, 0.0])
+    assert delta.grown_src is own
+    base[:] = 9
+    assert delta.grown_dst.tolist() == [3, 4]
+
+
 def test_the_empty_delta() -> None:
     delta = EdgeDelta([], [], [], [])
     assert [len(array) for array in (delta.dropped, delta.grown_src, delta.grown_dst, delta.grown_values)] == [0, 0, 0, 0]

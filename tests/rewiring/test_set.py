@@ -188,3 +188,25 @@ def test_bad_rng_and_unknown_rewirer() -> None:
     assert REWIRERS["set"] is SparseEvolution
     with pytest.raises(ConfigError, match=r"unknown rewiring rule 'sett' .*; allowed are: ba_deep_r, "):
         REWIRERS["sett"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.random.default_rng(0).standard_normal(300_001).astype(np.float32),
+        np.random.default_rng(1).integers(-3, 4, 250_000).astype(np.float64),  # a value fills a quarter
+        np.tile([1e-3, 5.0, -7.0], 100_000),
+        np.where(np.arange(400_000) % (400_000 // 10_000) == 0, 50.0, np.random.default_rng(2).standard_normal(400_000)),
+        -np.arange(1.0, 300_000.0),
+    ],
+    ids=["normal", "ties", "three values", "a sample that misleads", "one sign"],
+)
+@pytest.mark.parametrize("fraction", [0.01, 0.3, 0.99])
+def test_thresholds_among_many_weights_are_those_of_the_sorted_order(values: Any, fraction: float) -> None:
+    ordered = np.sort(values)
+    nearest = np.abs(values).min()
+    first, end = int((ordered < -nearest).sum()), len(values) - int((ordered > nearest).sum())
+    low = ordered[int((1 - fraction) * first)]
+    high = ordered[min(len(values) - 1, int(end + fraction * (len(values) - end)))]
+    expected = np.flatnonzero((values >= low) & (values <= high))
+    np.testing.assert_array_equal(dropped_by_sign(values, fraction), expected)
