@@ -1,7 +1,7 @@
 """Measure speed and memory of sparse layers beside dense and other sparse ones, as ratios.
 
-    python scripts/benchmark.py                  # what docs/results/speed.jsonl lacks, about twenty minutes on two cores
-    python scripts/benchmark.py --only layer     # layer | tokens | gpt | edges | hypersparse | epoch | scale | imports
+    python scripts/benchmark.py                  # what docs/results/speed.jsonl lacks, about half an hour on two cores
+    python scripts/benchmark.py --only layer     # layer | tokens | gpt | auto | hypersparse | edges | epoch | scale | imports
     python scripts/benchmark.py --again          # everything anew; the tables show the last measurement of each case
     python scripts/benchmark.py --table          # the tables of docs/speed.md
 
@@ -49,7 +49,7 @@ from netsci_nn.cli.output import reported_errors
 from netsci_nn.data import load_dataset
 from netsci_nn.errors import DataError
 from netsci_nn.files import try_writing
-from netsci_nn.kernels import BACKENDS
+from netsci_nn.kernels import BACKENDS, choose_backend
 from netsci_nn.training import train
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,6 +67,13 @@ LAYERS = [
 ]
 TOKENS = [(n_in, n_out, 0.1, 4096) for n_in, n_out in ((256, 256), (256, 768), (1024, 256), (512, 2048))]
 MANY = 10**7
+# n, density, batch
+AUTO = [
+    *((n, density, batch) for n in (64, 256, 1024) for density in (0.01, 0.1, 0.3, 0.8) for batch in (10, 128, 2048)),
+    *((4096, density, batch) for density in (0.01, 0.1, 0.3) for batch in (10, 128)),
+    *((1_000_000, degree / 10**6, 16) for degree in (1, 10)),
+]
+MOST_DENSE = 2**26  # numbers of a dense matrix
 HYPERSPARSE = [*((size, 16) for size in (8192, 65_536, 262_144, 1_000_000)), *((size, 128) for size in (8192, 65_536, 262_144))]
 
 
@@ -151,6 +158,24 @@ def measure_layer(n_in: int, n_out: int, density: float, batch: int) -> Row:
 
     seconds = medians({name: partial(step, layer) for name, layer in layers.items()}, repeats=11)
     return {"edges": topology.n_edges, **ratios(seconds)}
+
+
+def measure_auto(n: int, density: float, batch: int) -> Row:
+    """Forward and backward of one layer by every backend that `auto` may choose, and by the chosen one."""
+    topology = ns.generators.erdos_renyi(n, n, density=density, rng=0)
+    x, gradient = torch.randn(batch, n, requires_grad=True), torch.randn(batch, n)
+    names = ["compiled", "csr", *(["dense"] if n * n <= MOST_DENSE else [])]
+    layers = {name: ns.SparseLinear(topology, backend=name) for name in names}
+
+    def step(layer: ns.SparseLinear) -> None:
+        x.grad = None
+        layer.zero_grad()
+        layer(x).backward(gradient)
+
+    seconds = medians({name: partial(step, layer) for name, layer in layers.items()}, repeats=11)
+    chosen = choose_backend(layers["compiled"].weight, batch, layers["compiled"]._edge_index())
+    row = {f"{name} ms": 1e3 * seconds[name] if name in seconds else None for name in ("compiled", "csr", "dense")}
+    return {**row, "auto takes": chosen, "auto / fastest": seconds[chosen] / min(seconds.values())}
 
 
 class Block(nn.Module):
@@ -367,6 +392,12 @@ def layer_cases(part: str) -> Iterator[Case]:
         yield Case(part, name, partial(measure_layer, n_in, n_out, density, batch))
 
 
+def auto_cases() -> Iterator[Case]:
+    """Square layers of many sizes."""
+    for n, density, batch in AUTO:
+        yield Case("auto", f"{n:,} x {n:,}, density {density:g}, batch {batch}", partial(measure_auto, n, density, batch))
+
+
 def gpt_cases() -> Iterator[Case]:
     """A transformer at two densities."""
     for density in (0.1, 0.05):
@@ -404,6 +435,7 @@ PARTS: dict[str, Callable[[], Iterator[Case]]] = {
     "layer": partial(layer_cases, "layer"),
     "tokens": partial(layer_cases, "tokens"),
     "gpt": gpt_cases,
+    "auto": auto_cases,
     "hypersparse": hypersparse_cases,
     "edges": edges_cases,
     "epoch": epoch_cases,
@@ -430,8 +462,10 @@ def tables(lines: Iterable[Row]) -> dict[str, str]:
     }
 
 
-def cell(value: float) -> str:
-    """Return a number as it stands in a table."""
+def cell(value: float | str | None) -> str:
+    """Return a number or a name as it stands in a table; None for what was not measured."""
+    if value is None or isinstance(value, str):
+        return value or "-"
     return f"{value:,}" if isinstance(value, int) else f"{value:.2f}" if value < 100 else f"{value:.0f}"
 
 
@@ -475,7 +509,8 @@ def main() -> None:
     chosen = arguments.only or list(PARTS)
     if not arguments.table:
         measure_missing(chosen, arguments.log, arguments.again)
-    print("\n\n".join(tables(line for line in read_lines(arguments.log) if line["part"] in chosen).values()))
+    found = tables(line for line in read_lines(arguments.log) if line["part"] in chosen)
+    print("\n\n".join(f"<!-- {part} -->\n{table}\n<!-- {part} -->" for part, table in found.items()))
 
 
 def measure_missing(parts: list[str], log: Path, again: bool) -> None:

@@ -14,12 +14,12 @@ from netsci_nn.kernels.auto import cache_file
 
 def doctor(
     measure: Annotated[
-        bool, typer.Option("--measure", help="Measure from which density dense layers are faster; `auto` uses it.")
+        bool, typer.Option("--measure", help="Measure which backend is faster where, in about a minute; `auto` uses it.")
     ] = False,
 ) -> None:
     """Print versions, threads, which backends can run, and from which density `auto` takes dense layers."""
     if measure:
-        print_line("measuring compiled against dense layers ...")
+        print_line("measuring the compiled backend against dense and csr ...")
         with report_unwritten(cache_file()):
             measure_crossover()
 
@@ -35,8 +35,10 @@ def _print() -> None:
     print_table("Versions", ["package", "version"], rows)
     reasons = {name: backend.unavailable_because() for name, backend in BACKENDS.items()}
     print_table("Backends", ["backend", "state"], [[name, reason or "available"] for name, reason in reasons.items()])
-    rows = [[name.replace("_", " "), f"{density:g}"] for name, density in crossover().items()]
+    *densities, (_, degree) = crossover().items()
+    rows = [[name.replace("_", " "), f"{density:g}"] for name, density in densities]
     print_table("backend='auto' on the CPU is dense above this density", ["batch", "density"], rows)
+    print_line(f"and csr below {degree:g} edges per target" if degree else "and never csr, however few the edges per target")
     print_line(f"kept in: {cache_file()}")
     print_line(f"torch threads: {torch.get_num_threads()}; CUDA: {torch.cuda.is_available()}")
     print_line(f"package analysis: {find_analysis()}")

@@ -1,8 +1,9 @@
-"""`backend="auto"`: which backend serves a product best, by density, batch, dtype and device.
+"""`backend="auto"`: which backend serves a product best, by density, batch, degree, dtype and device.
 
-On the CPU the compiled kernels serve up to a density from which the dense matrix is faster. That crossover depends on the
-machine: `measure_crossover` (`netsci-nn doctor --measure` on the command line) measures it once and keeps it in the user's
-cache folder; without that, built-in values serve. The environment variable NETSCI_NN_DENSE_ABOVE, a density, overrides both.
+On the CPU the compiled kernels serve up to a density from which the dense matrix is faster, and down to a number of edges per
+target below which torch's CSR product is. Those crossovers depend on the machine: `measure_crossover` (`netsci-nn doctor
+--measure` on the command line) measures them once and keeps them in the user's cache folder; without that, built-in values
+serve. The environment variable NETSCI_NN_DENSE_ABOVE, a density, overrides the density of both.
 """
 
 import functools
@@ -21,6 +22,7 @@ from netsci_nn.errors import ConfigError
 from netsci_nn.files import write_text
 from netsci_nn.kernels.autograd import sparse_product
 from netsci_nn.kernels.backend import BACKENDS, Backend
+from netsci_nn.kernels.compiled import MANY_ROWS
 from netsci_nn.kernels.index import EdgeIndex, edge_index
 from netsci_nn.sampling import as_generator, distinct_cells
 from netsci_nn.topology import BipartiteTopology
@@ -28,9 +30,13 @@ from netsci_nn.topology import BipartiteTopology
 logger = logging.getLogger(__name__)
 
 OVERRIDE = "NETSCI_NN_DENSE_ABOVE"
+MEASURED_BATCHES = {"small_batch": 10, "large_batch": 128, "many_rows": 2048}  # for each class of batches, by `batch_class`
 SMALL_BATCH = 32
-# Density from which dense is faster on two AVX-512 cores, as `measure_crossover` found it; by batch up to SMALL_BATCH or above.
-DEFAULT_CROSSOVER = {"small_batch": 0.8, "large_batch": 0.8}
+DENSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+HYPERSPARSE_NEURONS, DEGREES = 200_000, (0.3, 1, 3, 10)
+# As `measure_crossover` found them on two cores: the density from which dense is faster, by class of batches, and the edges per
+# target below which CSR is.
+DEFAULT_CROSSOVER = {"small_batch": 0.8, "large_batch": 0.8, "many_rows": 0.3, "csr_below_degree": 0.0}
 # cuSPARSE needs a very sparse matrix to beat the dense product; not measured here, and not yet a matter of the cache.
 CUDA_DENSE_ABOVE = 0.05
 
@@ -46,9 +52,16 @@ def choose_backend(values: torch.Tensor, batch: int, index: EdgeIndex) -> str:
     density = len(values) / (index.n_in * index.n_out)
     if values.device.type != "cpu":
         return "dense" if density > CUDA_DENSE_ABOVE else "csr"
-    if density > crossover()["small_batch" if batch <= SMALL_BATCH else "large_batch"]:
+    known = crossover()
+    if density > known[batch_class(batch)]:
         return "dense"
-    return "csr" if BACKENDS["compiled"].unavailable_because() else "compiled"
+    is_too_sparse = len(values) < known["csr_below_degree"] * index.n_out
+    return "csr" if is_too_sparse or BACKENDS["compiled"].unavailable_because() else "compiled"
+
+
+def batch_class(batch: int) -> str:
+    """Return the name of the batches that a batch of so many rows belongs to."""
+    return "small_batch" if batch <= SMALL_BATCH else "large_batch" if batch < MANY_ROWS else "many_rows"
 
 
 def backend_of(name: str, values: torch.Tensor, batch: int, index: EdgeIndex) -> Backend:
@@ -72,17 +85,23 @@ def supporting(name: str, values: torch.Tensor) -> Backend:
 
 @functools.cache
 def crossover() -> dict[str, float]:
-    """Return the densities from which the dense backend is chosen: overridden, measured or built in.
+    """Return where other backends are chosen: overridden, measured or built in.
+
+    Returns:
+        the densities above which the dense backend is chosen, of `small_batch` (up to 32 rows), `large_batch` and `many_rows`
+        (from 512 on), and `csr_below_degree`, the edges per target below which CSR is.
 
     Raises:
         ConfigError: when the override is not a density from 0 to 1.
     """
     override = os.environ.get(OVERRIDE)
     if override is not None:
-        return dict.fromkeys(DEFAULT_CROSSOVER, _check(override))
+        return {**DEFAULT_CROSSOVER, **dict.fromkeys(MEASURED_BATCHES, _check(override))}
     try:
         measured = json.loads(cache_file().read_text(encoding="utf-8"))
-        return {name: check_real(name, measured[name], _is_density, "from 0 to 1") for name in DEFAULT_CROSSOVER}
+        densities = {name: check_real(name, measured[name], _is_density, "from 0 to 1") for name in MEASURED_BATCHES}
+        degree = check_real("csr_below_degree", measured["csr_below_degree"], lambda number: number >= 0, ">= 0")
+        return {**densities, "csr_below_degree": degree}
     except FileNotFoundError:
         return DEFAULT_CROSSOVER
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -95,36 +114,44 @@ def cache_file() -> Path:
     return Path(platformdirs.user_cache_dir("netsci_nn")) / "crossover.json"
 
 
-def measure_crossover(size: int = 1024, repeats: int = 7) -> dict[str, float]:
-    """Measure forward and backward of a size x size layer, compiled and dense in turn, and keep the result.
+def measure_crossover(size: int = 1024, repeats: int = 7, neurons: int = HYPERSPARSE_NEURONS) -> dict[str, float]:
+    """Measure forward and backward of the compiled backend and others in turn, and keep the result.
+
+    Args:
+        size: neurons a side of the layers beside which the dense backend is measured.
+        repeats: of each measurement, after one to warm up.
+        neurons: a side of the layers beside which CSR is measured.
 
     Returns:
-        by batch, the highest of the tried densities at which the compiled backend is faster; 0 if it never is.
+        what `crossover` returns: by batch, the highest of the tried densities at which the compiled backend is faster than the
+        dense one, or 0 if it never is; and the highest of the tried degrees at which CSR is faster, or 0.
     """
     result = {}
-    for name, batch in (("small_batch", 10), ("large_batch", 128)):
-        faster = [density for density in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0) if _ratio(size, density, batch, repeats) < 1]
+    for name, batch in MEASURED_BATCHES.items():
+        edges = ((density, round(density * size * size)) for density in DENSITIES)
+        faster = [density for density, n_edges in edges if _ratio("dense", size, n_edges, batch, repeats) < 1]
         result[name] = max(faster, default=0.0)
+    slower = [degree for degree in DEGREES if _ratio("csr", neurons, round(degree * neurons), 16, repeats) > 1]
+    result["csr_below_degree"] = float(max(slower, default=0))
     cache_file().parent.mkdir(parents=True, exist_ok=True)
     write_text(cache_file(), json.dumps(result) + "\n")
     crossover.cache_clear()
     return result
 
 
-def _ratio(size: int, density: float, batch: int, repeats: int) -> float:
-    """Return the compiled backend's median time over the dense one's."""
-    n_edges = round(density * size * size)
+def _ratio(other: str, size: int, n_edges: int, batch: int, repeats: int) -> float:
+    """Return the compiled backend's median time over that of another one."""
     topology = BipartiteTopology.from_keys(distinct_cells(size * size, n_edges, as_generator(0)), size, size)
     index = edge_index(topology)
-    values, x = torch.rand(n_edges, requires_grad=True), torch.rand(size, batch, requires_grad=True)
-    seconds: dict[str, list[float]] = {"compiled": [], "dense": []}
+    values, x = torch.rand(n_edges, requires_grad=True), torch.rand(batch, size, requires_grad=True)
+    seconds: dict[str, list[float]] = {"compiled": [], other: []}
     for repeat in range(repeats + 1):
         for name, times in seconds.items():
             begin = time.perf_counter()
-            torch.autograd.grad(sparse_product(values, x, index, BACKENDS[name]).sum(), (values, x))
+            torch.autograd.grad(sparse_product(values, x.t(), index, BACKENDS[name]).sum(), (values, x))
             if repeat > 0:
                 times.append(time.perf_counter() - begin)
-    return statistics.median(seconds["compiled"]) / statistics.median(seconds["dense"])
+    return statistics.median(seconds["compiled"]) / statistics.median(seconds[other])
 
 
 def _is_density(number: float) -> bool:

@@ -45,8 +45,9 @@ def test_other_numbers_are_refused_by_the_compiled_backend() -> None:
 
 def test_the_override_wins_over_the_measurement(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache.parent.mkdir()
-    cache.write_text(json.dumps({"small_batch": 0.05, "large_batch": 0.9}))
-    assert (chosen(0.1, batch=10), chosen(0.8, batch=128)) == ("dense", "compiled")
+    cache.write_text(json.dumps({"small_batch": 0.05, "large_batch": 0.9, "many_rows": 0.2, "csr_below_degree": 3}))
+    assert (chosen(0.1, batch=10), chosen(0.8, batch=128), chosen(0.3, batch=512)) == ("dense", "compiled", "dense")
+    assert (chosen(0.1, batch=128), chosen(0.16, batch=128)) == ("csr", "compiled")  # 2 and 3.2 edges per target
     monkeypatch.setenv(auto.OVERRIDE, "0.3")
     crossover.cache_clear()
     assert (chosen(0.1, batch=10), chosen(0.8, batch=128)) == ("compiled", "dense")
@@ -64,8 +65,9 @@ def test_a_bad_override_is_said(text: str, monkeypatch: pytest.MonkeyPatch) -> N
     [
         *("", "[]", "{}", "[" * 100_000, '{"small_batch": "x", "large_batch": 1}', '{"small_batch": 1.3, "large_batch": 1}'),
         *('{"small_batch": NaN, "large_batch": 1}', '{"small_batch": 1%s, "large_batch": 1}' % ("0" * 400)),
+        '{"small_batch": 0.5, "large_batch": 0.5, "many_rows": 0.5, "csr_below_degree": -1}',
     ],
-    ids=range(8),
+    ids=range(9),
 )
 def test_a_damaged_cache_is_reported_and_not_used(content: str, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
     cache.parent.mkdir()
@@ -76,10 +78,11 @@ def test_a_damaged_cache_is_reported_and_not_used(content: str, cache: Path, cap
 
 
 def test_measuring_writes_what_is_then_used(cache: Path) -> None:
-    measured = measure_crossover(size=64, repeats=1)
+    measured = measure_crossover(size=64, repeats=1, neurons=200)
     assert json.loads(cache.read_text()) == measured == crossover()
-    assert set(measured) == {"small_batch", "large_batch"}
-    assert all(0 <= density <= 1 for density in measured.values())
+    assert list(measured) == ["small_batch", "large_batch", "many_rows", "csr_below_degree"]
+    assert all(0 <= density <= 1 for density in list(measured.values())[:-1])
+    assert measured["csr_below_degree"] in (0, *auto.DEGREES)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

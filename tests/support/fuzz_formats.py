@@ -346,7 +346,11 @@ def _json() -> list[Format]:
 
     return [
         Format("result.json", write_result, lambda path: RunDirectory(path.parent).load_result()),
-        Format("crossover.json", _write('{"small_batch": 0.8, "large_batch": 0.4}'), measured),
+        Format(
+            "crossover.json",
+            _write('{"small_batch": 0.8, "large_batch": 0.4, "many_rows": 0.3, "csr_below_degree": 1.5}'),
+            measured,
+        ),
     ]
 
 
