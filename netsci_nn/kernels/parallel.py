@@ -17,7 +17,7 @@ SERIAL_WORK = 400_000
 _pool: ThreadPoolExecutor | None = None
 
 
-def run_edges(work: Callable[[int, int], None], pointers: np.ndarray, cost: int) -> None:
+def run_edges(work: Callable[[int, int], object], pointers: np.ndarray, cost: int) -> None:
     """Call work(first, end) for parts of the rows 0..len(pointers) - 2 that hold about equally many edges.
 
     Args:
@@ -27,13 +27,19 @@ def run_edges(work: Callable[[int, int], None], pointers: np.ndarray, cost: int)
     """
     n_rows, n_edges = len(pointers) - 1, int(pointers[-1])
     n_parts = _parts(n_edges * cost, n_rows)
+    if n_parts == 1:
+        work(0, n_rows)
+        return
     inner = np.searchsorted(pointers, np.arange(1, n_parts) * n_edges // n_parts)
     _run(work, [0, *inner.tolist(), n_rows])
 
 
-def run_rows(work: Callable[[int, int], None], n_rows: int, cost: int, multiple: int) -> None:
+def run_rows(work: Callable[[int, int], object], n_rows: int, cost: int, multiple: int) -> None:
     """Call work(first, end) for equal parts of the rows 0..n_rows - 1 that begin at multiples of `multiple`."""
     n_parts = _parts(n_rows * cost, n_rows)
+    if n_parts == 1:
+        work(0, n_rows)
+        return
     _run(work, [*(part * n_rows // n_parts // multiple * multiple for part in range(n_parts)), n_rows])
 
 
@@ -42,13 +48,16 @@ def _parts(work: int, n_rows: int) -> int:
     return 1 if work < SERIAL_WORK else max(1, min(torch.get_num_threads(), n_rows))
 
 
-def _run(work: Callable[[int, int], None], bounds: list[int]) -> None:
+def _run(work: Callable[[int, int], object], bounds: list[int]) -> None:
     """Run the parts between consecutive bounds."""
     run_threads(lambda part: work(bounds[part], bounds[part + 1]), len(bounds) - 1)
 
 
-def run_threads(work: Callable[[int], None], n_threads: int) -> None:
+def run_threads(work: Callable[[int], object], n_threads: int) -> None:
     """Call work(0), ..., work(n_threads - 1), each on a thread of its own; the calling thread does work(0)."""
+    if n_threads == 1:
+        work(0)
+        return
     futures = [_workers().submit(work, number) for number in range(1, n_threads)]
     try:
         work(0)
