@@ -3,7 +3,7 @@
 import math
 import numbers
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -107,3 +107,8 @@ def as_generator(rng: Rng) -> np.random.Generator:
     if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool) and rng >= 0:
         return np.random.default_rng(int(rng))
     raise ConfigError(f"rng is {shown(rng)}; it must be an integer seed >= 0 or a numpy.random.Generator")
+
+
+def is_iterable(value: Any) -> bool:
+    """Whether a loop can go over `value`; an array or a tensor without dimensions only looks like it."""
+    return isinstance(value, Iterable) and getattr(value, "shape", None) != ()

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from analysis import AnalysisError, BipartiteGraph, LayeredGraph, measures
 from analysis.measures.degree import moment_ratio
 from netsci_nn import generators, kernels, pruning, rewiring, sampling, training
 from netsci_nn.errors import ConfigError, DataError, TopologyError
-from netsci_nn.topology import from_networkx, to_igraph
+from netsci_nn.topology import BipartiteTopology, from_networkx, to_igraph
 
 HUGE = 10**4300  # Python does not turn it into text
 TOPOLOGY = generators.erdos_renyi(20, 30, n_edges=300, rng=0)
@@ -160,3 +161,92 @@ def test_what_is_not_allowed_is_refused_in_one_sentence(call: Callable[[], Any],
         call()
     assert type(caught.value) is error
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("single", [np.array(3), torch.tensor(3)], ids=["array", "tensor"])
+def test_what_has_no_dimensions_is_no_sequence(single: Any) -> None:
+    """It only looks as if a loop could go over it."""
+    reports = [analysis.describe(TOPOLOGY, nulls=0, measures=["degree"], rng=0)]
+    for arguments in ({"reports": single}, {"reports": reports, "untrained": single}, {"reports": reports, "shuffled": single}):
+        with pytest.raises(AnalysisError, match="a sequence of reports, one per seed, is needed"):
+            analysis.compare(**arguments, rng=0)
+    for name in ("measures", "request"):
+        with pytest.raises(AnalysisError, match=f"{name} is .*; a sequence of names"):
+            analysis.describe(TOPOLOGY, nulls=0, **{name: single}, rng=0)
+    model = ns.SparseMLP([20, 30], density=0.5, rng=0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    array = np.array(3)
+    with pytest.raises(DataError, match="x is a ndarray; it must be a tensor"):
+        training.train(model, optimizer, array, None, epochs=1, rng=0)
+    with pytest.raises(DataError, match="x is a ndarray; it must be a tensor"):
+        training.evaluate(model, array, None)
+
+
+def test_a_schedule_is_a_name_or_a_function() -> None:
+    with pytest.raises(ConfigError, match=r"schedule is an integer of 14285 bits; it must be one of .*, or a function"):
+        training.LearningRateSchedule(HUGE)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x": torch.rand(4, 20).to_sparse()}, "x has layout torch.sparse_coo; it must be a dense tensor"),
+        ({"y": torch.zeros(4, dtype=torch.long).to_sparse()}, "y has layout torch.sparse_coo; it must be a dense tensor"),
+        (
+            {"y": torch.zeros(4, dtype=torch.complex64)},
+            "y has dtype torch.complex64; targets must be real numbers",
+        ),
+        ({"y": torch.full((4,), 2**40)}, r"y has dtype torch.int64 and shape \(4,\), which do not fit outputs \(4, 30\)"),
+        ({"y": torch.zeros(4, 1, dtype=torch.long)}, r"y has dtype torch.int64 and shape \(4, 1\), which do not fit outputs"),
+    ],
+    ids=["sparse rows", "sparse labels", "complex labels", "labels beyond the outputs", "labels with an axis too many"],
+)
+def test_an_evaluation_says_what_does_not_fit(change: dict[str, Any], message: str) -> None:
+    arguments: dict[str, Any] = {"x": torch.rand(4, 20), "y": torch.zeros(4, dtype=torch.long), **change}
+    with pytest.raises(DataError, match=message):
+        training.evaluate(ns.SparseLinear(TOPOLOGY), **arguments, metrics=["mean_squared_error"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"name": "rmsprop", "centered": torch.eye(3).to_sparse()},
+            "optimizer 'rmsprop': centered is .*; it must be true or false",
+        ),
+        (
+            {"name": "adamw", "amsgrad": torch.empty(2, device="meta")},
+            "optimizer 'adamw': amsgrad is .*; it must be true or false",
+        ),
+    ],
+    ids=["sparse", "meta"],
+)
+def test_switches_of_optimisers_are_true_or_false(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        training.make_optimizer(parameters=[nn.Parameter(torch.ones(3))], learning_rate=0.1, **options)
+
+
+def test_options_of_optimisers_may_be_any_real_number() -> None:
+    weight = nn.Parameter(torch.ones(3))
+    optimizer = training.make_optimizer("rmsprop", [weight], 0.01, momentum=Fraction(1, 2), centered=True)
+    weight.grad = torch.ones(3)
+    optimizer.step()
+    assert weight.isfinite().all()
+
+
+def test_arrays_of_a_change_of_edges_of_other_types() -> None:
+    with pytest.raises(TopologyError, match=r"dropped holds 9223372036854775808; it must hold integers below 2\^63"):
+        rewiring.EdgeDelta(np.array([2**63], np.uint64), [], [], [])
+    with pytest.raises(TopologyError, match=r"grown_values has .* dtype <U1; it must be numbers"):
+        rewiring.EdgeDelta([], [], [], np.empty(0, "<U1"))
+    layer = ns.SparseLinear(BipartiteTopology(3, 2, [0, 2], [0, 1]))
+    kept = np.array([1.5, -2.5], dtype=np.dtype(np.float32).newbyteorder())
+    rewiring.apply_delta(layer, rewiring.EdgeDelta([], [], [], [], kept))
+    assert layer.weight.tolist() == [1.5, -2.5]
+    with pytest.raises(ConfigError, match=r"initial_value is 1e\+300; it must be a number from 0 to 1e\+30"):
+        rewiring.SparseEvolution(initial_value=1e300)
+
+
+def test_no_edges_are_no_edges_whatever_their_type() -> None:
+    empty = np.empty(0, "datetime64[s]")
+    assert BipartiteGraph(2, 3, empty, empty).n_edges == 0

@@ -2,6 +2,7 @@
 
 import math
 import numbers
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -49,3 +50,8 @@ def as_generator(rng: int | np.random.Generator) -> np.random.Generator:
     if not is_whole(rng, 0):
         raise AnalysisError(f"rng is {shown(rng)}; a seed (an integer of at least 0) or a numpy.random.Generator is needed")
     return np.random.default_rng(int(rng))
+
+
+def is_iterable(value: Any) -> bool:
+    """Whether a loop can go over `value`; an array or a tensor without dimensions only looks like it."""
+    return isinstance(value, Iterable) and getattr(value, "shape", None) != ()

@@ -240,7 +240,9 @@ def _side_size(name: str, size: int) -> int:
 
 def _indices(name: str, values: Any, size: int) -> LongArray:
     array = as_array(values)
-    if array.ndim != 1 or (array.size and not np.issubdtype(array.dtype, np.integer)):
+    if array.shape == (0,):
+        return np.empty(0, np.int64)
+    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
         raise AnalysisError(f"{name} has shape {array.shape} and dtype {array.dtype}; a 1-D array of integers is needed")
     bad = np.flatnonzero((array < 0) | (array >= size))
     if bad.size:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
-from analysis.base.checks import shown
+from analysis.base.checks import is_iterable, shown
 from analysis.base.errors import AnalysisError
 from analysis.measures import (
     clustering,
@@ -117,6 +117,6 @@ def select_measures(names: Iterable[str] | None) -> tuple[Measure, ...]:
     """Return the measures of these names in the order given, each once, or all measures for None."""
     if names is None:
         return tuple(_MEASURES.values())
-    if isinstance(names, str) or not isinstance(names, Iterable):
+    if isinstance(names, str) or not is_iterable(names):
         raise AnalysisError(f"measures is {shown(names)}; a sequence of names from {', '.join(_MEASURES)} is needed")
     return tuple({measure.name: measure for measure in map(get_measure, names)}.values())

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.base.checks import as_generator, check_count
+from analysis.base.checks import as_generator, check_count, is_iterable
 from analysis.base.errors import AnalysisError
 from analysis.base.quantity import Quantity
 from analysis.graph.intake import as_layered
@@ -144,7 +144,7 @@ def _quantity_report(
 
 
 def _requested(request: Iterable[str], chosen: Sequence[Measure]) -> frozenset[str]:
-    if isinstance(request, str) or not isinstance(request, Iterable):
+    if isinstance(request, str) or not is_iterable(request):
         raise AnalysisError(f"request is {request!r}; a sequence of names of measures is needed")
     names = frozenset(get_measure(name).name for name in request)
     missing = names - {measure.name for measure in chosen}

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy
 
-from analysis.base.checks import as_generator
+from analysis.base.checks import as_generator, is_iterable
 from analysis.base.errors import AnalysisError
 from analysis.graph.arrays import FloatArray
 from analysis.report.values import NullComparison, TopologyReport
@@ -175,7 +175,7 @@ def _controls(
 
 
 def _reports(name: str, reports: Iterable[TopologyReport]) -> list[TopologyReport]:
-    if isinstance(reports, TopologyReport) or not isinstance(reports, Iterable):
+    if isinstance(reports, TopologyReport) or not is_iterable(reports):
         raise AnalysisError(f"{name} is a {type(reports).__name__}; a sequence of reports, one per seed, is needed")
     result = list(reports)
     for index, report in enumerate(result):

@@ -15,11 +15,22 @@ import math
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from netsci_nn.compiling import config
 from netsci_nn.kernels.backend import BACKENDS, HALF, Backend, half_in_single
-from netsci_nn.kernels.edge_loops import Visit, add_rows, gather, permute, sample, visit
+from netsci_nn.kernels.edge_loops import (
+    NARROW_BYTES,
+    Visit,
+    add_rows,
+    gather,
+    look_ahead,
+    permute,
+    sample,
+    sample_and_spread,
+    visit,
+)
 from netsci_nn.kernels.index import EdgeIndex, Edges
 from netsci_nn.kernels.packing import (
     Array,
@@ -43,6 +54,7 @@ Lanes = tuple[int, ...]  # a value of LANES
 CACHE_MISS = 16  # what reading a number out of order costs, in multiply-adds
 MANY_ROWS = 512  # of a batch, from which its blocks are shared between threads
 ROWS_PER_PART, MOST_PARTS = 256, 8  # parts of such a batch whose gradients are added in a fixed order
+SPREAD_EDGES = 8  # that a source should have in a part of the targets whose gradients are spread
 
 
 @functools.cache
@@ -92,6 +104,9 @@ def gradients(
     index.check(values=values, x=x, y=y)
     if x.shape[1] == 0:
         return torch.zeros_like(values), torch.empty_like(x), y.new_zeros(index.n_out)
+    n_parts = _spread_parts(index, x)
+    if n_parts > 0:
+        return _spread_gradients(values, x, y, index, n_parts)
     if _is_walked(index.from_source, x):
         return _walked_gradients(values, x, y, index)
     x_blocks, y_blocks = pack(x, "x"), pack(y, "y")
@@ -134,6 +149,47 @@ def _is_walked(edges: Edges, x: torch.Tensor) -> bool:
     lanes = cut(batch, x.element_size())[0][0]
     size = len(edges.columns) + edges.n_columns + edges.n_rows
     return batch >= MANY_ROWS or (batch <= lanes and size * lanes < SERIAL_WORK)
+
+
+def _spread_parts(index: EdgeIndex, x: torch.Tensor) -> int:
+    """Return in how many parts of the targets gradients are spread to the sources; 0: others gather them faster.
+
+    To spread costs no second order of the weights, and a sum per source and part.
+    """
+    lanes = cut(x.shape[1], x.element_size())[0][0]
+    if x.shape[1] > lanes or lanes * x.element_size() > NARROW_BYTES:
+        return 0
+    if len(index.src) * lanes < SERIAL_WORK:
+        return 1
+    n_parts = min(MOST_PARTS, len(index.src) // (SPREAD_EDGES * index.n_in))
+    return n_parts if n_parts > 1 else 0
+
+
+def _spread_gradients(
+    values: torch.Tensor, x: torch.Tensor, y: torch.Tensor, index: EdgeIndex, n_parts: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    x_blocks, y_blocks = pack(x, "x"), pack(y, "y")
+    columns, pointers, n_in, n_out = index.by_target
+    lanes, size = x_blocks.width, n_in * x_blocks.width
+    is_copied = n_parts > 1 or is_batch_major(x) or lanes > x.shape[1]
+    sums = scratch("sums", n_parts * size, x.dtype) if is_copied else empty((size,), x.dtype)
+    of_values = x.new_empty(len(values))
+    ahead = look_ahead(size * x.element_size())
+    arrays = _flat(values), columns, pointers, x_blocks.array, ahead, y_blocks.array, of_values.numpy(), sums
+    bounds = [0, n_out]
+    if n_parts > 1:
+        bounds[1:1] = np.searchsorted(pointers, np.arange(1, n_parts) * len(columns) // n_parts).tolist()
+    n_threads = min(n_parts, torch.get_num_threads())
+
+    def work(number: int) -> None:
+        for part in range(number, n_parts, n_threads):
+            sums[part * size : (part + 1) * size] = 0
+            sample_and_spread(LANES[lanes], *arrays, part * size, bounds[part], bounds[part + 1])
+
+    run_threads(work, n_threads)
+    x_gradient = sums.reshape(n_parts, n_in, lanes)
+    total = x_gradient[0] if n_parts == 1 else torch.from_numpy(x_gradient).sum(0).numpy()
+    return of_values, unpack(total, like=x), y.sum(1)
 
 
 class Side(NamedTuple):

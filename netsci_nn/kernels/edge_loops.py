@@ -50,11 +50,17 @@ class Visit(NamedTuple):
 
 
 @register_jitable
+def look_ahead(n_bytes: int) -> int:
+    """Return how many edges before it is used a row is asked for, one of rows of so many bytes together; 0: never."""
+    return AHEAD if n_bytes > CACHE_BYTES else 0
+
+
+@register_jitable
 def best_visit(n: int, row_bytes: int, degree: float) -> Visit:
     """Return how n rows of so many bytes are visited best by neurons with so many edges on average."""
     tile_bytes = CACHE_BYTES if row_bytes <= NARROW_BYTES else TILE_BYTES
     tile = min(n, max(TILE, tile_bytes // row_bytes, int(LEAST_EDGES * n / max(degree, 1))))
-    return Visit(n, tile, AHEAD if tile * row_bytes > CACHE_BYTES else 0)
+    return Visit(n, tile, look_ahead(tile * row_bytes))
 
 
 visit = functools.lru_cache(maxsize=1024)(best_visit)
@@ -127,6 +133,33 @@ def sample(lanes, columns, pointers, x, x_first, visit, y, y_first, is_added, ou
                 out[edge] = out[edge] + product if is_added else product
                 edge += 1
             place[row - first] = edge
+
+
+@njit(cache=True, nogil=True)
+def sample_and_spread(lanes, values, columns, pointers, x, ahead, y, out, sums, sums_first, first, end):  # type: ignore[no-untyped-def]
+    """out[edge] = x[columns[edge]] . y[row], and sums[columns[edge]] is increased by values[edge] * y[row].
+
+    x and y are blocks, the rows of sums begin at sums[sums_first]. Those of the other side are not tiled, as rows are narrow.
+    """
+    width, furthest = len(lanes) * TILE, len(columns) - 1
+    for row in range(first, end):
+        edge, last = pointers[row], pointers[row + 1]
+        own = load(y, row * width, lanes)
+        while edge < last:
+            if edge + GROUP <= last:
+                store(out, edge, dots(own, x, columns, edge, width, 0))
+                near = edge + GROUP
+            else:
+                out[edge] = dot(own, load(x, np.int64(columns[edge]) * width, lanes))
+                near = edge + 1
+            while edge < near:
+                if ahead > 0:
+                    further = np.int64(columns[min(edge + ahead, furthest)]) * width
+                    prefetch(x, further)
+                    prefetch(sums, sums_first + further)
+                place = sums_first + np.int64(columns[edge]) * width
+                store(sums, place, multiply_add(splat(values[edge], lanes), own, load(sums, place, lanes)))
+                edge += 1
 
 
 @njit(cache=True, nogil=True)

@@ -14,6 +14,7 @@ import scipy
 import torch
 from torch import nn
 
+from netsci_nn.checks import is_iterable
 from netsci_nn.errors import TopologyError, shown
 from netsci_nn.layers import SparseLayer
 from netsci_nn.layers.dense import dense_kind, weight_matrix
@@ -144,7 +145,7 @@ def _listed(sizes: Sizes) -> str:
 
 def _stated(wiring: Iterable[Pair], sizes: Sizes) -> list[Pair]:
     """The pairs of a user, each once and of layers that there are."""
-    if isinstance(wiring, str | torch.Tensor) or not isinstance(wiring, Iterable):
+    if isinstance(wiring, str | torch.Tensor) or not is_iterable(wiring):
         raise TopologyError(f"wiring is {shown(wiring)}; it must be pairs (a, b) of layer names, or [] if no layers are joined")
     pairs: list[Pair] = []
     for pair in wiring:

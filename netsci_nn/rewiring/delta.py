@@ -41,13 +41,15 @@ class EdgeDelta:
             array = as_array(getattr(self, name))
             if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
                 raise TopologyError(f"{name} has shape {array.shape} and dtype {array.dtype}; it must be 1-D integers")
+            if array.size and array.dtype.kind == "u" and array.max() >= 2**63:
+                raise TopologyError(f"{name} holds {array.max()}; it must hold integers below 2^63")
             object.__setattr__(self, name, array.astype(np.int64, copy=not _is_frozen(array)))
         is_sorted, is_distinct = _order(self.dropped)
         if not is_sorted:
             object.__setattr__(self, "dropped", np.sort(self.dropped))
             is_distinct = _order(self.dropped)[1]
         values = as_array(self.grown_values)
-        if values.ndim < 1 or (values.size and values.dtype.kind not in "fiu"):
+        if values.ndim < 1 or values.dtype.kind not in "fiu":
             raise TopologyError(
                 f"grown_values has shape {values.shape} and dtype {values.dtype}; it must be numbers [n_grown, *kernel]"
             )
@@ -61,7 +63,7 @@ class EdgeDelta:
             )
             raise TopologyError(f"kept_values {got}; it must be an array of floating numbers [n_edges, *kernel]")
         if kept is not None:
-            object.__setattr__(self, "kept_values", np.ascontiguousarray(kept))
+            object.__setattr__(self, "kept_values", np.ascontiguousarray(kept, dtype=kept.dtype.newbyteorder("=")))
         for name in ("kept_active", "grown_active"):
             mask = getattr(self, name)
             if mask is not None and (not isinstance(mask, np.ndarray) or mask.ndim != 1 or mask.dtype != np.bool_):

@@ -13,6 +13,7 @@ from netsci_nn.rewiring.view import EdgeView, keys_without, strength
 from netsci_nn.sampling import Rng, as_generator, distinct_cells
 from netsci_nn.topology import Int64Array
 
+LARGEST = 1e30  # standard deviation, whose draws a float32 holds
 MANY, SAMPLE, REACH = 200_000, 10_000, 300  # reach: six standard deviations of a median's place in the sample
 
 
@@ -27,7 +28,7 @@ class SparseEvolution:
 
     Args:
         fraction: zeta, in (0, 1): the share of each sign's weights that is dropped.
-        initial_value: standard deviation of the new weights' normal distribution, >= 0; 0 starts them at zero.
+        initial_value: standard deviation of the new weights' normal distribution, 0 to 1e30; 0 starts them at zero.
 
     Raises:
         ConfigError: when an argument is out of range.
@@ -50,7 +51,7 @@ class SparseEvolution:
     def __init__(self, fraction: float = 0.3, initial_value: float = 0.0) -> None:
         self.fraction = check_real("fraction", fraction, lambda value: 0 < value < 1, "in (0, 1)", ConfigError)
         self.initial_value = check_real(
-            "initial_value", initial_value, lambda value: value >= 0, ">= 0 and finite", ConfigError
+            "initial_value", initial_value, lambda value: 0 <= value <= LARGEST, f"from 0 to {LARGEST:g}", ConfigError
         )
 
     def propose(self, edges: EdgeView | SparseLayer, *, rng: Rng) -> EdgeDelta:

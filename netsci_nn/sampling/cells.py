@@ -11,12 +11,15 @@ from netsci_nn.checks import as_generator, as_whole_number, check_count
 from netsci_nn.compiling import njit
 from netsci_nn.errors import TopologyError, shown
 from netsci_nn.sampling.arrays import occupied_cells, whole_numbers
+from netsci_nn.sampling.cell_set import add, new_cell_set
 from netsci_nn.topology import Int64Array
 
 # Above this share of taken columns, listing the free ones is cheaper than drawing and rejecting.
 CROWDED = 0.5
 # Up to this many bits of memory per draw, a bitmap of all numbers is faster than sorting the draws.
 BITS_PER_DRAW = 64
+# Up to so many columns, all are listed to mark which of them a row has.
+LISTED = 2**22
 
 # Of a number with one bit, times this, the first six bits say which bit it is: all 64 windows of a de Bruijn sequence differ.
 DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
@@ -143,21 +146,37 @@ def distinct_per_row(
 
 @njit(cache=True)
 def _distinct_per_row(counts, taken, n_columns, rng, occupied):  # type: ignore[no-untyped-def]
-    """Draw and reject within every row; crowded rows draw which of their free columns stay out instead."""
+    """Draw and reject within every row; crowded rows draw which of their free columns stay out instead.
+
+    Which columns a row has is marked in a list of all of them, or, where that would be long, in a set.
+    """
     cells = np.empty(counts.sum(), np.int64)
-    mark = np.full(n_columns, -1, np.int64)  # the last row to which the column was given
-    free = np.empty(n_columns, np.int64)
+    is_listed = n_columns <= LISTED
+    mark = np.full(n_columns if is_listed else 0, -1, np.int64)  # the last row to which the column was given
+    free, own = np.empty(0, np.int64), new_cell_set(0)
     end, place = 0, 0
     for row in range(len(counts)):
+        is_crowded = taken[row] + counts[row] > CROWDED * n_columns
+        if is_crowded and len(free) == 0:
+            free = np.empty(n_columns, np.int64)
+            if not is_listed:
+                is_listed, mark = True, np.full(n_columns, -1, np.int64)
+        if not is_listed:
+            own = new_cell_set(taken[row] + counts[row])
         for _ in range(taken[row]):
-            mark[occupied[end] - row * n_columns] = row
+            column = occupied[end] - row * n_columns
+            if is_listed:
+                mark[column] = row
+            else:
+                add(own, column)
             end += 1
         first = place
-        if taken[row] + counts[row] <= CROWDED * n_columns:
+        if not is_crowded:
             while place < first + counts[row]:
                 column = int(rng.random() * n_columns)
-                if mark[column] != row:
-                    mark[column] = row
+                if mark[column] != row if is_listed else add(own, column):
+                    if is_listed:
+                        mark[column] = row
                     cells[place] = row * n_columns + column
                     place += 1
         elif counts[row] > 0:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from netsci_nn.checks import as_list, check_count
+from netsci_nn.checks import as_list, check_count, is_iterable
 from netsci_nn.errors import ConfigError, DataError, shown
 from netsci_nn.training.losses import Loss
 from netsci_nn.training.metrics import METRICS
@@ -72,9 +72,12 @@ def evaluate(
         if not isinstance(y, torch.Tensor) or y.is_meta or x.is_meta or y.shape[:1] != x.shape[:1] or x.dim() == 0:
             got = tuple(y.shape) if isinstance(y, torch.Tensor) else f"a {type(y).__name__}"
             raise DataError(f"x has shape {tuple(x.shape)} and y {got}; both must be tensors with numbers, [n, ...]")
+        for name, tensor in (("x", x), ("y", y)):
+            if tensor.layout != torch.strided:
+                raise DataError(f"{name} has layout {tensor.layout}; it must be a dense tensor")
         batch_size = check_count("batch_size", batch_size, 1, error=ConfigError)
         batches = zip(x.split(min(batch_size, len(x) or 1)), y.split(min(batch_size, len(x) or 1)), strict=True)
-    elif not isinstance(x, Iterable):
+    elif not is_iterable(x):
         raise DataError(f"x is a {type(x).__name__}; it must be a tensor [n, ...] or an iterable of batches")
     device = next((parameter.device for parameter in model.parameters()), None)
     totals, n_rows = dict.fromkeys([*chosen, "loss"], 0.0), 0
@@ -88,11 +91,19 @@ def evaluate(
             if targets.dtype in (torch.bool, torch.int8, torch.int16, torch.int32, torch.uint8):
                 targets = targets.long()
             outputs, targets = _wide(model(rows)), _wide(targets)
-            for name, metric in chosen.items():
-                totals[name] += float(metric.per_row(outputs, targets).sum())
+            if targets.is_complex():
+                raise DataError(f"y has dtype {targets.dtype}; targets must be real numbers")
             if loss is nn.functional.cross_entropy and targets.is_floating_point() and targets.shape != outputs.shape:
                 raise DataError(f"y has dtype {targets.dtype} and shape {tuple(targets.shape)}; labels must be integers")
-            totals["loss"] += _summed(loss, outputs, targets)
+            try:
+                for name, metric in chosen.items():
+                    totals[name] += float(metric.per_row(outputs, targets).sum())
+                totals["loss"] += _summed(loss, outputs, targets)
+            except (RuntimeError, IndexError, TypeError) as error:  # what torch says of labels and shapes that do not fit
+                raise DataError(
+                    f"y has dtype {targets.dtype} and shape {tuple(targets.shape)}, which do not fit outputs "
+                    f"{tuple(outputs.shape)}: {error}"
+                ) from error
             n_rows += len(rows)
     if n_rows == 0:
         raise DataError("x gave no batch; batches that are evaluated more than once must be a list or a DataLoader")

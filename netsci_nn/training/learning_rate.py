@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch.optim import lr_scheduler
 
-from netsci_nn.errors import CheckpointError, ConfigError
+from netsci_nn.errors import CheckpointError, ConfigError, shown
 from netsci_nn.registry import Registry
 from netsci_nn.training.state import Event, TrainingState
 
@@ -90,6 +90,8 @@ class LearningRateSchedule:
     needs_every_step = False
 
     def __init__(self, schedule: str | ScheduleFactory, **parameters: object) -> None:
+        if not isinstance(schedule, str) and not callable(schedule):
+            raise ConfigError(f"schedule is {shown(schedule)}; it must be one of {', '.join(SCHEDULES)}, or a function")
         self.factory = SCHEDULES[schedule] if isinstance(schedule, str) else schedule
         self.name = schedule if isinstance(schedule, str) else getattr(schedule, "__name__", repr(schedule))
         self.parameters = parameters

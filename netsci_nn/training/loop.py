@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from netsci_nn.checks import check_count
+from netsci_nn.checks import check_count, is_iterable
 from netsci_nn.data.dataset import check_labels
 from netsci_nn.errors import ConfigError, DataError
 from netsci_nn.interruption import deferring
@@ -329,7 +329,7 @@ def _checked_targets(model: nn.Module, x: torch.Tensor, y: torch.Tensor | None, 
 
 
 def _check_batches(batches: Iterable[Any], y: torch.Tensor | None, epochs: int, batch_size: int | None) -> None:
-    if not isinstance(batches, Iterable):
+    if not is_iterable(batches):
         raise DataError(f"x is a {type(batches).__name__}; it must be a tensor [n, n_features] or an iterable of batches")
     if y is not None or batch_size is not None:
         kind = type(batches).__name__

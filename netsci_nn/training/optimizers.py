@@ -1,13 +1,15 @@
 """Optimisers by name: those of torch whose state is tensors per parameter, which rewiring can remap."""
 
 import inspect
+import numbers
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import torch
 
 from netsci_nn.checks import check_real
-from netsci_nn.errors import ConfigError
+from netsci_nn.errors import ConfigError, shown
 from netsci_nn.registry import Registry
 
 LARGEST_RATE = 1e38  # a float32 holds it
@@ -52,6 +54,10 @@ def make_optimizer(
         if option not in known and value:
             allowed = ", ".join(sorted(set(known) - {"params", "lr"}))
             raise ConfigError(f"optimizer {name!r} has no option {option!r} = {value!r}; allowed are: {allowed}")
+        if isinstance(known[option].default if option in known else None, bool) and not isinstance(value, bool | np.bool_):
+            raise ConfigError(f"optimizer {name!r}: {option} is {shown(value)}; it must be true or false")
+        if isinstance(value, numbers.Real) and not isinstance(value, int | np.bool_):
+            options[option] = float(value)  # torch takes other real numbers, and fails when it computes with them
     if not isinstance(learning_rate, torch.Tensor):
         learning_rate = check_real(
             "learning_rate", learning_rate, lambda value: 0 <= value <= LARGEST_RATE, "from 0 to 1e38", ConfigError

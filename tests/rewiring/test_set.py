@@ -178,7 +178,7 @@ def test_fraction_outside_its_range(fraction: Any) -> None:
 
 @pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf"), True, "0"], ids=repr)
 def test_initial_value_outside_its_range(value: Any) -> None:
-    with pytest.raises(ConfigError, match=r"initial_value is .*; it must be a number >= 0 and finite"):
+    with pytest.raises(ConfigError, match=r"initial_value is .*; it must be a number from 0 to 1e\+30"):
         SparseEvolution(initial_value=value)
 
 

@@ -69,6 +69,23 @@ def test_every_set_of_columns_is_equally_likely_in_every_row(n_columns: int) -> 
     assert stats.chisquare(list(seen.values())).pvalue > 1e-4
 
 
+@pytest.mark.parametrize("n_columns", [1000, 2**22, 2**31])
+def test_columns_of_long_rows_are_drawn_as_those_of_short_ones_and_take_little_memory(n_columns: int) -> None:
+    """The first draws of every row that are free and new, on both sides of the switch from a list to a set."""
+    counts = np.array([40, 0, 25, 3])
+    twin = np.random.default_rng(7)
+    taken = sorted({2 * n_columns + int(twin.random() * n_columns) for _ in range(30)})
+    rng, expected = np.random.default_rng(3), list[int]()
+    for row, count in enumerate(counts.tolist()):
+        own = set[int]()
+        while len(own) < count:
+            cell = row * n_columns + int(rng.random() * n_columns)
+            own |= {cell} - set(taken)
+        expected += sorted(own)
+    drawn = distinct_per_row(counts, n_columns, np.random.default_rng(3), np.array(taken))
+    assert drawn.tolist() == expected
+
+
 def test_a_row_that_is_too_full_is_named() -> None:
     with pytest.raises(TopologyError, match="neuron 1 needs 3 of 4 partners, of which 2 are free"):
         distinct_per_row(np.array([4, 3]), 4, np.random.default_rng(0), np.array([4, 7]))

@@ -6,7 +6,6 @@ refused in one sentence; then nothing that it was given may have changed. As a p
 """
 
 import argparse
-import copy
 import dataclasses
 import faulthandler
 import importlib
@@ -158,7 +157,7 @@ def attempt(area: str, seed: int, number: int, tell: Callable[[str], None] = str
     tell(shown)
     is_refusable = call.refusal or not is_legal
     before = None if call.changes and is_legal else fingerprint(arguments)
-    kept = copy.copy(checked)
+    kept = {key: as_given(value, call.arguments.get(key)) for key, value in checked.items()}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -179,6 +178,14 @@ def attempt(area: str, seed: int, number: int, tell: Callable[[str], None] = str
     except Exception as error:
         return End(WRONG, f"{shown} gave {short(result)}: {place(error)}")
     return End(OK, shown)
+
+
+def as_given(value: Any, legal: Any) -> Any:
+    """Return an argument as the check of a call knows it: a number for one without dimensions, and no gradient."""
+    if isinstance(value, torch.Tensor) and value.requires_grad and not isinstance(value, nn.Parameter):
+        value = value.detach()
+    is_number = isinstance(legal, int | float | np.number) and getattr(value, "shape", None) == ()
+    return value.item() if is_number and not getattr(value, "is_meta", False) else value
 
 
 def _judged(error: Exception, call: Call, arguments: dict[str, Any]) -> tuple[str, str]:

@@ -875,9 +875,11 @@ def _fill_quotas(draw: Draw) -> Call:
     quota = np.minimum(quota, size).astype(np.int64)
     total = int(quota.sum())
 
-    def check(result: Any, *, chosen: Any, given: Any, quota: Any, size: int, **_: Any) -> None:
+    def check(result: Any, *, chosen: Any, given: Any, placed: int, quota: Any, size: int, **_: Any) -> None:
         assert np.bincount(given, minlength=len(quota)).tolist() == quota.tolist()
-        assert len(np.unique(given.astype(np.int64) * size + chosen)) == total
+        before, new = np.split(given.astype(np.int64) * size + chosen, [placed])
+        assert len(np.unique(new)) == len(new)
+        assert not np.isin(new, before).any()
         assert total == 0 or (chosen.min() >= 0 and chosen.max() < size)
 
     ends = {"chosen": np.zeros(total, np.int32), "given": np.zeros(total, np.int32)}
