@@ -3,10 +3,12 @@
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy
 import torch
 from torch import nn
 
@@ -15,8 +17,10 @@ import netsci_nn as ns
 from analysis import AnalysisError, BipartiteGraph, LayeredGraph, measures
 from analysis.measures.degree import moment_ratio
 from netsci_nn import generators, kernels, pruning, rewiring, sampling, training
-from netsci_nn.errors import ConfigError, DataError, TopologyError
-from netsci_nn.topology import BipartiteTopology, from_networkx, to_igraph
+from netsci_nn.errors import CheckpointError, ConfigError, DataError, TopologyError
+from netsci_nn.intake import take_in
+from netsci_nn.models import from_masks
+from netsci_nn.topology import BipartiteTopology, from_networkx, from_scipy, to_igraph
 
 HUGE = 10**4300  # Python does not turn it into text
 TOPOLOGY = generators.erdos_renyi(20, 30, n_edges=300, rng=0)
@@ -250,3 +254,34 @@ def test_arrays_of_a_change_of_edges_of_other_types() -> None:
 def test_no_edges_are_no_edges_whatever_their_type() -> None:
     empty = np.empty(0, "datetime64[s]")
     assert BipartiteGraph(2, 3, empty, empty).n_edges == 0
+
+
+@pytest.mark.parametrize("layout", ["csr", "csc", "bsr"])
+@pytest.mark.parametrize("pointers", [(-2, -(10**7)), (1, 3), (-1, 10**9)], ids=["negative", "falling", "beyond the entries"])
+def test_sparse_matrices_that_point_out_of_their_arrays_are_refused(
+    layout: str, pointers: tuple[int, int], tmp_path: Path
+) -> None:
+    """scipy would read and write there; its own check lets negative pointers pass."""
+    matrix = scipy.sparse.random_array((7, 9), density=0.5, format=layout, rng=0)
+    place, value = pointers
+    matrix.indptr = matrix.indptr.copy()
+    matrix.indptr[place] = value
+    if place == -2:
+        matrix.indptr[-1] = -1
+    elif place == 1:
+        matrix.indptr[2] = 0
+    reason = "has an indptr that does not rise from 0 to at most"
+    with pytest.raises(TopologyError, match=reason):
+        from_scipy(matrix)
+    with pytest.raises(TopologyError, match=reason):
+        from_masks(nn.Sequential(nn.Linear(9, 7)), {"0": matrix})
+    with pytest.raises(AnalysisError, match=reason):
+        analysis.describe(matrix, nulls=0, rng=0)
+    np.savez(
+        tmp_path / "m.npz",
+        **{"indices": matrix.indices, "indptr": matrix.indptr, "format": np.array(layout.encode()), "shape": matrix.shape},
+        data=matrix.data,
+        _is_array=True,
+    )
+    with pytest.raises(CheckpointError, match="does not hold a topology"):
+        take_in(tmp_path / "m.npz")

@@ -121,6 +121,11 @@ def _weights_of(topology: Any) -> npt.NDArray[Any] | None:
 def _from_scipy(matrix: Any) -> BipartiteGraph:
     if matrix.ndim != 2:
         raise AnalysisError(f"graph has shape {matrix.shape}; a biadjacency of shape [n_out, n_in] is needed")
+    pointers = getattr(matrix, "indptr", None)
+    if pointers is not None:  # scipy follows them wherever they lead
+        most = min(len(matrix.indices), len(matrix.data))
+        if not (pointers[0] == 0 and (pointers[1:] >= pointers[:-1]).all() and pointers[-1] <= most):
+            raise AnalysisError(f"graph has an indptr that does not rise from 0 to at most {most}, the number of its entries")
     entries = sparse.coo_array(matrix)
     n_out, n_in = entries.shape
     weights = None if entries.dtype == bool else entries.data

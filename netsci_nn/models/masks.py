@@ -20,6 +20,7 @@ from netsci_nn.models.surgery import check_replaceable, replace_layers, sparse_t
 from netsci_nn.models.walk import LinearLayer, linear_layers, names_of, size_of
 from netsci_nn.sampling import contains
 from netsci_nn.topology import BipartiteTopology
+from netsci_nn.topology.convert import check_pointers
 
 logger = logging.getLogger(__name__)
 
@@ -268,6 +269,7 @@ def _as_coo(mask: Any) -> Any:
         if array.ndim != 2 or array.dtype.kind not in "biufc":
             raise ValueError(f"it is {array.dtype} of shape {list(array.shape)}")
         return scipy.sparse.coo_array(array.astype(np.float32) if array.dtype == np.float16 else array)  # unknown to scipy
+    check_pointers(mask)
     if hasattr(mask, "check_format"):
         mask.check_format(full_check=True)  # before compiled code follows its indices
     sparse: Any = mask

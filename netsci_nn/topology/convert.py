@@ -170,7 +170,7 @@ def from_scipy(matrix: scipy.sparse.sparray | scipy.sparse.spmatrix) -> Weighted
     """Build from a scipy sparse matrix `[n_out, n_in]`; every stored entry is an edge, also a stored zero.
 
     Raises:
-        TopologyError: when `matrix` is not sparse, is empty on a side, or stores an entry twice.
+        TopologyError: when `matrix` is not sparse, is empty on a side, stores an entry twice, or its arrays do not fit.
 
     Example:
         >>> import scipy.sparse
@@ -182,11 +182,25 @@ def from_scipy(matrix: scipy.sparse.sparray | scipy.sparse.spmatrix) -> Weighted
 
     if not scipy.sparse.issparse(matrix):
         raise TopologyError(f"matrix is a {type(matrix).__name__}; it must be a scipy sparse matrix [n_out, n_in]")
+    check_pointers(matrix)
     coo: Any = matrix.tocoo()  # type: ignore[union-attr]
     if coo.ndim != 2:
         raise TopologyError(f"matrix has shape {coo.shape}; it must be [n_out, n_in]")
     n_out, n_in = coo.shape
     return _sorted(coo.col, coo.row, n_in, n_out, coo.data)
+
+
+def check_pointers(matrix: Any) -> None:
+    """Raise a TopologyError if a scipy matrix in rows, columns or blocks points out of its own arrays.
+
+    scipy's own `check_format` lets negative pointers pass, and its conversions follow them out of memory.
+    """
+    pointers = getattr(matrix, "indptr", None)
+    if pointers is None:
+        return
+    most = min(len(matrix.indices), len(matrix.data))
+    if not (pointers[0] == 0 and (pointers[1:] >= pointers[:-1]).all() and pointers[-1] <= most):
+        raise TopologyError(f"matrix has an indptr that does not rise from 0 to at most {most}, the number of its entries")
 
 
 def to_mask(topology: BipartiteTopology) -> BoolArray:
