@@ -17,10 +17,11 @@ import netsci_nn as ns
 from analysis import AnalysisError, BipartiteGraph, LayeredGraph, measures
 from analysis.measures.degree import moment_ratio
 from netsci_nn import generators, kernels, pruning, rewiring, sampling, training
+from netsci_nn.data import input_statistic
 from netsci_nn.errors import CheckpointError, ConfigError, DataError, TopologyError
 from netsci_nn.intake import take_in
 from netsci_nn.models import from_masks
-from netsci_nn.topology import BipartiteTopology, from_networkx, from_scipy, to_igraph
+from netsci_nn.topology import BipartiteTopology, from_edges, from_networkx, from_scipy, to_igraph
 
 HUGE = 10**4300  # Python does not turn it into text
 TOPOLOGY = generators.erdos_renyi(20, 30, n_edges=300, rng=0)
@@ -231,6 +232,10 @@ def test_switches_of_optimisers_are_true_or_false(options: dict[str, Any], messa
 
 
 def test_options_of_optimisers_may_be_any_real_number() -> None:
+    with pytest.raises(
+        ConfigError, match=r"optimizer 'rmsprop': momentum is array\(\[1\]\); it must be a number that is finite"
+    ):
+        training.make_optimizer("rmsprop", [nn.Parameter(torch.ones(3))], 0.01, momentum=np.array([1]))
     weight = nn.Parameter(torch.ones(3))
     optimizer = training.make_optimizer("rmsprop", [weight], 0.01, momentum=Fraction(1, 2), centered=True)
     weight.grad = torch.ones(3)
@@ -285,3 +290,28 @@ def test_sparse_matrices_that_point_out_of_their_arrays_are_refused(
     )
     with pytest.raises(CheckpointError, match="does not hold a topology"):
         take_in(tmp_path / "m.npz")
+
+
+def test_shares_below_all_normal_numbers_keep_the_count() -> None:
+    assert sampling.exact_largest_remainder(11, [1e-320], [20]) == [11]
+    assert sampling.exact_largest_remainder(6, [5e-324, 1e-323], [9, 9]) == [2, 4]
+
+
+def test_entries_of_several_types_are_no_edges() -> None:
+    for build in (ns.BipartiteTopology.from_edges, from_edges):
+        with pytest.raises(TopologyError, match="edges holds entries of different types; it must hold integers"):
+            build([(0, None), (0, 1)], n_in=1, n_out=3)
+
+
+def test_an_operand_that_is_missing_is_refused() -> None:
+    index, backend = kernels.edge_index(TOPOLOGY), kernels.BACKENDS["compiled"]
+    with pytest.raises(DataError, match="x is a NoneType; it must be a dense tensor"):
+        kernels.sparse_product(torch.ones(300), None, index, backend)
+    with pytest.raises(DataError, match="values is a NoneType; it must be a dense tensor"):
+        backend.product(None, torch.ones(20, 3), index)
+
+
+def test_features_whose_squares_overflow_are_refused() -> None:
+    for name in ("variance", "label_correlation"):
+        with pytest.raises(DataError, match="x_train holds 1e\\+308; its squares"):
+            input_statistic(name, np.array([[1e308], [0.0]]), np.array([0, 1]))

@@ -43,7 +43,10 @@ def input_statistic(name: str, x_train: npt.NDArray[np.floating], y_train: npt.N
         raise DataError(f"x_train has shape {x.shape} and y_train {y.shape}; they must be [n, n_features] and [n], not empty")
     if not np.isfinite(x).all():
         raise DataError("x_train holds NaN or infinity; features must be finite")
-    mean, spread = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, spread = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
+    if not (np.isfinite(mean).all() and np.isfinite(spread).all()):
+        raise DataError(f"x_train holds {np.abs(x).max():g}; its squares must not be beyond what a float64 holds")
     varies = spread > 0
     if varies.any() and np.abs(mean[varies]).max() < 1e-3 and np.abs(spread[varies] - 1).max() < 1e-2:
         raise DataError(

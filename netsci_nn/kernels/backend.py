@@ -43,7 +43,7 @@ def half_in_single(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def product(*arguments: Any) -> Any:
         *operands, index = arguments
-        dtype = operands[0].dtype
+        dtype = getattr(operands[0], "dtype", None)  # what else it may be is said by the product
         if dtype not in HALF:
             return function(*arguments)
         result = function(*(None if operand is None else operand.float() for operand in operands), index)

@@ -143,26 +143,19 @@ class EdgeIndex:
                 "compute the loss again after a rewiring"
             )
 
-    def check(
-        self,
-        *,
-        values: torch.Tensor | None = None,
-        x: torch.Tensor | None = None,
-        y: torch.Tensor | None = None,
-        bias: torch.Tensor | None = None,
-    ) -> None:
+    def check(self, **operands: torch.Tensor | None) -> None:
         """Raise a DataError unless the operands of a product fit: compiled code would follow the indices out of memory.
 
         Args:
-            values: one per edge, `[n_edges]`.
-            x: `[n_in, batch]`.
-            y: `[n_out, batch]`.
-            bias: `[n_out]`.
+            operands: some of `values`, one per edge, `[n_edges]`; `x`, `[n_in, batch]`; `y`, `[n_out, batch]`; and `bias`,
+                `[n_out]`, or None if there is none.
         """
-        for name, operand in (("values", values), ("x", x), ("y", y), ("bias", bias)):
-            if operand is not None and (not isinstance(operand, torch.Tensor) or operand.layout != torch.strided):
-                kind = f"tensor of layout {operand.layout}" if isinstance(operand, torch.Tensor) else type(operand).__name__
-                raise DataError(f"{name} is a {kind}; it must be a dense tensor")
+        for name, operand in operands.items():
+            if not isinstance(operand, torch.Tensor) and not (name == "bias" and operand is None):
+                raise DataError(f"{name} is a {type(operand).__name__}; it must be a dense tensor")
+            if operand is not None and operand.layout != torch.strided:
+                raise DataError(f"{name} is a tensor of layout {operand.layout}; it must be a dense tensor")
+        values, x, y, bias = map(operands.get, ("values", "x", "y", "bias"))
         if values is not None and values.shape != self.src.shape:
             raise DataError(f"values has shape {list(values.shape)}; it must be [n_edges] = {list(self.src.shape)}")
         for name, operand, size_name, size in (("x", x, "n_in", self.n_in), ("y", y, "n_out", self.n_out)):
@@ -178,7 +171,7 @@ class EdgeIndex:
             for name, operand in (("x", x), ("y", y), ("bias", bias)):
                 if operand is not None and operand.device != values.device:
                     raise DataError(f"values are on {values.device} and {name} on {operand.device}; a product needs one device")
-        dtypes = {operand.dtype for operand in (values, x, y, bias) if operand is not None}
+        dtypes = {operand.dtype for operand in operands.values() if operand is not None}
         if len(dtypes) > 1:
             raise DataError(f"operands have the dtypes {', '.join(sorted(map(str, dtypes)))}; a product needs one")
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from fractions import Fraction
+from numbers import Rational
 
 import numpy as np
 
@@ -94,8 +95,9 @@ def exact_largest_remainder(count: int, shares: list[Fraction], caps: list[int])
     count = check_count("count", count, 0, sum(caps), "the sum of caps")
     for part, share in enumerate(shares):
         check_real(f"shares[{part}]", share, lambda value: value >= 0, ">= 0")
-    scale = count / (sum(shares, Fraction(0)) or 1)
-    quotas = [min(share * scale, Fraction(cap)) for share, cap in zip(shares, caps, strict=True)]
+    exact = [Fraction(share if isinstance(share, Rational) else float(share)) for share in shares]
+    scale = count / (sum(exact, Fraction(0)) or 1)
+    quotas = [min(share * scale, Fraction(cap)) for share, cap in zip(exact, caps, strict=True)]
     parts = [math.floor(quota) for quota in quotas]
     order = sorted(range(len(quotas)), key=lambda part: parts[part] - quotas[part])
     while (left := count - sum(parts)) > 0:

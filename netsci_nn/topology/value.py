@@ -241,4 +241,6 @@ def edge_pairs(edges: ArrayLike) -> npt.NDArray[Any]:
         pairs = np.empty((0, 2), dtype=np.int64)
     if pairs.ndim != 2 or pairs.shape[1] != 2:
         raise TopologyError(f"edges has shape {pairs.shape}; it must be [n_edges, 2], pairs (source, target)")
+    if pairs.dtype.kind == "O":
+        raise TopologyError("edges holds entries of different types; it must hold integers")
     return pairs

@@ -1,7 +1,6 @@
 """Optimisers by name: those of torch whose state is tensors per parameter, which rewiring can remap."""
 
 import inspect
-import numbers
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -54,10 +53,12 @@ def make_optimizer(
         if option not in known and value:
             allowed = ", ".join(sorted(set(known) - {"params", "lr"}))
             raise ConfigError(f"optimizer {name!r} has no option {option!r} = {value!r}; allowed are: {allowed}")
-        if isinstance(known[option].default if option in known else None, bool) and not isinstance(value, bool | np.bool_):
+        # torch takes what only looks like a number or a switch, and fails when it computes with it.
+        usual = known[option].default if option in known else None
+        if isinstance(usual, bool) and not isinstance(value, bool | np.bool_):
             raise ConfigError(f"optimizer {name!r}: {option} is {shown(value)}; it must be true or false")
-        if isinstance(value, numbers.Real) and not isinstance(value, int | np.bool_):
-            options[option] = float(value)  # torch takes other real numbers, and fails when it computes with them
+        if isinstance(usual, float | int) and not isinstance(usual, bool) and not isinstance(value, int | torch.Tensor):
+            options[option] = check_real(f"optimizer {name!r}: {option}", value, lambda _: True, "that is finite", ConfigError)
     if not isinstance(learning_rate, torch.Tensor):
         learning_rate = check_real(
             "learning_rate", learning_rate, lambda value: 0 <= value <= LARGEST_RATE, "from 0 to 1e38", ConfigError

@@ -303,7 +303,7 @@ def test_masks_that_do_not_fit_change_nothing(masks: Any, message: str) -> None:
 
 
 def test_broken_csr_is_not_followed() -> None:
-    with pytest.raises(TopologyError, match=r"the mask '0' cannot be read as a matrix .* non-decreasing"):
+    with pytest.raises(TopologyError, match=r"the mask '0' cannot be read as a matrix .* indptr that does not rise"):
         ns.from_masks(stack(), {"0": broken_csr()})
 
 

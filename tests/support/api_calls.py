@@ -181,9 +181,15 @@ def attempt(area: str, seed: int, number: int, tell: Callable[[str], None] = str
 
 
 def as_given(value: Any, legal: Any) -> Any:
-    """Return an argument as the check of a call knows it: a number for one without dimensions, and no gradient."""
-    if isinstance(value, torch.Tensor) and value.requires_grad and not isinstance(value, nn.Parameter):
-        value = value.detach()
+    """Return an argument as the check of a call knows it: a number for one without dimensions, no gradient, no bfloat16."""
+    if type(value) in (list, tuple):
+        known = legal if isinstance(legal, list | tuple) and len(legal) == len(value) else [None] * len(value)
+        return type(value)(as_given(entry, of) for entry, of in zip(value, known, strict=True))
+    if type(value) is dict:
+        known = legal if isinstance(legal, dict) else {}
+        return {key: as_given(entry, known.get(key)) for key, entry in value.items()}
+    if type(value) is torch.Tensor and not value.is_meta:
+        value = (value.float() if value.dtype == torch.bfloat16 else value).detach()
     is_number = isinstance(legal, int | float | np.number) and getattr(value, "shape", None) == ()
     return value.item() if is_number and not getattr(value, "is_meta", False) else value
 
