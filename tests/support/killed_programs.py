@@ -186,7 +186,7 @@ def fork(action: Callable[[], object], out: int | None = None) -> int:
         os._exit(code)
 
 
-def is_left(group: int, seconds: float = 10) -> bool:
+def is_left(group: int, seconds: float = 60) -> bool:
     """Kill what is left of a group of processes after some seconds; return whether there was anything."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
