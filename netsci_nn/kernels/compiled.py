@@ -117,15 +117,7 @@ def gradients(
     _sample(index.by_target, x_blocks, y_blocks, values_gradient.numpy())
     own = _by_source(values, index)
     _gather(own, index.from_source, own[:0], y_blocks, x_gradient)
-    bias_gradient = y.new_empty(index.n_out)
-    totals = bias_gradient.numpy()
-
-    def add(first: int, end: int) -> None:
-        for lanes, column in y_blocks.cuts:
-            add_rows(y_blocks.array, index.n_out * column, lanes, totals, column > 0, first, end)
-
-    run_rows(add, index.n_out, y_blocks.width, 1)
-    return values_gradient, unpack(x_gradient, like=x), bias_gradient
+    return values_gradient, unpack(x_gradient, like=x), y.sum(1)
 
 
 def _multiply(values: Array, edges: Edges, x: torch.Tensor, bias: Array) -> torch.Tensor:

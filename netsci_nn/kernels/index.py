@@ -6,11 +6,12 @@ import secrets
 import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 from weakref import WeakValueDictionary
 
 import numpy as np
+import scipy
 import torch
 
 from netsci_nn.compiling import njit
@@ -21,6 +22,7 @@ from netsci_nn.topology.value import check_topology
 
 SOURCES, EDGES = 16_384, 4  # sources whose edges are listed together: so many, or a target's edges among them on average
 LISTING = 8  # what it costs to list an edge by its source, in multiply-adds
+MANY_EDGES = 10**6  # from which they are listed by compiled code
 MAX_FOREIGN = 256  # sets of edges of programs that another process compiled, whose both orientations are kept
 
 
@@ -180,12 +182,9 @@ class EdgeIndex:
 def edge_index(topology: BipartiteTopology, device: torch.device | str = "cpu", mark: torch.Tensor | None = None) -> EdgeIndex:
     """Build both orientations of `topology` in O(n_edges); on the CPU the edges stay in the topology's memory."""
     check_topology("topology", topology)
-    size = topology.n_edges
-    by_source, dst_by_source = np.empty(size, np.int32 if size < 2**31 else np.int64), np.empty(size, np.int32)
     source_pointers = np.concatenate([[0], np.cumsum(topology.out_degrees)])
-    chunk = max(SOURCES, EDGES * topology.n_in * topology.n_out // max(size, 1))
-    edges = topology.src, topology.target_pointers, source_pointers, chunk, by_source, dst_by_source
-    run_edges(partial(_list_by_source, *edges), source_pointers, LISTING)
+    list_edges = _listed_by_scipy if topology.n_edges < MANY_EDGES else _listed
+    by_source, dst_by_source = list_edges(topology, source_pointers)
     return EdgeIndex(
         n_in=topology.n_in,
         n_out=topology.n_out,
@@ -199,13 +198,34 @@ def edge_index(topology: BipartiteTopology, device: torch.device | str = "cpu", 
     )
 
 
+def _listed_by_scipy(topology: BipartiteTopology, source_pointers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return positions and targets of the edges by source: of few edges, as it takes longer to compile than to list them."""
+    positions, shape = np.arange(topology.n_edges, dtype=np.int32), (topology.n_out, topology.n_in)
+    by_source = scipy.sparse.csr_array((positions, topology.src, topology.target_pointers), shape=shape).tocsc()
+    return by_source.data, by_source.indices.astype(np.int32, copy=False)
+
+
+def _listed(topology: BipartiteTopology, source_pointers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return positions and targets of the edges by source, by all threads; each takes some of the sources."""
+    size, pointers = topology.n_edges, topology.target_pointers
+    by_source, dst_by_source = np.empty(size, np.int32 if size < 2**31 else np.int64), np.empty(size, np.int32)
+    chunk = max(SOURCES, EDGES * topology.n_in * topology.n_out // max(size, 1))
+
+    def work(first: int, end: int) -> None:
+        place, next_edge = source_pointers[first:end].copy(), pointers[:-1].copy()
+        _list_by_source(topology.src, pointers, place, next_edge, chunk, by_source, dst_by_source, first, end)
+
+    run_edges(work, source_pointers, LISTING)
+    return by_source, dst_by_source
+
+
 @njit(cache=True, nogil=True)
-def _list_by_source(src, pointers, source_pointers, chunk, by_source, dst_by_source, first, end):  # type: ignore[no-untyped-def]
+def _list_by_source(src, pointers, place, next_edge, chunk, by_source, dst_by_source, first, end):  # type: ignore[no-untyped-def]
     """Write position and target of the edges of sources first..end - 1, which are sorted by target, by source.
 
-    The sources come in chunks, so that what is written stays near a cache.
+    The sources come in chunks, so that what is written stays near a cache. `place` is where the edges of each of them begin,
+    `next_edge` where those of each target do.
     """
-    place, next_edge = source_pointers[first:end].copy(), pointers[:-1].copy()
     for target in range(len(next_edge) if first > 0 else 0):
         while next_edge[target] < pointers[target + 1] and src[next_edge[target]] < first:
             next_edge[target] += 1
@@ -215,7 +235,8 @@ def _list_by_source(src, pointers, source_pointers, chunk, by_source, dst_by_sou
             edge, behind = next_edge[target], pointers[target + 1]
             while edge < behind and src[edge] < last:
                 source = src[edge] - first
-                by_source[place[source]], dst_by_source[place[source]] = edge, target
+                by_source[place[source]] = edge
+                dst_by_source[place[source]] = target
                 place[source] += 1
                 edge += 1
             next_edge[target] = edge

@@ -6,6 +6,7 @@ import scipy
 import torch
 
 from netsci_nn import generators
+from netsci_nn.kernels import index as index_module
 from netsci_nn.kernels.index import SOURCES, edge_index
 
 
@@ -23,7 +24,11 @@ from netsci_nn.kernels.index import SOURCES, edge_index
     ],
 )
 @pytest.mark.parametrize("n_threads", [1, 3])
-def test_edges_by_source(n_in: int, n_out: int, n_edges: int, n_threads: int) -> None:
+@pytest.mark.parametrize("many", [0, 10**9], ids=["compiled", "by scipy"])
+def test_edges_by_source(
+    n_in: int, n_out: int, n_edges: int, n_threads: int, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index_module, "MANY_EDGES", many)
     topology = generators.erdos_renyi(n_in, n_out, n_edges=n_edges, rng=0)
     before = torch.get_num_threads()
     torch.set_num_threads(n_threads)
