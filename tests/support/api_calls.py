@@ -186,7 +186,7 @@ def as_given(value: Any, legal: Any) -> Any:
         known = legal if isinstance(legal, list | tuple) and len(legal) == len(value) else [None] * len(value)
         return type(value)(as_given(entry, of) for entry, of in zip(value, known, strict=True))
     if type(value) is dict:
-        known = legal if isinstance(legal, dict) else {}
+        known = legal if type(legal) is dict else {}
         return {key: as_given(entry, known.get(key)) for key, entry in value.items()}
     if type(value) is torch.Tensor and not value.is_meta:
         value = (value.float() if value.dtype == torch.bfloat16 else value).detach()
@@ -260,7 +260,8 @@ def fingerprint(value: Any) -> Any:
 def short(value: Any) -> str:
     """Return a value in few characters."""
     if isinstance(value, np.ndarray | torch.Tensor):
-        few = f" {value.tolist()}" if 0 < np.prod(value.shape) <= 8 and not getattr(value, "is_meta", False) else ""
+        is_few = 0 < np.prod(value.shape) <= 8 and not getattr(value, "is_meta", False) and str(value.dtype) != "object"
+        few = f" {value.tolist()}" if is_few else ""
         return f"<{type(value).__name__} {str(value.dtype).removeprefix('torch.')} {list(value.shape)}{few}>"
     if isinstance(value, int) and abs(value) > 10**30:
         return "<a huge int>"

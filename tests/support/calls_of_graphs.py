@@ -713,7 +713,8 @@ def _as_array(draw: Draw) -> Call:
     def check(result: Any, *, values: Any) -> None:
         assert isinstance(result, np.ndarray)
         if values is not None and not isinstance(values, np.ndarray | torch.Tensor | type(iter(()))) and np.size(result) > 1:
-            assert repr(result.tolist()) == repr(np.asarray(list(values)).tolist())  # NaN of any kind equals itself as text
+            pairs = zip(result.ravel().tolist(), np.asarray(list(values)).ravel().tolist(), strict=True)
+            assert all(found == value or value != value for found, value in pairs)
 
     return Call({"values": values}, check)
 
