@@ -1,12 +1,14 @@
 """Backend `compiled`: kernels in numba for the CPU, the default there. Needs no compiler.
 
 The batch is cut into blocks of columns (`kernels.packing`), and `kernels.edge_loops` compute them. Work is shared between
-threads in one of two ways:
+threads in one of these ways:
 
 - by neurons: all blocks lie in memory, and each thread takes some of the neurons. The output is feature-major, which spares the
   next sparse layer a transpose.
 - by blocks ("walks"), where there are very many, or so little work that one thread does it: each block comes into the cache,
   passes all edges, and leaves. The output is batch-major, as torch's layers have it.
+- by parts of the targets, the gradients of one narrow block: each target meets its edges once, for the gradients of its weights
+  and for what it adds to those of its sources, whose sums of all parts are added at the end.
 """
 
 import functools
