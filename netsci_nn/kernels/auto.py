@@ -36,7 +36,7 @@ DENSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 HYPERSPARSE_NEURONS, DEGREES = 200_000, (0.3, 1, 3, 10)
 # As `measure_crossover` found them on two cores: the density from which dense is faster, by class of batches, and the edges per
 # target below which CSR is.
-DEFAULT_CROSSOVER = {"small_batch": 0.8, "large_batch": 0.8, "many_rows": 0.3, "csr_below_degree": 0.0}
+DEFAULT_CROSSOVER = {"small_batch": 0.9, "large_batch": 0.9, "many_rows": 0.4, "csr_below_degree": 0.0}
 # cuSPARSE needs a very sparse matrix to beat the dense product; not measured here, and not yet a matter of the cache.
 CUDA_DENSE_ABOVE = 0.05
 
