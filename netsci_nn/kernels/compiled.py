@@ -5,8 +5,8 @@ threads in one of these ways:
 
 - by neurons: all blocks lie in memory, and each thread takes some of the neurons. The output is feature-major, which spares the
   next sparse layer a transpose.
-- by blocks ("walks"), where there are very many, or so little work that one thread does it: each block comes into the cache,
-  passes all edges, and leaves. The output is batch-major, as torch's layers have it.
+- by blocks ("walks"), where there are very many, or so little work that to wake other threads costs much of it: each block
+  comes into the cache, passes all edges, and leaves. The output is batch-major, as torch's layers have it.
 - by parts of the targets, the gradients of one narrow block: each target meets its edges once, for the gradients of its weights
   and for what it adds to those of its sources, whose sums of all parts are added at the end.
 """
@@ -55,6 +55,7 @@ Lanes = tuple[int, ...]  # a value of LANES
 
 CACHE_MISS = 16  # what reading a number out of order costs, in multiply-adds
 MANY_ROWS = 512  # of a batch, from which its blocks are shared between threads
+WALKED_WORK = 2**25  # multiply-adds below which several blocks are shared between threads too: each wakes the other once
 ROWS_PER_PART, MOST_PARTS = 256, 8  # parts of such a batch whose gradients are added in a fixed order
 SPREAD_EDGES = 8  # that a source should have in a part of the targets whose gradients are spread
 
@@ -142,7 +143,7 @@ def _is_walked(edges: Edges, x: torch.Tensor) -> bool:
         return False
     lanes = cut(batch, x.element_size())[0][0]
     size = len(edges.columns) + edges.n_columns + edges.n_rows
-    return batch >= MANY_ROWS or (batch <= lanes and size * lanes < SERIAL_WORK)
+    return batch >= MANY_ROWS or size * batch < (SERIAL_WORK if batch <= lanes else WALKED_WORK)
 
 
 def _spread_parts(index: EdgeIndex, x: torch.Tensor) -> int:
@@ -230,7 +231,7 @@ def _walked_gradients(
     (n_in, batch), n_out, dtype = x.shape, len(y), x.dtype
     lanes = cut(batch, x.element_size())[0][0]
     n_blocks = -(-batch // lanes)
-    n_parts = max(1, min(MOST_PARTS, batch // ROWS_PER_PART, n_blocks))
+    n_parts = max(1, min(MOST_PARTS, n_blocks, batch // ROWS_PER_PART if batch >= MANY_ROWS else n_blocks))
     x_gradient = torch.empty_strided((n_in, batch), (1, n_in), dtype=dtype)
     of_values, of_bias = (torch.empty((n_parts, size) if n_parts > 1 else size, dtype=dtype) for size in (len(values), n_out))
     sides = _side(index.by_target, lanes, x.element_size()), _side(index.from_source, lanes, x.element_size())

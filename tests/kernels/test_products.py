@@ -45,7 +45,9 @@ WAYS: dict[str, dict[str, Any]] = {
     "small tiles": {"edge_loops.TILE_BYTES": 0, "edge_loops.CACHE_BYTES": 2**14, "edge_loops.LEAST_EDGES": 0},
     "rows asked for early": {"edge_loops.CACHE_BYTES": 0},
     "tiles of rows asked for early": {"edge_loops.CACHE_BYTES": 0, "edge_loops.TILE_BYTES": 2**14, "edge_loops.LEAST_EDGES": 0},
-    "by neurons": {"compiled.MANY_ROWS": 10**9, "compiled.SERIAL_WORK": 0, "parallel.SERIAL_WORK": 0},
+    "by neurons": {
+        **{"compiled.MANY_ROWS": 10**9, "compiled.SERIAL_WORK": 0, "compiled.WALKED_WORK": 0, "parallel.SERIAL_WORK": 0}
+    },
     "spread by several parts": {"compiled.SERIAL_WORK": 0, "compiled.SPREAD_EDGES": 1},
     "spread far": {"compiled.SERIAL_WORK": 0, "compiled.SPREAD_EDGES": 1, "edge_loops.CACHE_BYTES": 0},
     "by blocks": {"compiled.MANY_ROWS": 0, "compiled.ROWS_PER_PART": 16, "parallel.SERIAL_WORK": 0},
