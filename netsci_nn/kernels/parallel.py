@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import numpy as np
 import torch
 
-# Multiply-adds below which waking another thread costs more than it saves.
-SERIAL_WORK = 400_000
+# Multiply-adds below which waking another thread costs more than it saves, also where others have just used the processors.
+SERIAL_WORK = 8_000_000
 
 _pool: ThreadPoolExecutor | None = None
 
