@@ -315,3 +315,8 @@ def test_features_whose_squares_overflow_are_refused() -> None:
     for name in ("variance", "label_correlation"):
         with pytest.raises(DataError, match="x_train holds 1e\\+308; its squares"):
             input_statistic(name, np.array([[1e308], [0.0]]), np.array([0, 1]))
+
+
+def test_degrees_that_are_a_sparse_tensor_are_refused() -> None:
+    with pytest.raises(TopologyError, match=r"out_degrees is .*; it must be 3 integers"):
+        generators.configuration_model(3, 3, out_degrees=torch.eye(3).to_sparse(), in_degrees=[1, 1, 1], rng=0)

@@ -68,7 +68,7 @@ def check_degrees(name: str, degrees: npt.ArrayLike, size: int, highest: int) ->
     """Return degrees as int64 `[size]` after checking that they are whole numbers from 0 to `highest`."""
     try:
         array = np.asarray(degrees)
-    except ValueError:  # nested sequences of several lengths
+    except (ValueError, TypeError, RuntimeError):  # nested sequences of several lengths, tensors that are not dense
         raise TopologyError(f"{name} is {degrees!r}; it must be {size} integers") from None
     if array.shape != (size,) or array.dtype.kind not in "iu":
         raise TopologyError(f"{name} has shape {array.shape} and dtype {array.dtype}; it must be {size} integers")

@@ -60,8 +60,10 @@ def check_layer(result: Any, n_in: int, n_out: int, n_edges: int | None = None) 
     assert n_edges is None or len(result.src) == n_edges, f"{len(result.src)} edges for {n_edges}"
 
 
-def count(n_in: int, n_out: int, n_edges: Any, density: Any) -> int:
+def count(n_in: int, n_out: int, n_edges: Any, density: Any) -> int | None:
     """Return the edges that a budget means."""
+    if n_edges is None and density is None:  # of a model that may choose
+        return None
     return int(n_edges) if density is None else round(float(density) * int(n_in) * int(n_out))
 
 
@@ -201,6 +203,7 @@ def dense(topology: BipartiteTopology) -> np.ndarray:
 def _csti_promise(result: BipartiteTopology, *, inputs: Any, **_: Any) -> None:
     n_in, copies = result.n_in, result.n_out // result.n_in
     x = np.asarray(inputs, dtype=np.float64)
+    x = x / np.maximum(np.abs(x).max(0, initial=0), 1e-300)
     centred = x - x.mean(0)
     length = np.sqrt((centred**2).sum(0))
     with np.errstate(all="ignore"):
@@ -498,7 +501,7 @@ def _from_edges(draw: Draw) -> Call:
         _check_edges(result.topology, edges, n_in, n_out)
         assert (result.weights is None) == (weights is None)
         if weights is not None:
-            pairs = map(tuple, np.asarray(edges).reshape(-1, 2).tolist())
+            pairs = map(tuple, np.asarray(list(edges)).reshape(-1, 2).tolist())
             known = dict(zip(pairs, np.asarray(weights).tolist(), strict=True))
             given = [known[edge] for edge in map(tuple, result.topology.to_edges().tolist())]
             np.testing.assert_equal(result.weights.tolist(), given)
