@@ -320,3 +320,19 @@ def test_features_whose_squares_overflow_are_refused() -> None:
 def test_degrees_that_are_a_sparse_tensor_are_refused() -> None:
     with pytest.raises(TopologyError, match=r"out_degrees is .*; it must be 3 integers"):
         generators.configuration_model(3, 3, out_degrees=torch.eye(3).to_sparse(), in_degrees=[1, 1, 1], rng=0)
+
+
+def test_new_weights_that_are_infinite_in_the_dtype_of_the_layer_are_refused() -> None:
+    layer = ns.SparseLinear(BipartiteTopology(3, 2, [0, 2], [0, 1]))
+    delta = rewiring.EdgeDelta([0], [1], [0], np.array([1e308]))
+    with pytest.raises(TopologyError, match=r"grown_values holds numbers that are infinite as weights of torch\.float32"):
+        rewiring.apply_delta(layer, delta)
+    assert layer.topology.to_edges().tolist() == [[0, 0], [2, 1]]
+    rewiring.apply_delta(layer.double(), delta)
+    assert layer.weight[0] == 1e308
+
+
+def test_features_that_are_true_or_false_have_statistics() -> None:
+    x, y = np.array([[True, False], [False, False], [True, False]]), np.array([0, 1, 0])
+    for name in ("mean", "variance", "not_constant"):
+        np.testing.assert_allclose(input_statistic(name, x, y), input_statistic(name, x.astype(np.float64), y), rtol=1e-6)

@@ -43,6 +43,7 @@ def input_statistic(name: str, x_train: npt.NDArray[np.floating], y_train: npt.N
         raise DataError(f"x_train has shape {x.shape} and y_train {y.shape}; they must be [n, n_features] and [n], not empty")
     if not np.isfinite(x).all():
         raise DataError("x_train holds NaN or infinity; features must be finite")
+    x = x.astype(np.float32) if x.dtype.kind == "b" else x
     with np.errstate(over="ignore", invalid="ignore"):
         mean, spread = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
     if not (np.isfinite(mean).all() and np.isfinite(spread).all()):

@@ -65,7 +65,7 @@ def apply_delta(
     Raises:
         TopologyError: if `delta` names an edge that does not exist, is out of range, or would duplicate an edge; if a follower
             has other edges; if ranks would get different edges, or a layer another number of edges inside of
-            DistributedDataParallel.
+            DistributedDataParallel; if a new weight is infinite in the layer's dtype.
         ConfigError: if `layer` is no sparse layer, is sharded over ranks or its weight is parametrized; if `optimizer` does not
             train it, or keeps state that cannot be remapped (LBFGS, ZeroRedundancyOptimizer); if a follower is no other sparse
             layer, occurs twice or is trained; if `step` is no whole number from 0 to 2^31 - 1.
@@ -91,6 +91,8 @@ def apply_delta(
     check_whole(layer)
     optimizer = None if optimizer is None else unwrapped(optimizer)
     delta.check_fits(layer.n_edges, tuple(layer.weight.shape[1:]))
+    if not torch.from_numpy(delta.grown_values).to(layer.weight.dtype).isfinite().all():
+        raise TopologyError(f"grown_values holds numbers that are infinite as weights of {layer.weight.dtype}")
     _check_followers(layer, followers, optimizer)
     group = None if optimizer is None else parameter_group(layer, optimizer)
     state = {} if optimizer is None else _remappable_state(layer, optimizer)

@@ -466,6 +466,8 @@ def _from_masks(draw: Draw) -> Call:
         for name, part in _linear(model):
             if name in masks:
                 mask = masks[name]
+                if isinstance(mask, torch.Tensor) and mask.layout != torch.strided:
+                    mask = mask.to_dense()
                 pattern = dense(mask) if isinstance(mask, ns.BipartiteTopology) else np.asarray(mask).astype(float) != 0
                 assert (dense(part.topology) == pattern).all()
                 assert torch.equal(_full(part), before[name] * torch.from_numpy(pattern))
