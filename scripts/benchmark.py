@@ -150,7 +150,7 @@ def measure_layer(n_in: int, n_out: int, density: float, batch: int) -> Row:
     }
     if importlib.util.find_spec("sparselab") is not None:
         layers["SparseLab"] = importlib.import_module("sparselab").SparseLinear(n_in, n_out, sparsity=1 - density)
-        kept_alive.append(layers["SparseLab"])  # it knows transposes by `id`, and would take one of a layer that is gone
+        kept_alive.append(layers["SparseLab"])  # its cache goes by `id`, which a layer may inherit from one that is gone
     if BACKENDS["torch-sparse"].unavailable_because() is None:
         layers["torch-sparse"] = torch_sparse_layer(ours)
 

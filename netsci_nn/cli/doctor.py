@@ -13,9 +13,7 @@ from netsci_nn.kernels.auto import cache_file
 
 
 def doctor(
-    measure: Annotated[
-        bool, typer.Option("--measure", help="Measure which backend is faster where, in about a minute; `auto` uses it.")
-    ] = False,
+    measure: Annotated[bool, typer.Option("--measure", help="Measure which backend is faster where; `auto` uses it.")] = False,
 ) -> None:
     """Print versions, threads, which backends can run, and from which density `auto` takes dense layers."""
     if measure:

@@ -20,7 +20,6 @@ from netsci_nn.intake.tensors import Sizes, layers_of
 from netsci_nn.intake.values import Intake, Layer, Network
 from netsci_nn.limits import check_neurons
 from netsci_nn.topology import WeightedTopology, from_scipy, load_network, load_weighted
-from netsci_nn.topology.convert import check_pointers
 from netsci_nn.topology.formats import DAMAGE, arrays_in, read_layered_graphml
 
 EDGE_LISTS = (".csv", ".tsv", ".txt", ".edges", ".edgelist")
@@ -122,7 +121,6 @@ def _of_npz(path: Path) -> Intake:
             return _of_topology(path)
         matrix: Any = scipy.sparse.load_npz(path)
         check_neurons(path, sum(matrix.shape))
-        check_pointers(matrix)
         if hasattr(matrix, "check_format"):
             matrix.check_format(full_check=True)  # before compiled code follows its indices
         topology, weights = from_scipy(matrix)

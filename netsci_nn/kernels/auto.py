@@ -60,7 +60,7 @@ def choose_backend(values: torch.Tensor, batch: int, index: EdgeIndex) -> str:
 
 
 def batch_class(batch: int) -> str:
-    """Return the name of the batches that a batch of so many rows belongs to."""
+    """Return the class of a batch of so many rows, a name in `MEASURED_BATCHES`."""
     return "small_batch" if batch <= SMALL_BATCH else "large_batch" if batch < MANY_ROWS else "many_rows"
 
 
