@@ -22,8 +22,8 @@ from netsci_nn.errors import ConfigError
 from netsci_nn.files import write_text
 from netsci_nn.kernels.autograd import sparse_product
 from netsci_nn.kernels.backend import BACKENDS, Backend
-from netsci_nn.kernels.compiled import MANY_ROWS
 from netsci_nn.kernels.index import EdgeIndex, edge_index
+from netsci_nn.kernels.walks import MANY_ROWS
 from netsci_nn.sampling import as_generator, distinct_cells
 from netsci_nn.topology import BipartiteTopology
 

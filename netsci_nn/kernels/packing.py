@@ -119,9 +119,14 @@ def unpack(array: Array, like: torch.Tensor) -> torch.Tensor:
     if not is_batch_major(like):
         return narrowed(array, batch)
     out = empty((batch, n_rows), like.dtype)
-    flat, width = array.reshape(-1), array.shape[1]
-    run_rows(partial(unpack_rows, flat, 0, width, out.reshape(-1), n_rows, 0, batch), n_rows, width, TILE)
+    width = array.shape[1]
+    run_rows(partial(unpack_rows, array.reshape(-1), 0, width, out.reshape(-1), n_rows, 0, batch), n_rows, width, TILE)
     return torch.from_numpy(out).t()
+
+
+def flat(values: torch.Tensor) -> Array:
+    """Return values as a flat array, copied only where they have gaps in memory."""
+    return values.contiguous().numpy()
 
 
 def narrowed(array: Array, width: int) -> torch.Tensor:

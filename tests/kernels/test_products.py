@@ -46,11 +46,12 @@ WAYS: dict[str, dict[str, Any]] = {
     "rows asked for early": {"edge_loops.CACHE_BYTES": 0},
     "tiles of rows asked for early": {"edge_loops.CACHE_BYTES": 0, "edge_loops.TILE_BYTES": 2**14, "edge_loops.LEAST_EDGES": 0},
     "by neurons": {
-        **{"compiled.MANY_ROWS": 10**9, "compiled.SERIAL_WORK": 0, "compiled.WALKED_WORK": 0, "parallel.SERIAL_WORK": 0}
+        **{"walks.MANY_ROWS": 10**9, "walks.SERIAL_WORK": 0, "walks.WALKED_WORK": 0},
+        **{"spreading.SERIAL_WORK": 0, "parallel.SERIAL_WORK": 0},
     },
-    "spread by several parts": {"compiled.SERIAL_WORK": 0, "compiled.SPREAD_EDGES": 1},
-    "spread far": {"compiled.SERIAL_WORK": 0, "compiled.SPREAD_EDGES": 1, "edge_loops.CACHE_BYTES": 0},
-    "by blocks": {"compiled.MANY_ROWS": 0, "compiled.ROWS_PER_PART": 16, "parallel.SERIAL_WORK": 0},
+    "spread by several parts": {"spreading.SERIAL_WORK": 0, "spreading.LEAST_EDGES": 1},
+    "spread far": {"spreading.SERIAL_WORK": 0, "spreading.LEAST_EDGES": 1, "edge_loops.CACHE_BYTES": 0},
+    "by blocks": {"walks.MANY_ROWS": 0, "walks.ROWS_PER_PART": 16, "parallel.SERIAL_WORK": 0},
 }
 
 
