@@ -336,3 +336,15 @@ def test_features_that_are_true_or_false_have_statistics() -> None:
     x, y = np.array([[True, False], [False, False], [True, False]]), np.array([0, 1, 0])
     for name in ("mean", "variance", "not_constant"):
         np.testing.assert_allclose(input_statistic(name, x, y), input_statistic(name, x.astype(np.float64), y), rtol=1e-6)
+
+
+@pytest.mark.parametrize("unordered", [set(), {3, 1}, {}, frozenset({0}), {0: 1}.keys()])
+def test_what_has_no_order_is_no_array(unordered: Any) -> None:
+    with pytest.raises(TopologyError, match="has no order; an array, a tensor or a list is needed"):
+        BipartiteTopology(4, 4, unordered, np.arange(len(unordered)))
+    with pytest.raises(TopologyError, match="has no order"):
+        sampling.distinct_per_row(unordered, 5, np.random.default_rng(0))
+
+
+def test_edges_need_no_order() -> None:
+    assert from_edges({(1, 0), (0, 1)}, 2, 2).to_edges().tolist() == [[1, 0], [0, 1]]

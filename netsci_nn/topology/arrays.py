@@ -1,6 +1,6 @@
 """Array types, and numbers of any library as a numpy array."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,8 +29,11 @@ def as_array(values: ArrayLike) -> npt.NDArray[Any]:
     Half precision becomes float32, since numpy has no bfloat16.
 
     Raises:
-        TopologyError: when nothing but an array of objects could hold them, or a tensor is not dense or has no numbers.
+        TopologyError: when nothing but an array of objects could hold them, they have no order, or a tensor is not dense or has
+            no numbers.
     """
+    if isinstance(values, Set | Mapping):
+        raise TopologyError(f"a {type(values).__name__} has no order; an array, a tensor or a list is needed")
     if getattr(values, "is_meta", False):
         raise TopologyError("a tensor is on the meta device, which holds no numbers; it must be on another one")
     try:

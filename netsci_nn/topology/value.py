@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -234,7 +234,7 @@ def _checked_indices(name: str, values: Any, size: int, size_name: str) -> npt.N
 def edge_pairs(edges: ArrayLike) -> npt.NDArray[Any]:
     """Return edges as an array `[n_edges, 2]` of pairs (source, target) after checking its shape."""
     try:
-        pairs = as_array(edges)
+        pairs = as_array(list(edges) if isinstance(edges, Set) else edges)
     except ValueError:
         raise TopologyError("edges holds entries of unequal length; it must be [n_edges, 2], pairs (source, target)") from None
     if pairs.size == 0:
