@@ -347,4 +347,4 @@ def test_what_has_no_order_is_no_array(unordered: Any) -> None:
 
 
 def test_edges_need_no_order() -> None:
-    assert from_edges({(1, 0), (0, 1)}, 2, 2).to_edges().tolist() == [[1, 0], [0, 1]]
+    assert BipartiteTopology.from_edges({(1, 0), (0, 1)}, 2, 2).to_edges().tolist() == [[1, 0], [0, 1]]
