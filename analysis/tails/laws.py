@@ -17,6 +17,8 @@ from analysis.tails.zeta import most_likely_exponent, scaled_zeta
 
 LogPmf = Callable[[FloatArray], FloatArray]
 
+MOST_VALUES = 2**16  # of which probabilities are added up; among more, each stands for some neighbours too, to 4 digits
+
 
 @dataclass(frozen=True, eq=False)
 class Tail:
@@ -89,7 +91,7 @@ def exponential(tail: Tail) -> FittedLaw:
 
 def poisson(tail: Tail) -> FittedLaw:
     """p(x) proportional to mean^x / x!; parameter `mean`, above 0, that of the law before it is truncated."""
-    tilt, log_pmf = _fit_tilted(tail, lambda x: -scipy.special.gammaln(x + 1.0), np.inf)
+    tilt, log_pmf = _fit_tilted(tail, lambda x: -scipy.special.gammaln(x + 1.0), lambda x: -np.log(x + 1.0), np.inf)
     return FittedLaw({"mean": float(np.exp(tilt))}, log_pmf)
 
 
@@ -101,37 +103,66 @@ def binomial(tail: Tail) -> FittedLaw:
     if tail.n_opposite is None:
         raise AnalysisError("n_opposite is None; a binomial tail needs the largest possible degree")
     n = float(tail.n_opposite)
-    tilt, log_pmf = _fit_tilted(tail, lambda x: -scipy.special.betaln(x + 1.0, n - x + 1.0), n)
+    tilt, log_pmf = _fit_tilted(
+        tail, lambda x: -scipy.special.betaln(x + 1.0, n - x + 1.0), lambda x: np.log(n - x) - np.log(x + 1.0), n
+    )
     return FittedLaw({"probability": float(scipy.special.expit(tilt))}, log_pmf)
 
 
-def _fit_tilted(tail: Tail, log_base: LogPmf, largest: float) -> tuple[float, LogPmf]:
+def _fit_tilted(tail: Tail, log_base: LogPmf, log_step: LogPmf, largest: float) -> tuple[float, LogPmf]:
     """Fit p(x) proportional to exp(tilt x + log_base(x)), log_base concave, on xmin <= x <= largest.
 
     The likelihood is concave in the tilt and at its maximum the law's mean is the tail's, which lies strictly inside
-    the support, so the maximum exists.
+    the support, so the maximum exists. log_step(x), for x < largest, is log_base(x + 1) - log_base(x), also where x is so large
+    that a difference would be rounding errors.
     """
     observed, first = tail.mean(tail.values), float(tail.xmin)
 
-    def law(tilt: float) -> tuple[FloatArray, FloatArray, float]:
-        """Support (as far as it has mass), unnormalised log-probabilities, and the log of their sum."""
-        width = 64.0 + 4.0 * (observed - first)
+    def law(tilt: float) -> tuple[float, FloatArray, FloatArray, float]:
+        """The most probable x; where there is mass; log-probabilities there, less that of this x; the log of their sum."""
+
+        def rise(x: FloatArray) -> FloatArray:
+            return tilt + log_step(x)
+
+        top = _turning_point(rise, first, largest)
+        width = 64.0
         while True:
-            x = first + np.arange(min(width, largest - first + 1.0))
-            logs = tilt * (x - first) + log_base(x)
-            # Concave: once it falls, and is far below the top, nothing of weight follows.
-            if x[-1] >= largest or (logs[-1] < logs.max() - 45.0 and logs[-1] < logs[-2]):
-                return x, logs, float(scipy.special.logsumexp(logs))
+            stride = float(max(1, int(width / MOST_VALUES)))
+            up = np.arange(top, min(top + width, largest), stride)
+            down = np.arange(top - stride, max(top - width, first - 0.5), -stride)
+            middle = (stride - 1.0) / 2.0  # of a stride
+            above, below = np.cumsum(stride * rise(up + middle)), np.cumsum(-stride * rise(down + middle))
+            # Concave: what is far below the top is followed by nothing of weight.
+            if (top + width >= largest or above[-1] < -45.0) and (top - width < first or below[-1] < -45.0):
+                x, logs = np.concatenate([down[::-1], [top], up + stride]), np.concatenate([below[::-1], [0.0], above])
+                return top, x, logs, float(scipy.special.logsumexp(logs) + np.log(stride))
             width *= 2.0
 
     def excess(tilt: float) -> float:
-        x, logs, total = law(tilt)
-        return float((x * np.exp(logs - total)).sum()) - observed
+        top, x, logs, _ = law(tilt)
+        shares = np.exp(logs - scipy.special.logsumexp(logs))
+        return float(((x - top) * shares).sum() + (top - observed))
 
-    low, high = _bracket(excess, float(log_base(np.array([observed]))[0] - log_base(np.array([observed + 1.0]))[0]))
+    low, high = _bracket(excess, -float(log_step(np.array([observed]))[0]))
     tilt = float(scipy.optimize.brentq(excess, low, high, xtol=1e-13))
-    total = law(tilt)[2]
-    return tilt, lambda x: tilt * (x - first) + log_base(x) - total
+    top, _, _, total = law(tilt)
+    origin = log_base(np.array([top]))[0]
+    return tilt, lambda x: tilt * (x - top) + (log_base(x) - origin) - total
+
+
+def _turning_point(rise: LogPmf, first: float, largest: float) -> float:
+    """The smallest whole number >= first at which rise, a falling function, is not above 0; largest if none is below it."""
+
+    def is_rising(x: float) -> bool:
+        return x < largest and float(rise(np.array([x]))[0]) > 0.0
+
+    low, high = first, first
+    while is_rising(high):
+        low, high = high, min(2.0 * high + 1.0, largest)
+    while high - low > 1.0 and low + 1.0 != low:
+        middle = low + np.floor((high - low) / 2.0)
+        low, high = (middle, high) if is_rising(middle) else (low, middle)
+    return high
 
 
 def _bracket(excess: Callable[[float], float], guess: float) -> tuple[float, float]:

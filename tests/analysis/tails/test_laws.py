@@ -225,3 +225,26 @@ def test_tail_is_checked() -> None:
         tail_of(np.array([1, 2]), 3)
     with pytest.raises(AnalysisError, match="binomial tail needs"):
         LAWS["binomial"](tail_of(np.array([1, 2]), 1))
+
+
+@pytest.mark.parametrize("shift", [1, 2**20])
+def test_a_tail_far_from_zero_costs_no_memory(shift: int) -> None:
+    """Next to its beginning, a Poisson law of far larger numbers is geometric or half a normal distribution."""
+    tail = tail_of([2**40, 2**40 + shift], 2**40)
+    fitted = LAWS["poisson"](tail)
+    x = 2.0**40 + np.arange(0, 300 * shift, max(1, shift // 64))
+    probabilities = np.exp(fitted.log_pmf(x)) * (x[1] - x[0])
+    assert probabilities.sum() == pytest.approx(1, abs=0.02)
+    assert (probabilities * (x - 2.0**40)).sum() == pytest.approx(shift / 2, rel=0.02)
+
+
+def test_poisson_and_binomial_of_large_degrees_are_those_of_scipy() -> None:
+    degrees = np.random.default_rng(6).poisson(2**30, 200)
+    poisson = LAWS["poisson"](tail_of(degrees, 1))
+    assert poisson.parameters["mean"] == pytest.approx(degrees.mean(), rel=1e-9)
+    np.testing.assert_allclose(poisson.log_pmf(degrees.astype(float)), stats.poisson.logpmf(degrees, degrees.mean()), atol=2e-4)
+    binomial = LAWS["binomial"](tail_of(degrees, 1, 2**31 - 1))
+    share = degrees.mean() / (2**31 - 1)
+    assert binomial.parameters["probability"] == pytest.approx(share, rel=1e-9)
+    expected = stats.binom.logpmf(degrees, 2**31 - 1, share)
+    np.testing.assert_allclose(binomial.log_pmf(degrees.astype(float)), expected, atol=2e-4)
