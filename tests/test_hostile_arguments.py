@@ -348,3 +348,15 @@ def test_what_has_no_order_is_no_array(unordered: Any) -> None:
 
 def test_edges_need_no_order() -> None:
     assert BipartiteTopology.from_edges({(1, 0), (0, 1)}, 2, 2).to_edges().tolist() == [[1, 0], [0, 1]]
+
+
+def test_an_integer_beyond_all_floats_is_no_option_of_an_optimiser() -> None:
+    with pytest.raises(ConfigError, match="momentum is .*; it must be a number that is finite"):
+        training.make_optimizer("rmsprop", [nn.Parameter(torch.ones(3))], 0.01, momentum=HUGE)
+
+
+def test_labels_of_half_precision_are_refused_by_name() -> None:
+    model = ns.SparseMLP([20, 3], density=0.5, rng=0)
+    x, y = torch.rand(6, 20), torch.tensor([0.0, 1, 2, 0, 1, 2], dtype=torch.bfloat16)
+    with pytest.raises(DataError, match=r"y has dtype torch\.bfloat16; labels must be integers"):
+        training.train(model, torch.optim.SGD(model.parameters(), lr=0.1), x, y, epochs=1, batch_size=3, rng=0)

@@ -323,6 +323,8 @@ def _checked_targets(model: nn.Module, x: torch.Tensor, y: torch.Tensor | None, 
             f"x has shape {tuple(x.shape)} and y {tuple(y.shape)}; they must be [n, n_features] and [n], n >= 1, "
             "or have one label for each of the model's outputs [n, ..., n_classes]"
         )
+    if y.dtype.is_floating_point:
+        raise DataError(f"y has dtype {y.dtype}; labels must be integers")
     labels = y.flatten().cpu()
     check_labels("y", (labels[labels != IGNORED] if y.dim() > 1 else labels).numpy(), outputs.shape[-1])
     return y.long()

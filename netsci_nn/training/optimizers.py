@@ -57,8 +57,9 @@ def make_optimizer(
         usual = known[option].default if option in known else None
         if isinstance(usual, bool) and not isinstance(value, bool | np.bool_):
             raise ConfigError(f"optimizer {name!r}: {option} is {shown(value)}; it must be true or false")
-        if isinstance(usual, float | int) and not isinstance(usual, bool) and not isinstance(value, int | torch.Tensor):
-            options[option] = check_real(f"optimizer {name!r}: {option}", value, lambda _: True, "that is finite", ConfigError)
+        if isinstance(usual, float | int) and not isinstance(usual, bool) and not isinstance(value, torch.Tensor):
+            number = check_real(f"optimizer {name!r}: {option}", value, lambda _: True, "that is finite", ConfigError)
+            options[option] = value if isinstance(value, int) else number
     if not isinstance(learning_rate, torch.Tensor):
         learning_rate = check_real(
             "learning_rate", learning_rate, lambda value: 0 <= value <= LARGEST_RATE, "from 0 to 1e38", ConfigError

@@ -184,7 +184,7 @@ def test_bad_every_epochs(every: Any) -> None:
     [
         (Y + 1, r"y\[2\] is 3; labels must be from 0 to 2"),
         (Y - 1, r"y\[0\] is -1; labels must be from 0 to 2"),
-        (Y.double(), "y has dtype float64; labels must be integers"),
+        (Y.double(), r"y has dtype torch\.float64; labels must be integers"),
         (Y[:-1], r"x has shape \(23, 6\) and y \(22,\); they must be \[n, n_features\] and \[n\]"),
         (Y[:, None], "they must be"),
     ],
