@@ -351,7 +351,7 @@ def test_edges_need_no_order() -> None:
 
 
 def test_an_integer_beyond_all_floats_is_no_option_of_an_optimiser() -> None:
-    with pytest.raises(ConfigError, match="momentum is .*; it must be a number that is finite"):
+    with pytest.raises(ConfigError, match=r"momentum is .*; it must be a number that is finite"):
         training.make_optimizer("rmsprop", [nn.Parameter(torch.ones(3))], 0.01, momentum=HUGE)
 
 
