@@ -143,7 +143,7 @@ PARTS = {
     "edge_weights": lambda of: _weights(of).tolist(),
     "masked_weight": lambda of: _weights(of).tolist(),
     "extra_repr": lambda of: (
-        f"n_in={of.n_in}, n_out={of.n_out}, n_edges={of.n_edges}, density={of.n_edges / of.n_in / of.n_out:.4g}"
+        f"n_in={of.n_in}, n_out={of.n_out}, n_edges={of.n_edges}, density={of.n_edges / (of.n_in * of.n_out):.4g}"
     ),
 }
 
