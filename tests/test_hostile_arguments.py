@@ -317,6 +317,12 @@ def test_features_whose_squares_overflow_are_refused() -> None:
             input_statistic(name, np.array([[1e308], [0.0]]), np.array([0, 1]))
 
 
+def test_a_number_of_neurons_may_be_a_tensor() -> None:
+    degrees = {"out_degrees": [1, 0, 0], "in_degrees": [0, 1, 0], "rng": 0}
+    for n_in in (torch.tensor(3), np.array(3)):
+        assert generators.configuration_model(n_in, 3, **degrees) == generators.configuration_model(3, 3, **degrees)
+
+
 def test_degrees_that_are_a_sparse_tensor_are_refused() -> None:
     with pytest.raises(TopologyError, match=r"out_degrees is .*; it must be 3 integers"):
         generators.configuration_model(3, 3, out_degrees=torch.eye(3).to_sparse(), in_degrees=[1, 1, 1], rng=0)

@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PICTURES = {"igraph", "networkx", "sklearn", "matplotlib"}
 COMMAND_LINE = {"typer", "rich", "pydantic", "jinja2", "powerlaw", "platformdirs"}
 
+pytestmark = pytest.mark.programs  # each looks from an interpreter of its own
+
 
 def loaded_by(program: str) -> set[str]:
     program += "\nimport sys; print(*sorted({name.partition('.')[0] for name in sys.modules}))"

@@ -52,7 +52,8 @@ def configuration_model(
         >>> topology.out_degrees.tolist(), topology.in_degrees.tolist()
         ([4, 2, 1], [2, 2, 2, 1])
     """
-    sources = check_degrees("out_degrees", out_degrees, neuron_count("n_in", n_in), neuron_count("n_out", n_out))
+    n_in, n_out = neuron_count("n_in", n_in), neuron_count("n_out", n_out)
+    sources = check_degrees("out_degrees", out_degrees, n_in, n_out)
     targets = check_degrees("in_degrees", in_degrees, n_out, n_in)
     topology, report = mixing(realise_degrees(sources, targets), n_sweeps=n_sweeps, rng=as_generator(rng))
     if not report.is_mixed:

@@ -33,20 +33,22 @@ BACKENDS: Registry[Backend] = Registry("backend")
 HALF = torch.bfloat16, torch.float16
 
 
-def half_in_single(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a product of a backend compute bfloat16 and float16 in float32: its results are rounded once, after the sum.
+def in_single(*dtypes: torch.dtype) -> Callable[..., Any]:
+    """Let a product of a backend compute these dtypes in float32: its results are rounded once, after the sum.
 
-    Args:
-        function: of two or three operands and an index, returning a tensor or a tuple of them.
+    It has two or three operands and an index, and returns a tensor or a tuple of them.
     """
 
-    @functools.wraps(function)
-    def product(*arguments: Any) -> Any:
-        *operands, index = arguments
-        dtype = getattr(operands[0], "dtype", None)  # what else it may be is said by the product
-        if dtype not in HALF:
-            return function(*arguments)
-        result = function(*(None if operand is None else operand.float() for operand in operands), index)
-        return tuple(part.to(dtype) for part in result) if isinstance(result, tuple) else result.to(dtype)
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def product(*arguments: Any) -> Any:
+            *operands, index = arguments
+            dtype = getattr(operands[0], "dtype", None)  # what else it may be is said by the product
+            if dtype not in dtypes:
+                return function(*arguments)
+            result = function(*(None if operand is None else operand.float() for operand in operands), index)
+            return tuple(part.to(dtype) for part in result) if isinstance(result, tuple) else result.to(dtype)
 
-    return product
+        return product
+
+    return decorate

@@ -17,10 +17,10 @@ from functools import partial
 import torch
 
 from netsci_nn.compiling import config
-from netsci_nn.kernels.backend import BACKENDS, HALF, Backend, half_in_single
+from netsci_nn.kernels.backend import BACKENDS, HALF, Backend, in_single
 from netsci_nn.kernels.edge_loops import gather, permute, sample, visit
 from netsci_nn.kernels.index import EdgeIndex, Edges
-from netsci_nn.kernels.packing import Array, Blocks, empty, flat, is_batch_major, narrowed, pack, scratch, unpack
+from netsci_nn.kernels.packing import Array, Blocks, computed, empty, flat, is_batch_major, narrowed, pack, scratch, unpack
 from netsci_nn.kernels.parallel import run_edges
 from netsci_nn.kernels.spreading import spread_gradients, spread_parts
 from netsci_nn.kernels.vector import LANES
@@ -42,7 +42,7 @@ def product(values: torch.Tensor, x: torch.Tensor, index: EdgeIndex) -> torch.Te
     return affine(values, x, None, index)
 
 
-@half_in_single
+@in_single(torch.float16)
 def affine(values: torch.Tensor, x: torch.Tensor, bias: torch.Tensor | None, index: EdgeIndex) -> torch.Tensor:
     """W x + b; None for a bias of 0."""
     _announce()
@@ -51,7 +51,7 @@ def affine(values: torch.Tensor, x: torch.Tensor, bias: torch.Tensor | None, ind
     return _multiply(own, index.by_target, x, own[:0] if bias is None else flat(bias))
 
 
-@half_in_single
+@in_single(torch.float16)
 def transposed_product(values: torch.Tensor, y: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
     """W^T y."""
     index.check(values=values, y=y)
@@ -59,18 +59,18 @@ def transposed_product(values: torch.Tensor, y: torch.Tensor, index: EdgeIndex) 
     return _multiply(own, index.from_source, y, own[:0])
 
 
-@half_in_single
+@in_single(torch.float16)
 def sampled_product(x: torch.Tensor, y: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
     """The sum over the batch of x[src] * y[dst]."""
     index.check(x=x, y=y)
     if x.shape[1] == 0:
         return x.new_zeros(len(index.src))  # the sum over no batch
-    out = x.new_empty(len(index.src))
+    out = torch.empty(len(index.src), dtype=computed(x.dtype))
     _sample(index.by_target, pack(x, "x"), pack(y, "y"), out.numpy())
-    return out
+    return out.to(x.dtype)
 
 
-@half_in_single
+@in_single(torch.float16)
 def gradients(
     values: torch.Tensor, x: torch.Tensor, y: torch.Tensor, index: EdgeIndex
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -84,14 +84,14 @@ def gradients(
     if is_walked(index.from_source, x):
         return walked_gradients(_by_source(values, index), x, y, index)
     x_blocks, y_blocks = pack(x, "x"), pack(y, "y")
-    shape = index.n_in, x_blocks.width
+    shape, dtype = (index.n_in, x_blocks.width), computed(x.dtype)
     is_copied = is_batch_major(x) or x_blocks.width > x.shape[1]
-    x_gradient = scratch("gradient", math.prod(shape), x.dtype).reshape(shape) if is_copied else empty(shape, x.dtype)
-    values_gradient = x.new_empty(len(values))
+    x_gradient = scratch("gradient", math.prod(shape), dtype).reshape(shape) if is_copied else empty(shape, dtype)
+    values_gradient = torch.empty(len(values), dtype=dtype)
     _sample(index.by_target, x_blocks, y_blocks, values_gradient.numpy())
     own = _by_source(values, index)
     _gather(own, index.from_source, own[:0], y_blocks, x_gradient)
-    return values_gradient, unpack(x_gradient, like=x), y.sum(1)
+    return values_gradient.to(x.dtype), unpack(x_gradient, like=x), y.sum(1)
 
 
 def _multiply(values: Array, edges: Edges, x: torch.Tensor, bias: Array) -> torch.Tensor:
@@ -102,9 +102,9 @@ def _multiply(values: Array, edges: Edges, x: torch.Tensor, bias: Array) -> torc
     if is_walked(edges, x):
         return walked_product(values, edges, x, bias)
     blocks = pack(x, "x")
-    out = empty((edges.n_rows, blocks.width), x.dtype)
+    out = empty((edges.n_rows, blocks.width), computed(x.dtype))
     _gather(values, edges, bias, blocks, out)
-    return narrowed(out, batch)
+    return narrowed(out, batch).to(x.dtype)
 
 
 def _gather(values: Array, edges: Edges, bias: Array, blocks: Blocks, out: Array) -> None:
@@ -137,8 +137,9 @@ def _sample(edges: Edges, x: Blocks, y: Blocks, out: Array) -> None:
 def _by_source(values: torch.Tensor, index: EdgeIndex) -> Array:
     """Return the values in the order by source, in scratch memory."""
     pointers = index.from_source.pointers
-    out = scratch("values", len(values), values.dtype)
-    run_edges(partial(permute, flat(values), index.order, pointers, out), pointers, CACHE_MISS)
+    own = flat(values)
+    out = scratch("values", len(values), computed(values.dtype))
+    run_edges(partial(permute, own, index.order, pointers, out), pointers, CACHE_MISS)
     return out
 
 

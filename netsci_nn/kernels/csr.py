@@ -4,7 +4,7 @@ import warnings
 
 import torch
 
-from netsci_nn.kernels.backend import BACKENDS, Backend, half_in_single
+from netsci_nn.kernels.backend import BACKENDS, HALF, Backend, in_single
 from netsci_nn.kernels.index import EdgeIndex
 
 
@@ -14,13 +14,13 @@ def _matrix(pointers: torch.Tensor, columns: torch.Tensor, values: torch.Tensor,
         return torch.sparse_csr_tensor(pointers.to(columns.dtype), columns, values, shape, check_invariants=False)
 
 
-@half_in_single
+@in_single(*HALF)
 def product(values: torch.Tensor, x: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
     """W x."""
     return _matrix(index.target_pointers, index.src, values, (index.n_out, index.n_in)) @ x.contiguous()
 
 
-@half_in_single
+@in_single(*HALF)
 def transposed_product(values: torch.Tensor, y: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
     """W^T y, as a CSR product in the other orientation."""
     by_source = values[index.by_source]
@@ -28,7 +28,7 @@ def transposed_product(values: torch.Tensor, y: torch.Tensor, index: EdgeIndex) 
     return matrix @ y.contiguous()
 
 
-@half_in_single
+@in_single(*HALF)
 def sampled_product(x: torch.Tensor, y: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
     """The sum over the batch of x[src] * y[dst], on stored edges only."""
     pattern = _matrix(index.target_pointers, index.src, x.new_zeros(len(index.src)), (index.n_out, index.n_in))

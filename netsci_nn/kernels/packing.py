@@ -1,7 +1,8 @@
 """A batch as the kernels want it: cut into blocks of columns, each of which lies in memory row after row.
 
 A row of a block fills at most `WIDEST_BYTES`, so that its sums stay in registers, and has no gap to the next row: rows at a
-stride of a power of two would share few of the sets of a cache.
+stride of a power of two would share few of the sets of a cache. Blocks hold numbers as they are computed with: of bfloat16,
+they become float32 on the way in, and are rounded on the way out.
 """
 
 import functools
@@ -15,7 +16,7 @@ import torch
 
 from netsci_nn.compiling import njit
 from netsci_nn.kernels.parallel import run_rows
-from netsci_nn.kernels.vector import TILE, transpose_tile
+from netsci_nn.kernels.vector import TILE, read, transpose_tile, write
 
 Array = np.ndarray[Any, Any]
 
@@ -44,6 +45,11 @@ class Blocks(NamedTuple):
         return first + lanes
 
 
+def lanes_of(x: torch.Tensor) -> int:
+    """Return the columns of the first block of x `[n_rows, batch]`, the widest of them."""
+    return cut(x.shape[1], computed(x.dtype).itemsize)[0][0]
+
+
 @functools.lru_cache(maxsize=1024)
 def cut(batch: int, item_size: int) -> tuple[tuple[int, int], ...]:
     """Cut a batch into blocks; pairs (lanes, first column).
@@ -59,14 +65,15 @@ def pack(x: torch.Tensor, role: str) -> Blocks:
     """Return x `[n_rows, batch]` in blocks, in the scratch memory for `role` unless it lies so already."""
     x = x.detach()
     n_rows, batch = x.shape
-    cuts = cut(batch, x.element_size())
+    dtype = computed(x.dtype)
+    cuts = cut(batch, dtype.itemsize)
     if not is_batch_major(x):
         x = x.contiguous()
         if cuts == ((batch, 0),):
-            return Blocks(x.numpy().reshape(-1), n_rows, cuts)
-    blocks = Blocks(scratch(role, n_rows * sum(lanes for lanes, _ in cuts), x.dtype), n_rows, cuts)
+            return Blocks(x.to(dtype).numpy().reshape(-1), n_rows, cuts)
+    blocks = Blocks(scratch(role, n_rows * sum(lanes for lanes, _ in cuts), dtype), n_rows, cuts)
     if is_batch_major(x):
-        run_rows(partial(_pack_all, x.t().numpy().reshape(-1), batch, blocks), n_rows, blocks.width, TILE)
+        run_rows(partial(_pack_all, numbers(x.t()).reshape(-1), batch, blocks), n_rows, blocks.width, TILE)
         return blocks
     for lanes, column in cuts:
         count = min(lanes, batch - column)
@@ -95,7 +102,7 @@ def pack_rows(x, n, row, count, lanes, out, out_first, first, end):  # type: ign
     for column in range(first, end):
         place = out_first + column * lanes
         for lane in range(0 if column >= whole else filled, lanes):
-            out[place + lane] = x[(row + lane) * n + column] if lane < count else 0
+            out[place + lane] = read(x, (row + lane) * n + column) if lane < count else 0
 
 
 @njit(cache=True, nogil=True)
@@ -110,23 +117,33 @@ def unpack_rows(x, x_first, lanes, out, n, row, count, first, end):  # type: ign
             transpose_tile(x, x_first + column * lanes + lane, lanes, TILE, out, (row + lane) * n + column, n)
     for lane in range(count):
         for column in range(whole if lane < whole_lanes else first, end):
-            out[(row + lane) * n + column] = x[x_first + column * lanes + lane]
+            write(out, (row + lane) * n + column, x[x_first + column * lanes + lane])
 
 
 def unpack(array: Array, like: torch.Tensor) -> torch.Tensor:
-    """Return the first columns of array `[n_rows, width]` as a tensor of the shape and the memory layout of `like`."""
+    """Return the first columns of array `[n_rows, width]` as a tensor of the shape, dtype and memory layout of `like`."""
     n_rows, batch = like.shape
     if not is_batch_major(like):
-        return narrowed(array, batch)
-    out = empty((batch, n_rows), like.dtype)
-    width = array.shape[1]
-    run_rows(partial(unpack_rows, array.reshape(-1), 0, width, out.reshape(-1), n_rows, 0, batch), n_rows, width, TILE)
-    return torch.from_numpy(out).t()
+        return narrowed(array, batch).to(like.dtype)
+    out, width = torch.empty(batch, n_rows, dtype=like.dtype), array.shape[1]
+    flat_out = numbers(out).reshape(-1)
+    run_rows(partial(unpack_rows, array.reshape(-1), 0, width, flat_out, n_rows, 0, batch), n_rows, width, TILE)
+    return out.t()
+
+
+def computed(dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype of what is computed for numbers of this one."""
+    return torch.float32 if dtype == torch.bfloat16 else dtype
+
+
+def numbers(x: torch.Tensor) -> Array:
+    """Return x as an array in the same memory; numpy has no bfloat16, whose bits are an int16."""
+    return (x.view(torch.int16) if x.dtype == torch.bfloat16 else x).numpy()
 
 
 def flat(values: torch.Tensor) -> Array:
-    """Return values as a flat array, copied only where they have gaps in memory."""
-    return values.contiguous().numpy()
+    """Return values as a flat array to compute with, copied only where they are bfloat16 or have gaps in memory."""
+    return values.to(computed(values.dtype)).contiguous().numpy()
 
 
 def narrowed(array: Array, width: int) -> torch.Tensor:

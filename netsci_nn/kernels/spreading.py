@@ -9,7 +9,7 @@ import torch
 
 from netsci_nn.kernels.edge_loops import NARROW_BYTES, look_ahead, sample_and_spread
 from netsci_nn.kernels.index import EdgeIndex
-from netsci_nn.kernels.packing import cut, empty, flat, is_batch_major, pack, scratch, unpack
+from netsci_nn.kernels.packing import computed, empty, flat, is_batch_major, lanes_of, pack, scratch, unpack
 from netsci_nn.kernels.parallel import SERIAL_WORK, run_threads
 from netsci_nn.kernels.vector import LANES
 
@@ -19,8 +19,8 @@ LEAST_EDGES = 8  # that a source should have in a part
 
 def spread_parts(index: EdgeIndex, x: torch.Tensor) -> int:
     """Return in how many parts of the targets gradients are spread to the sources; 0: they are gathered faster."""
-    lanes = cut(x.shape[1], x.element_size())[0][0]
-    if x.shape[1] > lanes or lanes * x.element_size() > NARROW_BYTES:
+    lanes = lanes_of(x)
+    if x.shape[1] > lanes or lanes * computed(x.dtype).itemsize > NARROW_BYTES:
         return 0
     if len(index.src) * lanes < SERIAL_WORK:
         return 1
@@ -34,11 +34,11 @@ def spread_gradients(
     """(sampled product of x and y, W^T y, sums of y over the batch) in so many parts of the targets."""
     x_blocks, y_blocks = pack(x, "x"), pack(y, "y")
     columns, pointers, n_in, n_out = index.by_target
-    lanes, size = x_blocks.width, n_in * x_blocks.width
+    lanes, size, dtype = x_blocks.width, n_in * x_blocks.width, computed(x.dtype)
     is_copied = n_parts > 1 or is_batch_major(x) or lanes > x.shape[1]
-    sums = scratch("sums", n_parts * size, x.dtype) if is_copied else empty((size,), x.dtype)
-    of_values = x.new_empty(len(values))
-    ahead = look_ahead(size * x.element_size())
+    sums = scratch("sums", n_parts * size, dtype) if is_copied else empty((size,), dtype)
+    of_values = torch.empty(len(values), dtype=dtype)
+    ahead = look_ahead(size * dtype.itemsize)
     arrays = flat(values), columns, pointers, x_blocks.array, ahead, y_blocks.array, of_values.numpy(), sums
     bounds = [0, n_out]
     if n_parts > 1:
@@ -53,4 +53,4 @@ def spread_gradients(
     run_threads(work, n_threads)
     x_gradient = sums.reshape(n_parts, n_in, lanes)
     total = x_gradient[0] if n_parts == 1 else torch.from_numpy(x_gradient).sum(0).numpy()
-    return of_values, unpack(total, like=x), y.sum(1)
+    return of_values.to(x.dtype), unpack(total, like=x), y.sum(1)

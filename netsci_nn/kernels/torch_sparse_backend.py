@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from netsci_nn.errors import ConfigError
-from netsci_nn.kernels.backend import BACKENDS, Backend, half_in_single
+from netsci_nn.kernels.backend import BACKENDS, HALF, Backend, in_single
 from netsci_nn.kernels.index import EdgeIndex
 
 INSTALL = "pip install --no-build-isolation 'netsci-nn[torch-sparse]'"
@@ -44,20 +44,20 @@ def _multiply(
     return torch_sparse.matmul(matrix, x.contiguous())
 
 
-@half_in_single
+@in_single(*HALF)
 def product(values: torch.Tensor, x: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
     """W x."""
     return _multiply(index.target_pointers, index.src, values, (index.n_out, index.n_in), x)
 
 
-@half_in_single
+@in_single(*HALF)
 def transposed_product(values: torch.Tensor, y: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
     """W^T y."""
     by_source = values[index.by_source]
     return _multiply(index.source_pointers, index.dst_by_source, by_source, (index.n_in, index.n_out), y)
 
 
-@half_in_single
+@in_single(*HALF)
 def sampled_product(x: torch.Tensor, y: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
     """The sum over the batch of x[src] * y[dst]: the gradient to the values as torch-sparse computes it."""
     with torch.enable_grad():

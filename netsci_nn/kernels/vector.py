@@ -242,20 +242,44 @@ def prefetch(typing_context, array, offset):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def read(typing_context, array, offset):  # type: ignore[no-untyped-def]
+    """Return array.flat[offset] of a contiguous array; a bfloat16 becomes a float32."""
+    result = _computed(array.dtype)
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        number = builder.load(_address(context, builder, array, *arguments), align=_alignment(array.dtype))
+        return _widened(builder, array, number)
+
+    return result(array, types.intp), generate
+
+
+@intrinsic
+def write(typing_context, array, offset, number):  # type: ignore[no-untyped-def]
+    """array.flat[offset] = number for a contiguous array; a float32 is rounded for one of bfloat16."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        address = _address(context, builder, array, *arguments[:2])
+        builder.store(_rounded(builder, array, arguments[2]), address, align=_alignment(array.dtype))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, _computed(array.dtype)), generate
+
+
+@intrinsic
 def transpose_tile(typing_context, x, x_offset, x_stride, n_rows, out, out_offset, out_stride):  # type: ignore[no-untyped-def]
     """Write the transpose of a TILE x TILE tile of the contiguous array `x` to one of `out`.
 
-    Of the tile, n_rows >= 1 rows are read, and the others are zeros. Rows become columns in four rounds: round r swaps blocks
-    of r = 1, 2, 4, 8 numbers between rows that are r apart.
+    Of the tile, n_rows >= 1 rows are read, and the others are zeros; one of the arrays may hold bfloat16. Rows become columns
+    in four rounds: round r swaps blocks of r = 1, 2, 4, 8 numbers between rows that are r apart.
     """
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         x_value, x_first, x_step, n_rows, out_value, out_first, out_step = arguments
-        vector = context.get_value_type(Vector(x.dtype, TILE))
-        align = _alignment(x.dtype)
+        zero = ir.Constant(context.get_value_type(Vector(_computed(x.dtype), TILE)), None)
         index = x_first.type
 
         def place(array_type: Any, array: Any, first: Any, step: Any, row: Any) -> Any:
+            vector = ir.VectorType(context.get_data_type(array_type.dtype), TILE)
             return _address(context, builder, array_type, array, builder.add(first, builder.mul(step, row)), vector)
 
         rows = []
@@ -263,8 +287,8 @@ def transpose_tile(typing_context, x, x_offset, x_stride, n_rows, out, out_offse
             row = ir.Constant(index, number)
             is_read = builder.icmp_signed("<", row, n_rows)
             near = builder.select(is_read, row, ir.Constant(index, 0))
-            read = builder.load(place(x, x_value, x_first, x_step, near), align=align)
-            rows.append(builder.select(is_read, read, ir.Constant(vector, None)))
+            found = builder.load(place(x, x_value, x_first, x_step, near), align=_alignment(x.dtype))
+            rows.append(builder.select(is_read, _widened(builder, x, found), zero))
         for block in (1, 2, 4, 8):
             swapped = list(rows)
             for row in range(TILE):
@@ -272,7 +296,44 @@ def transpose_tile(typing_context, x, x_offset, x_stride, n_rows, out, out_offse
                     swapped[row], swapped[row + block] = _exchanged(builder, rows[row], rows[row + block], block)
             rows = swapped
         for row in range(TILE):
-            builder.store(rows[row], place(out, out_value, out_first, out_step, ir.Constant(index, row)), align=align)
+            address = place(out, out_value, out_first, out_step, ir.Constant(index, row))
+            builder.store(_rounded(builder, out, rows[row]), address, align=_alignment(out.dtype))
         return context.get_dummy_value()
 
     return types.void(x, types.intp, types.intp, types.intp, out, types.intp, types.intp), generate
+
+
+def _computed(scalar: Any) -> Any:
+    """Return in what numbers of an array are computed."""
+    return types.float32 if scalar == types.int16 else scalar
+
+
+def _widened(builder: Any, array: Any, number: Any) -> Any:
+    """Return numbers that were read from an array as those that are computed with."""
+    if array.dtype != types.int16:
+        return number
+    bits = builder.shl(builder.zext(number, _like(number, ir.IntType(32))), _all(number, ir.IntType(32), 16))
+    return builder.bitcast(bits, _like(number, ir.FloatType()))
+
+
+def _rounded(builder: Any, array: Any, number: Any) -> Any:
+    """Return numbers as the array keeps them: to bfloat16 they are rounded, of two as near to that whose last bit is 0."""
+    if array.dtype != types.int16:
+        return number
+    whole, half = ir.IntType(32), ir.IntType(16)
+    bits = builder.bitcast(number, _like(number, whole))
+    last = builder.and_(builder.lshr(bits, _all(number, whole, 16)), _all(number, whole, 1))
+    rounded = builder.add(bits, builder.add(last, _all(number, whole, 0x7FFF)))
+    upper = builder.trunc(builder.lshr(rounded, _all(number, whole, 16)), _like(number, half))
+    return builder.select(builder.fcmp_unordered("uno", number, number), _all(number, half, 0x7FC0), upper)
+
+
+def _like(number: Any, scalar: Any) -> Any:
+    """Return the type of as many scalars as `number` has, which may be a vector."""
+    return ir.VectorType(scalar, number.type.count) if isinstance(number.type, ir.VectorType) else scalar
+
+
+def _all(number: Any, scalar: Any, value: int) -> Any:
+    """Return a constant with this value for every lane of `number`."""
+    kind = _like(number, scalar)
+    return ir.Constant(kind, [value] * kind.count if isinstance(kind, ir.VectorType) else value)

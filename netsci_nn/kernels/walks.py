@@ -9,7 +9,7 @@ import torch
 
 from netsci_nn.kernels.edge_loops import Visit, add_rows, gather, sample, visit
 from netsci_nn.kernels.index import EdgeIndex, Edges
-from netsci_nn.kernels.packing import Array, cut, is_batch_major, pack_rows, scratch, unpack_rows
+from netsci_nn.kernels.packing import Array, computed, is_batch_major, lanes_of, numbers, pack_rows, scratch, unpack_rows
 from netsci_nn.kernels.parallel import SERIAL_WORK, run_rows, run_threads
 from netsci_nn.kernels.vector import LANES, TILE
 
@@ -25,7 +25,7 @@ def is_walked(edges: Edges, x: torch.Tensor) -> bool:
     batch = x.shape[1]
     if not is_batch_major(x):
         return False
-    lanes = cut(batch, x.element_size())[0][0]
+    lanes = lanes_of(x)
     size = len(edges.columns) + edges.n_columns + edges.n_rows
     return batch >= MANY_ROWS or size * batch < (SERIAL_WORK if batch <= lanes else WALKED_WORK)
 
@@ -43,10 +43,9 @@ def _side(edges: Edges, lanes: int, item_size: int) -> Side:
 
 def walked_product(values: Array, edges: Edges, x: torch.Tensor, bias: Array) -> torch.Tensor:
     """W x + b, batch-major as x is; an empty bias is 0."""
-    batch, dtype = x.shape[1], x.dtype
-    y = torch.empty_strided((edges.n_rows, batch), (1, edges.n_rows), dtype=dtype)
-    lanes = cut(batch, x.element_size())[0][0]
-    side, x_rows, y_rows = _side(edges, lanes, x.element_size()), _rows(x), _rows(y)
+    batch, lanes, dtype = x.shape[1], lanes_of(x), computed(x.dtype)
+    y = torch.empty_strided((edges.n_rows, batch), (1, edges.n_rows), dtype=x.dtype)
+    side, x_rows, y_rows = _side(edges, lanes, dtype.itemsize), _rows(x), _rows(y)
 
     def work(first: int, end: int) -> None:
         packed, sums = scratch("x", edges.n_columns * lanes, dtype), scratch("y", edges.n_rows * lanes, dtype)
@@ -73,15 +72,14 @@ def walked_gradients(
     own: Array, x: torch.Tensor, y: torch.Tensor, index: EdgeIndex
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(sampled product of x and y, W^T y, sums of y over the batch); own are the values in the order by source."""
-    (n_in, batch), n_out, dtype = x.shape, len(y), x.dtype
-    lanes = cut(batch, x.element_size())[0][0]
+    (n_in, batch), n_out, lanes, dtype = x.shape, len(y), lanes_of(x), computed(x.dtype)
     n_blocks = -(-batch // lanes)
     n_parts = max(1, min(MOST_PARTS, n_blocks, batch // ROWS_PER_PART if batch >= MANY_ROWS else n_blocks))
-    x_gradient = torch.empty_strided((n_in, batch), (1, n_in), dtype=dtype)
+    x_gradient = torch.empty_strided((n_in, batch), (1, n_in), dtype=x.dtype)
     of_values, of_bias = (torch.empty((n_parts, size) if n_parts > 1 else size, dtype=dtype) for size in (len(own), n_out))
-    sides = _side(index.by_target, lanes, x.element_size()), _side(index.from_source, lanes, x.element_size())
+    sides = _side(index.by_target, lanes, dtype.itemsize), _side(index.from_source, lanes, dtype.itemsize)
     values_parts, bias_parts = of_values.numpy().reshape(n_parts, -1), of_bias.numpy().reshape(n_parts, -1)
-    rows = _rows(x), y.t().contiguous().numpy().reshape(-1), _rows(x_gradient)
+    rows = _rows(x), _rows(y.t().contiguous().t()), _rows(x_gradient)
     n_threads = min(n_parts, torch.get_num_threads())
 
     def work(number: int) -> None:
@@ -95,7 +93,7 @@ def walked_gradients(
     run_threads(work, n_threads)
     if n_parts > 1:
         of_values, of_bias = of_values.sum(0), of_bias.sum(0)
-    return of_values, x_gradient, of_bias
+    return of_values.to(x.dtype), x_gradient, of_bias.to(x.dtype)
 
 
 def _walk_back(
@@ -134,4 +132,4 @@ def _walk_back(
 
 def _rows(x: torch.Tensor) -> Array:
     """Return a batch-major x `[n, batch]` as a flat array, one row of n numbers per column of the batch."""
-    return x.numpy().T.reshape(-1)
+    return numbers(x.t()).reshape(-1)

@@ -260,13 +260,20 @@ def test_generate_and_analyze(ending: str, run: Cli, tmp_path: Path) -> None:
     assert "n_edges=120" in outcome.out
     expected = netsci_nn.generators.barabasi_albert(30, 20, density=0.2, rng=3)
     assert BipartiteTopology.load(tmp_path / f"t.{ending}") == expected
-    outcome = run("analyze", f"t.{ending}", "--nulls", 2, "--json", "report.json", "--html", "report.html")
+    outcome = run("analyze", f"t.{ending}", "--nulls", 2, "--json", "report.json")
     assert (outcome.code, outcome.err) == (0, "")
     assert "density" in outcome.out
+    assert json.loads((tmp_path / "report.json").read_text())["sections"][0]["n_edges"] == 120
+
+
+def test_a_report_is_the_same_again(run: Cli, tmp_path: Path) -> None:
+    run("generate", "barabasi_albert", 30, 20, "--density", 0.2, "--seed", 3, "--out", "t.npz")
+    outcome = run("analyze", "t.npz", "--nulls", 2, "--json", "report.json", "--html", "report.html")
+    assert (outcome.code, outcome.err) == (0, "")
     assert "<html" in (tmp_path / "report.html").read_text()
     text = (tmp_path / "report.json").read_text()
     json.loads(text, parse_constant=lambda constant: pytest.fail(f"{constant} is no JSON"))
-    run("analyze", f"t.{ending}", "--nulls", 2, "--json", "again.json")
+    run("analyze", "t.npz", "--nulls", 2, "--json", "again.json")
     assert (tmp_path / "again.json").read_text() == text
 
 

@@ -195,7 +195,7 @@ def test_a_damaged_log_and_other_files_do_not_matter(here: Path, run: Cli, tmp_p
 @pytest.mark.parametrize("name", ["epoch-0000", "epoch-0007", "final"])
 def test_a_damaged_file_is_left_out_and_named(name: str, here: Path, run: Cli, tmp_path: Path) -> None:
     (here / "topology" / f"{name}.safetensors").write_bytes(b"damaged")
-    done = run("evolve", "here", "--measure", "mixing", "--json", "numbers.json", "--html", "page.html", "--nulls", 1)
+    done = run("evolve", "here", "--measure", "mixing", "--json", "numbers.json", "--nulls", 1)
     assert done.code == 0, done.err
     numbers = json.loads((tmp_path / "numbers.json").read_text())
     left_out = LAST_EPOCH if name == "final" else int(name.removeprefix("epoch-"))
@@ -203,7 +203,12 @@ def test_a_damaged_file_is_left_out_and_named(name: str, here: Path, run: Cli, t
     (note,) = numbers["notes"]
     assert note.startswith(f"left out, since it is damaged: file 'here/topology/{name}.safetensors' ")
     assert done.out.startswith(note + "\n")
-    assert f"{name}.safetensors" in (tmp_path / "page.html").read_text()
+
+
+def test_a_page_names_what_it_leaves_out(here: Path, run: Cli, tmp_path: Path) -> None:
+    (here / "topology" / "final.safetensors").write_bytes(b"damaged")
+    assert run("evolve", "here", "--measure", "mixing", "--html", "page.html", "--nulls", 1).code == 0
+    assert "final.safetensors" in (tmp_path / "page.html").read_text()
 
 
 def test_nothing_but_damaged_files_is_an_error(run: Cli, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,16 @@ TINY = EXPERIMENT.format(epochs=2)
 def experiment(tmp_path: Path) -> str:
     (tmp_path / "tiny.toml").write_text(TINY)
     return "tiny.toml"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict[str, Any]], str]:
+    """What the comparison comes to if nothing ends it: its numbers, and what it prints."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "tiny.toml").write_text(TINY)
+    command = [sys.executable, "-m", "netsci_nn", "compare", "tiny.toml", "--nulls", "4", "--out", "whole"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, encoding="utf-8")
+    return numbers(folder / "whole" / "results.json"), done.stdout
 
 
 def interrupt() -> None:
@@ -79,6 +91,7 @@ def test_what_is_complete_is_kept_and_said(
     state: str,
     run: Cli,
     experiment: str,
+    whole: tuple[list[dict[str, Any]], str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -103,11 +116,10 @@ def test_what_is_complete_is_kept_and_said(
     taken = {0: [], 3: ["ER (seeds 0, 1)", "SET (seed 0)"], 4: ["ER (seeds 0, 1)", "SET (seeds 0, 1)"]}[complete]
     first, *tables = resumed.out.split("\n", 1)
     assert first == (f"taken over from all: {'; '.join(taken)}" if taken else "resumed from all: ER (seed 0)")
-    whole = run("compare", experiment, "--nulls", 4, "--out", "whole")
-    assert numbers(results) == numbers(tmp_path / "whole" / "results.json")
+    assert numbers(results) == whole[0]
     assert json.loads(results.read_text())["interrupted"] is False
     assert "nterrupted" not in page.read_text()
-    topology = [text.split("Topology before and after training")[1].split("The page")[0] for text in (whole.out, *tables)]
+    topology = [text.split("Topology before and after training")[1].split("The page")[0] for text in (whole[1], *tables)]
     assert topology[0] == topology[1]
 
 

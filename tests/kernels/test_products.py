@@ -69,29 +69,31 @@ def forced(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 @pytest.mark.usefixtures("forced")
 @pytest.mark.parametrize("batch", [1, 15, 16, 17, 65, 128, 300])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
 def test_every_way_through_long_rows(batch: int, dtype: torch.dtype) -> None:
     """Rows of 0 to 600 edges, so that groups of edges, tiles of rows and blocks of columns all begin and end within them."""
     rng = np.random.default_rng(batch)
     mask = rng.random((61, 2300)) < rng.choice([0, 0.004, 0.05, 0.25], size=(61, 1))
     topology = BipartiteTopology.from_mask(mask)
-    dense = torch.zeros(mask.shape, dtype=dtype)
     values = torch.randn(topology.n_edges, dtype=dtype)
-    dense[topology.dst.copy(), topology.src.copy()] = values
-    x, y = torch.randn(2300, batch, dtype=dtype), torch.randn(61, batch, dtype=dtype)
-    tolerance = {"rtol": 1e-4, "atol": 1e-4} if dtype == torch.float32 else {"rtol": 1e-11, "atol": 1e-11}
-    product, back, sampled = dense @ x, dense.t() @ y, (y @ x.t())[topology.dst.copy(), topology.src.copy()]
+    x, y, bias = (torch.randn(*shape, dtype=dtype) for shape in ((2300, batch), (61, batch), (61,)))
+    dense = torch.zeros(mask.shape, dtype=torch.float64)
+    dense[topology.dst.copy(), topology.src.copy()] = values.double()
+    exact = dense @ x.double(), dense.t() @ y.double(), (y.double() @ x.double().t())[topology.dst.copy(), topology.src.copy()]
+    product, back, sampled, total = (of.to(dtype) for of in (*exact, y.double().sum(1)))
+    shifted = (exact[0] + bias.double()[:, None]).to(dtype)
+    small = {torch.float32: 1e-4, torch.float64: 1e-11, torch.bfloat16: 1e-2}[dtype]
+    tolerance = {"rtol": small, "atol": small}
     compiled, index = BACKENDS["compiled"], index_of(topology)
     assert compiled.gradients is not None
     assert compiled.affine is not None
-    bias = torch.randn(61, dtype=dtype)
     for own_x, own_y in product_of((x, batch_major(x)), (y, batch_major(y))):
         torch.testing.assert_close(compiled.product(values, own_x, index), product, **tolerance)
         torch.testing.assert_close(compiled.transposed_product(values, own_y, index), back, **tolerance)
         torch.testing.assert_close(compiled.sampled_product(own_x, own_y, index), sampled, **tolerance)
         values_gradient, x_gradient, bias_gradient = compiled.gradients(values, own_x, own_y, index)
-        torch.testing.assert_close(bias_gradient, y.sum(1), **tolerance)
-        torch.testing.assert_close(compiled.affine(values, own_x, bias, index), product + bias[:, None], **tolerance)
+        torch.testing.assert_close(bias_gradient, total, **tolerance)
+        torch.testing.assert_close(compiled.affine(values, own_x, bias, index), shifted, **tolerance)
         torch.testing.assert_close(values_gradient, sampled, **tolerance)
         torch.testing.assert_close(x_gradient, back, **tolerance)
         assert x_gradient.stride() == own_x.stride()
