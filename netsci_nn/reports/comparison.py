@@ -235,7 +235,7 @@ def result_rows(comparison: Comparison) -> list[list[str]]:
             [
                 method,
                 over_seeds(scores),
-                over_seeds(before) if runs[0].n_edges_in_training != runs[0].n_edges else "",
+                over_seeds(before) if before and runs[0].n_edges_in_training != runs[0].n_edges else "",
                 f"{fmean(run.n_edges for run in runs):,.0f}",
                 f"{cost:.4f}",
                 *([f"{fmean(scores) / 100 / cost:.3f}" if cost else "-"] if metric.is_share else []),

@@ -11,7 +11,7 @@ from netsci_nn.checks import check_real
 from netsci_nn.errors import ConfigError, shown
 from netsci_nn.registry import Registry
 
-LARGEST_RATE = 1e38  # a float32 holds it
+LARGEST = 1e38  # of a rate and of other options: a float32 holds it
 
 OPTIMIZERS: Registry[Callable[..., torch.optim.Optimizer]] = Registry("optimizer")
 
@@ -58,11 +58,13 @@ def make_optimizer(
         if isinstance(usual, bool) and not isinstance(value, bool | np.bool_):
             raise ConfigError(f"optimizer {name!r}: {option} is {shown(value)}; it must be true or false")
         if isinstance(usual, float | int) and not isinstance(usual, bool) and not isinstance(value, torch.Tensor):
-            number = check_real(f"optimizer {name!r}: {option}", value, lambda _: True, "that is finite", ConfigError)
+            number = check_real(
+                f"optimizer {name!r}: {option}", value, lambda number: abs(number) <= LARGEST, "up to 1e38", ConfigError
+            )
             options[option] = value if isinstance(value, int) else number
     if not isinstance(learning_rate, torch.Tensor):
         learning_rate = check_real(
-            "learning_rate", learning_rate, lambda value: 0 <= value <= LARGEST_RATE, "from 0 to 1e38", ConfigError
+            "learning_rate", learning_rate, lambda value: 0 <= value <= LARGEST, "from 0 to 1e38", ConfigError
         )
     try:
         return factory(parameters, lr=learning_rate, **{o: value for o, value in options.items() if o in known})

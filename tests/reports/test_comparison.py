@@ -52,6 +52,13 @@ def test_tables_stand_with_how_to_read_them(comparison: Comparison) -> None:
     assert "Results: toy on toy" in printed.getvalue()
 
 
+def test_a_method_without_epochs_has_no_score_before_the_last_removal(comparison: Comparison) -> None:
+    runs = [replace(run, n_edges=run.n_edges - 1, metrics_by_epoch={"accuracy": ()}) for run in comparison.results]
+    results, *_ = comparison_tables(replace(comparison, results=runs))
+    assert isinstance(results, Table)
+    assert [str(cell) for cell in results.columns[2].cells] == ["", "", ""]
+
+
 def test_numbers_and_page_are_written(comparison: Comparison) -> None:
     numbers, page = write_results(comparison), write_page(comparison)
     assert (numbers.parent, page.parent) == (comparison.directory, comparison.directory)
