@@ -13,6 +13,7 @@ from netsci_nn.errors import ConfigError, TopologyError, shown
 Rng = int | np.random.Generator
 
 MAX_NEURONS = 2**31 - 1
+LARGEST_SINGLE = 1e38  # a float32 holds it
 
 
 def check_density(name: str, density: float) -> float:

@@ -232,9 +232,7 @@ def test_switches_of_optimisers_are_true_or_false(options: dict[str, Any], messa
 
 
 def test_options_of_optimisers_may_be_any_real_number() -> None:
-    with pytest.raises(
-        ConfigError, match=r"optimizer 'rmsprop': momentum is array\(\[1\]\); it must be a number up to 1e38"
-    ):
+    with pytest.raises(ConfigError, match=r"optimizer 'rmsprop': momentum is array\(\[1\]\); it must be a number up to 1e38"):
         training.make_optimizer("rmsprop", [nn.Parameter(torch.ones(3))], 0.01, momentum=np.array([1]))
     weight = nn.Parameter(torch.ones(3))
     optimizer = training.make_optimizer("rmsprop", [weight], 0.01, momentum=Fraction(1, 2), centered=True)
@@ -367,3 +365,16 @@ def test_labels_of_half_precision_are_refused_by_name() -> None:
     x, y = torch.rand(6, 20), torch.tensor([0.0, 1, 2, 0, 1, 2], dtype=torch.bfloat16)
     with pytest.raises(DataError, match=r"y has dtype torch\.bfloat16; labels must be integers"):
         training.train(model, torch.optim.SGD(model.parameters(), lr=0.1), x, y, epochs=1, batch_size=3, rng=0)
+
+
+def test_a_single_kept_weight_may_lie_backwards_in_memory() -> None:
+    layer = ns.SparseLinear(BipartiteTopology(3, 2, [0], [0]))
+    rewiring.apply_delta(layer, rewiring.EdgeDelta([], [1], [0], np.zeros(1), np.array([2.5])[::-1]))
+    assert layer.edge_weights().tolist() == [2.5, 0]
+
+
+@pytest.mark.parametrize("rule", ["deep_r", "soft_deep_r"])
+@pytest.mark.parametrize("argument", ["l1", "noise"])
+def test_a_rule_whose_numbers_overflow_is_refused(rule: str, argument: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{argument} is 1e\+300; it must be a number from 0 to 1e38"):
+        rewiring.REWIRERS[rule](**{argument: 1e300}, noise_scaling="authors")

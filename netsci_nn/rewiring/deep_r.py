@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from netsci_nn.checks import check_choice, check_real
+from netsci_nn.checks import LARGEST_SINGLE, check_choice, check_real
 from netsci_nn.compiling import njit
 from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer
@@ -29,8 +29,8 @@ class Dynamics:
     (Bellec et al. 2018, eq. 2; `noise` is their temperature T), or learning_rate * noise as in the authors' code.
 
     Args:
-        l1: alpha >= 0, the slope of the L1 penalty.
-        noise: >= 0.
+        l1: alpha, 0 to 1e38, the slope of the L1 penalty.
+        noise: 0 to 1e38.
         noise_scaling: "published" or "authors".
 
     Raises:
@@ -38,8 +38,8 @@ class Dynamics:
     """
 
     def __init__(self, l1: float, noise: float, noise_scaling: str) -> None:
-        self.l1 = check_real("l1", l1, lambda value: value >= 0, ">= 0 and finite", ConfigError)
-        self.noise = check_real("noise", noise, lambda value: value >= 0, ">= 0 and finite", ConfigError)
+        self.l1 = check_real("l1", l1, lambda value: 0 <= value <= LARGEST_SINGLE, "from 0 to 1e38", ConfigError)
+        self.noise = check_real("noise", noise, lambda value: 0 <= value <= LARGEST_SINGLE, "from 0 to 1e38", ConfigError)
         check_choice("noise_scaling", noise_scaling, NOISE_SCALINGS, ConfigError)
         self.noise_scaling = noise_scaling
 

@@ -63,7 +63,9 @@ class EdgeDelta:
             )
             raise TopologyError(f"kept_values {got}; it must be an array of floating numbers [n_edges, *kernel]")
         if kept is not None:
-            object.__setattr__(self, "kept_values", np.ascontiguousarray(kept, dtype=kept.dtype.newbyteorder("=")))
+            kept = np.ascontiguousarray(kept, dtype=kept.dtype.newbyteorder("="))
+            # numpy calls a single number contiguous whatever its strides, torch refuses negative ones.
+            object.__setattr__(self, "kept_values", kept.copy() if min(kept.strides) < 0 else kept)
         for name in ("kept_active", "grown_active"):
             mask = getattr(self, name)
             if mask is not None and (not isinstance(mask, np.ndarray) or mask.ndim != 1 or mask.dtype != np.bool_):

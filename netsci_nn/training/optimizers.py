@@ -7,11 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from netsci_nn.checks import check_real
+from netsci_nn.checks import LARGEST_SINGLE, check_real
 from netsci_nn.errors import ConfigError, shown
 from netsci_nn.registry import Registry
-
-LARGEST = 1e38  # of a rate and of other options: a float32 holds it
 
 OPTIMIZERS: Registry[Callable[..., torch.optim.Optimizer]] = Registry("optimizer")
 
@@ -59,12 +57,12 @@ def make_optimizer(
             raise ConfigError(f"optimizer {name!r}: {option} is {shown(value)}; it must be true or false")
         if isinstance(usual, float | int) and not isinstance(usual, bool) and not isinstance(value, torch.Tensor):
             number = check_real(
-                f"optimizer {name!r}: {option}", value, lambda number: abs(number) <= LARGEST, "up to 1e38", ConfigError
+                f"optimizer {name!r}: {option}", value, lambda number: abs(number) <= LARGEST_SINGLE, "up to 1e38", ConfigError
             )
             options[option] = value if isinstance(value, int) else number
     if not isinstance(learning_rate, torch.Tensor):
         learning_rate = check_real(
-            "learning_rate", learning_rate, lambda value: 0 <= value <= LARGEST, "from 0 to 1e38", ConfigError
+            "learning_rate", learning_rate, lambda value: 0 <= value <= LARGEST_SINGLE, "from 0 to 1e38", ConfigError
         )
     try:
         return factory(parameters, lr=learning_rate, **{o: value for o, value in options.items() if o in known})

@@ -600,7 +600,7 @@ def _to_igraph(draw: Draw) -> Call:
 def _check_weights(found: Any, weights: Any, n_edges: int) -> None:
     assert (found is None) == (weights is None)
     if weights is not None:
-        np.testing.assert_equal(np.asarray(found).tolist(), np.asarray(weights).tolist())
+        np.testing.assert_equal(list(found), np.asarray(weights).tolist())
 
 
 @calls("graphs", f"{TOPOLOGY}.to_networkx", f"{VALUE}.to_networkx")
