@@ -46,9 +46,10 @@ class Call(NamedTuple):
     Attributes:
         arguments: by name.
         check: raises an error if the result is wrong; it is called with the result and the arguments by their names.
-        fixed: arguments that stay as they are: large values of them are legal and take for ever, or code of the caller.
+        fixed: arguments that stay as they are: large values of them are legal and take forever, or code of the caller.
         changes: whether the function is there to change what it is given.
         refusal: whether the function may refuse the call, since what is feasible is not known beforehand.
+        stops: whether it may refuse to go on in the middle of its work, by what has come of it.
         like: a function of others that may raise the same type of error for the same arguments.
     """
 
@@ -57,6 +58,7 @@ class Call(NamedTuple):
     fixed: tuple[str, ...] = ()
     changes: bool = False
     refusal: bool = False
+    stops: bool = False
     like: Callable[..., Any] | None = None
 
 
@@ -166,7 +168,7 @@ def attempt(area: str, seed: int, number: int, tell: Callable[[str], None] = str
         kind, detail = _judged(error, call, arguments)
         if kind == REFUSED and not is_refusable:
             return End(WRONG, f"{shown} was refused: {detail}")
-        if kind == REFUSED and before is not None and fingerprint(arguments) != before:
+        if kind == REFUSED and before is not None and not call.stops and fingerprint(arguments) != before:
             return End(CHANGED, f"{shown} was refused and has changed an argument: {detail}")
         return End(kind, f"{shown}: {detail}")
     if not call.changes and fingerprint(arguments) != before:

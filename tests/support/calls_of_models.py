@@ -600,7 +600,8 @@ def _train(draw: Draw) -> Call:
     call = {"model": model, "optimizer": optimizer, "x": x, "y": y, "epochs": draw.randint(0, 3)}
     call |= {"batch_size": draw.choice((1, 4, 50)), "rng": draw.getrandbits(20), "callbacks": callbacks}
     call["compiled"] = draw.choice((None, False))
-    return Call(call, check, fixed=("epochs", "callbacks", "compiled"), changes=True)
+    stops = bool(callbacks)  # weights that have become nan cannot be rewired
+    return Call(call, check, fixed=("epochs", "callbacks", "compiled"), changes=True, stops=stops)
 
 
 @calls("models", f"{TRAINING}.Rewire")
