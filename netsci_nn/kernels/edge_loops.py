@@ -1,7 +1,8 @@
 """The loops over edges of the compiled backend, for the neurons first..end - 1 and one block of a batch.
 
 Sums, one per column of the block, stay in registers while the edges of a neuron pass, so that an edge costs one row of the
-other side and one multiply-add of it. Rows of the other side are visited in tiles that fit a cache (see `Visit`).
+other side and one multiply-add of it. Rows of the other side are visited in tiles that fit a cache (see `Visit`). Values,
+biases and results that are not added up may be the bits of bfloat16 (see `vector`).
 """
 
 import functools
@@ -21,8 +22,10 @@ from netsci_nn.kernels.vector import (
     load,
     multiply_add,
     prefetch,
+    read,
     splat,
     store,
+    write,
     zeros,
 )
 
@@ -82,7 +85,7 @@ def gather(lanes, values, columns, pointers, bias, x, x_first, visit, out, strid
             if start > 0:
                 sums = load(out, row * stride + offset, lanes)
             else:
-                sums = splat(bias[row], lanes) if len(bias) > 0 else zeros(x, lanes)
+                sums = splat(read(bias, row), lanes) if len(bias) > 0 else zeros(x, lanes)
             if width * x.itemsize <= NARROW_BYTES:
                 others = zeros(x, lanes)
                 while edge + 1 < last and columns[edge + 1] < start + visit.tile:
@@ -90,16 +93,16 @@ def gather(lanes, values, columns, pointers, bias, x, x_first, visit, out, strid
                         prefetch(x, x_first + np.int64(columns[min(edge + visit.ahead, furthest)]) * width)
                         prefetch(x, x_first + np.int64(columns[min(edge + 1 + visit.ahead, furthest)]) * width)
                     column = load(x, x_first + np.int64(columns[edge]) * width, lanes)
-                    sums = multiply_add(splat(values[edge], lanes), column, sums)
+                    sums = multiply_add(splat(read(values, edge), lanes), column, sums)
                     column = load(x, x_first + np.int64(columns[edge + 1]) * width, lanes)
-                    others = multiply_add(splat(values[edge + 1], lanes), column, others)
+                    others = multiply_add(splat(read(values, edge + 1), lanes), column, others)
                     edge += 2
                 sums = add(sums, others)
             while edge < last and columns[edge] < start + visit.tile:
                 if visit.ahead > 0:
                     prefetch(x, x_first + np.int64(columns[min(edge + visit.ahead, furthest)]) * width)
                 column = load(x, x_first + np.int64(columns[edge]) * width, lanes)
-                sums = multiply_add(splat(values[edge], lanes), column, sums)
+                sums = multiply_add(splat(read(values, edge), lanes), column, sums)
                 edge += 1
             store(out, row * stride + offset, sums)
             place[row - first] = edge
@@ -150,7 +153,7 @@ def sample_and_spread(lanes, values, columns, pointers, x, ahead, y, out, sums, 
                 store(out, edge, dots(own, x, columns, edge, width, 0))
                 near = edge + GROUP
             else:
-                out[edge] = dot(own, load(x, np.int64(columns[edge]) * width, lanes))
+                write(out, edge, dot(own, load(x, np.int64(columns[edge]) * width, lanes)))
                 near = edge + 1
             while edge < near:
                 if ahead > 0:
@@ -158,7 +161,7 @@ def sample_and_spread(lanes, values, columns, pointers, x, ahead, y, out, sums, 
                     prefetch(x, further)
                     prefetch(sums, sums_first + further)
                 place = sums_first + np.int64(columns[edge]) * width
-                store(sums, place, multiply_add(splat(values[edge], lanes), own, load(sums, place, lanes)))
+                store(sums, place, multiply_add(splat(read(values, edge), lanes), own, load(sums, place, lanes)))
                 edge += 1
 
 
@@ -168,7 +171,7 @@ def permute(values, order, pointers, out, first, end):  # type: ignore[no-untype
     furthest = len(order) - 1
     for edge in range(pointers[first], pointers[end]):
         prefetch(values, np.int64(order[min(edge + AHEAD, furthest)]))
-        out[edge] = values[order[edge]]
+        out[edge] = read(values, order[edge])
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})

@@ -142,8 +142,8 @@ def numbers(x: torch.Tensor) -> Array:
 
 
 def flat(values: torch.Tensor) -> Array:
-    """Return values as a flat array to compute with, copied only where they are bfloat16 or have gaps in memory."""
-    return values.to(computed(values.dtype)).contiguous().numpy()
+    """Return `numbers` of a flat tensor without gaps, of a copy if there are some."""
+    return numbers(values.contiguous())
 
 
 def narrowed(array: Array, width: int) -> torch.Tensor:

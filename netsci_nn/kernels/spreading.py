@@ -9,7 +9,7 @@ import torch
 
 from netsci_nn.kernels.edge_loops import NARROW_BYTES, look_ahead, sample_and_spread
 from netsci_nn.kernels.index import EdgeIndex
-from netsci_nn.kernels.packing import computed, empty, flat, is_batch_major, lanes_of, pack, scratch, unpack
+from netsci_nn.kernels.packing import computed, empty, flat, is_batch_major, lanes_of, numbers, pack, scratch, unpack
 from netsci_nn.kernels.parallel import SERIAL_WORK, run_threads
 from netsci_nn.kernels.vector import LANES
 
@@ -37,9 +37,9 @@ def spread_gradients(
     lanes, size, dtype = x_blocks.width, n_in * x_blocks.width, computed(x.dtype)
     is_copied = n_parts > 1 or is_batch_major(x) or lanes > x.shape[1]
     sums = scratch("sums", n_parts * size, dtype) if is_copied else empty((size,), dtype)
-    of_values = torch.empty(len(values), dtype=dtype)
+    of_values = torch.empty(len(values), dtype=values.dtype)
     ahead = look_ahead(size * dtype.itemsize)
-    arrays = flat(values), columns, pointers, x_blocks.array, ahead, y_blocks.array, of_values.numpy(), sums
+    arrays = flat(values), columns, pointers, x_blocks.array, ahead, y_blocks.array, numbers(of_values), sums
     bounds = [0, n_out]
     if n_parts > 1:
         bounds[1:1] = np.searchsorted(pointers, np.arange(1, n_parts) * len(columns) // n_parts).tolist()
@@ -53,4 +53,4 @@ def spread_gradients(
     run_threads(work, n_threads)
     x_gradient = sums.reshape(n_parts, n_in, lanes)
     total = x_gradient[0] if n_parts == 1 else torch.from_numpy(x_gradient).sum(0).numpy()
-    return of_values.to(x.dtype), unpack(total, like=x), y.sum(1)
+    return of_values, unpack(total, like=x), y.sum(1)

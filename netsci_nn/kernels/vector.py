@@ -58,25 +58,25 @@ def _alignment(scalar: types.Float) -> int:
 
 @intrinsic
 def load(typing_context, array, offset, lanes):  # type: ignore[no-untyped-def]
-    """Return array.flat[offset : offset + lanes] of a contiguous array."""
-    result = Vector(array.dtype, lanes.count * TILE)
+    """Return array.flat[offset : offset + lanes] of a contiguous array; bfloat16 become float32."""
+    result = Vector(_computed(array.dtype), lanes.count * TILE)
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        vector = context.get_value_type(result)
-        address = _address(context, builder, array, arguments[0], arguments[1], vector)
-        return builder.load(address, align=_alignment(array.dtype))
+        kept = ir.VectorType(context.get_data_type(array.dtype), result.lanes)
+        address = _address(context, builder, array, arguments[0], arguments[1], kept)
+        return _widened(builder, array, builder.load(address, align=_alignment(array.dtype)))
 
     return result(array, types.intp, lanes), generate
 
 
 @intrinsic
 def store(typing_context, array, offset, value):  # type: ignore[no-untyped-def]
-    """Write `value` to array.flat[offset : offset + lanes] of a contiguous array."""
+    """Write `value` to array.flat[offset : offset + lanes] of a contiguous array, rounded for one of bfloat16."""
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        vector = context.get_value_type(value)
-        address = _address(context, builder, array, arguments[0], arguments[1], vector)
-        builder.store(arguments[2], address, align=_alignment(array.dtype))
+        kept = ir.VectorType(context.get_data_type(array.dtype), value.lanes)
+        address = _address(context, builder, array, arguments[0], arguments[1], kept)
+        builder.store(_rounded(builder, array, arguments[2]), address, align=_alignment(array.dtype))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, value), generate
