@@ -5,6 +5,8 @@ other values. So two `Function`s that call each other in `backward` and in `jvp`
 with a rule for `vmap` each they serve every transform of `torch.func`. Compilers see operators instead (`kernels.operators`).
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,7 +24,7 @@ def sparse_product(
 
     Args:
         values: `[n_edges]`, the weight of each edge of `index`.
-        x: `[n_in, batch]`, of the same dtype and device.
+        x: `[n_in, batch]`, of the same dtype and device; bfloat16 beside float32 if the backend mixes them.
         index: the edges.
         backend: who computes.
         bias: `[n_out]`, or None for 0.
@@ -30,7 +32,7 @@ def sparse_product(
     Returns:
         y `[n_out, batch]`, y[j] = bias[j] + sum of values[k] * x[src[k]] over the edges k with dst[k] = j.
     """
-    if bias is None or (bias.dtype == x.dtype and not torch._C._are_functorch_transforms_active()):
+    if bias is None or (bias.dtype == values.dtype and not torch._C._are_functorch_transforms_active()):
         return _Product.apply(values, x, bias, index, backend, False)
     y = _Product.apply(values, x, None, index, backend, False)
     # In place, unless a transform of torch.func might batch the bias and not y.
@@ -46,6 +48,19 @@ def of_edition(values: torch.Tensor, index: EdgeIndex, mask: torch.Tensor | None
         mask: bool, broadcast to `values`: entries with False become 0, and their gradient passes all the same.
     """
     return _OfEdition.apply(values, index, mask)
+
+
+def _without_autocast(forward: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """Keep autocast from lowering the precision of what a backend makes of torch's own products."""
+
+    @functools.wraps(forward)
+    def compute(a: torch.Tensor, b: torch.Tensor, *others: Any) -> torch.Tensor:
+        if a.is_meta or not torch.is_autocast_enabled(a.device.type):
+            return forward(a, b, *others)
+        with torch.autocast(a.device.type, enabled=False):
+            return forward(a, b, *others)
+
+    return compute
 
 
 class _Transformable(Function):
@@ -92,12 +107,13 @@ class _Product(_Transformable):
     """(values, x, bias) -> W x + b, or W^T x + b where `transposed`; the bias may be None, and is within transforms."""
 
     @staticmethod
+    @_without_autocast
     def forward(
         values: torch.Tensor, x: torch.Tensor, bias: torch.Tensor | None, index: EdgeIndex, backend: Backend, transposed: bool
     ) -> torch.Tensor:
-        index.check(values=values, bias=bias, **{"y" if transposed else "x": x})
+        index.check(backend.mixes, values=values, bias=bias, **{"y" if transposed else "x": x})
         if len(values) == 0 or x.shape[1] == 0 or x.is_meta:
-            y = x.new_zeros(index.n_in if transposed else index.n_out, x.shape[1])
+            y = values.new_zeros(index.n_in if transposed else index.n_out, x.shape[1])
         elif _is_old_batch(values, x, bias):
             ends = (index.dst, index.src, index.n_in) if transposed else (index.src, index.dst, index.n_out)
             return gathered_product(values, x, bias, None, *ends)
@@ -167,10 +183,11 @@ class _SampledProduct(_Transformable):
     """(x, y) -> the sum over the batch of x[src[k]] * y[dst[k]], for every edge k."""
 
     @staticmethod
+    @_without_autocast
     def forward(x: torch.Tensor, y: torch.Tensor, index: EdgeIndex, backend: Backend) -> torch.Tensor:
-        index.check(x=x, y=y)
+        index.check(backend.mixes, x=x, y=y)
         if len(index.src) == 0 or x.shape[1] == 0 or x.is_meta:
-            return x.new_zeros(len(index.src))
+            return x.new_zeros(len(index.src), dtype=torch.promote_types(x.dtype, y.dtype))
         if _is_old_batch(x, y):
             return gathered_samples(x, y, index.src, index.dst)
         return backend.sampled_product(x.detach(), y.detach(), index)

@@ -13,7 +13,8 @@ from netsci_nn.registry import Registry
 class Backend(NamedTuple):
     """Three pure functions; none of them needs to support autograd, which `kernels.autograd` builds from all three.
 
-    Values are `[n_edges]`, x `[n_in, batch]`, y `[n_out, batch]`, all of one floating dtype and on the index's device.
+    Values are `[n_edges]`, x `[n_in, batch]`, y `[n_out, batch]`, all of one floating dtype and on the index's device. One that
+    `mixes` takes x and y in bfloat16 beside values in float32 too; its results are then float32, except for gradients to x.
     """
 
     product: Callable[[torch.Tensor, torch.Tensor, EdgeIndex], torch.Tensor]  # (values, x) -> W x
@@ -23,6 +24,7 @@ class Backend(NamedTuple):
     affine: Callable[..., torch.Tensor] | None = None
     # (values, x, y, index) -> (sampled_product(x, y), transposed_product(values, y), sums of y over the batch), likewise
     gradients: Callable[..., tuple[torch.Tensor, torch.Tensor, torch.Tensor]] | None = None
+    mixes: bool = False
     # a reason, or None if the backend can run at all, or on tensors of this dtype and device
     unavailable_because: Callable[[], str | None] = lambda: None
     unsupported_because: Callable[[torch.Tensor], str | None] = lambda _: None

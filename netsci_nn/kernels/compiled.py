@@ -46,28 +46,29 @@ def product(values: torch.Tensor, x: torch.Tensor, index: EdgeIndex) -> torch.Te
 def affine(values: torch.Tensor, x: torch.Tensor, bias: torch.Tensor | None, index: EdgeIndex) -> torch.Tensor:
     """W x + b; None for a bias of 0."""
     _announce()
-    index.check(values=values, x=x, bias=bias)
+    index.check(True, values=values, x=x, bias=bias)
     own = flat(values)
-    return _multiply(own, index.by_target, x, own[:0] if bias is None else flat(bias))
+    return _multiply(own, index.by_target, x, own[:0] if bias is None else flat(bias), values.dtype)
 
 
 @in_single(torch.float16)
 def transposed_product(values: torch.Tensor, y: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
     """W^T y."""
-    index.check(values=values, y=y)
+    index.check(True, values=values, y=y)
     own = _by_source(values, index)
-    return _multiply(own, index.from_source, y, own[:0])
+    return _multiply(own, index.from_source, y, own[:0], values.dtype)
 
 
 @in_single(torch.float16)
 def sampled_product(x: torch.Tensor, y: torch.Tensor, index: EdgeIndex) -> torch.Tensor:
     """The sum over the batch of x[src] * y[dst]."""
-    index.check(x=x, y=y)
+    index.check(True, x=x, y=y)
+    dtype = torch.promote_types(x.dtype, y.dtype)
     if x.shape[1] == 0:
-        return x.new_zeros(len(index.src))  # the sum over no batch
+        return x.new_zeros(len(index.src), dtype=dtype)  # the sum over no batch
     out = torch.empty(len(index.src), dtype=computed(x.dtype))
     _sample(index.by_target, pack(x, "x"), pack(y, "y"), out.numpy())
-    return out.to(x.dtype)
+    return out.to(dtype)
 
 
 @in_single(torch.float16)
@@ -75,14 +76,14 @@ def gradients(
     values: torch.Tensor, x: torch.Tensor, y: torch.Tensor, index: EdgeIndex
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(sampled product of x and y, W^T y, sums of y over the batch), the second in the memory layout of x."""
-    index.check(values=values, x=x, y=y)
+    index.check(True, values=values, x=x, y=y)
     if x.shape[1] == 0:
         return torch.zeros_like(values), torch.empty_like(x), y.new_zeros(index.n_out)
     n_parts = spread_parts(index, x)
     if n_parts > 0:
         return spread_gradients(values, x, y, index, n_parts)
     if is_walked(index.from_source, x):
-        return walked_gradients(_by_source(values, index), x, y, index)
+        return walked_gradients(_by_source(values, index), x, y, index, values.dtype)
     x_blocks, y_blocks = pack(x, "x"), pack(y, "y")
     shape, dtype = (index.n_in, x_blocks.width), computed(x.dtype)
     is_copied = is_batch_major(x) or x_blocks.width > x.shape[1]
@@ -91,20 +92,20 @@ def gradients(
     _sample(index.by_target, x_blocks, y_blocks, values_gradient.numpy())
     own = _by_source(values, index)
     _gather(own, index.from_source, own[:0], y_blocks, x_gradient)
-    return values_gradient.to(x.dtype), unpack(x_gradient, like=x), y.sum(1)
+    return values_gradient.to(values.dtype), unpack(x_gradient, like=x), y.sum(1)
 
 
-def _multiply(values: Array, edges: Edges, x: torch.Tensor, bias: Array) -> torch.Tensor:
+def _multiply(values: Array, edges: Edges, x: torch.Tensor, bias: Array, dtype: torch.dtype) -> torch.Tensor:
     """Return W x + b for the matrix that has these edges, whose values are in the same order; an empty bias is 0."""
     batch = x.shape[1]
     if batch == 0:
-        return x.new_empty(edges.n_rows, 0)
+        return x.new_empty(edges.n_rows, 0, dtype=dtype)
     if is_walked(edges, x):
-        return walked_product(values, edges, x, bias)
+        return walked_product(values, edges, x, bias, dtype)
     blocks = pack(x, "x")
     out = empty((edges.n_rows, blocks.width), computed(x.dtype))
     _gather(values, edges, bias, blocks, out)
-    return narrowed(out, batch).to(x.dtype)
+    return narrowed(out, batch).to(dtype)
 
 
 def _gather(values: Array, edges: Edges, bias: Array, blocks: Blocks, out: Array) -> None:
@@ -159,6 +160,7 @@ BACKENDS.register("compiled")(
         transposed_product,
         sampled_product,
         affine=affine,
+        mixes=True,
         gradients=gradients,
         unavailable_because=_unavailable_because,
         unsupported_because=_unsupported_because,

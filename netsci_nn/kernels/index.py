@@ -20,6 +20,7 @@ from netsci_nn.kernels.parallel import run_edges
 from netsci_nn.topology import BipartiteTopology
 from netsci_nn.topology.value import check_topology
 
+MIXED = {torch.bfloat16, torch.float32}  # dtypes that a product may be of, for backends that mix them
 SOURCES, EDGES = 16_384, 4  # sources whose edges are listed together: so many, or a target's edges among them on average
 LISTING = 8  # what it costs to list an edge by its source, in multiply-adds
 MANY_EDGES = 10**6  # from which they are listed by compiled code
@@ -145,10 +146,11 @@ class EdgeIndex:
                 "compute the loss again after a rewiring"
             )
 
-    def check(self, **operands: torch.Tensor | None) -> None:
+    def check(self, mixes: bool = False, **operands: torch.Tensor | None) -> None:
         """Raise a DataError unless the operands of a product fit: compiled code would follow the indices out of memory.
 
         Args:
+            mixes: whether x and y may be bfloat16 beside others in float32.
             operands: some of `values`, one per edge, `[n_edges]`; `x`, `[n_in, batch]`; `y`, `[n_out, batch]`; and `bias`,
                 `[n_out]`, or None if there is none.
         """
@@ -174,7 +176,7 @@ class EdgeIndex:
                 if operand is not None and operand.device != values.device:
                     raise DataError(f"values are on {values.device} and {name} on {operand.device}; a product needs one device")
         dtypes = {operand.dtype for operand in operands.values() if operand is not None}
-        if len(dtypes) > 1:
+        if len(dtypes) > 1 and not (mixes and dtypes == MIXED and (values is None or values.dtype == torch.float32)):
             raise DataError(f"operands have the dtypes {', '.join(sorted(map(str, dtypes)))}; a product needs one")
 
 

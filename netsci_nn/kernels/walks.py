@@ -41,14 +41,14 @@ def _side(edges: Edges, lanes: int, item_size: int) -> Side:
     return Side(edges, visit(edges.n_columns, lanes * item_size, edges.degree))
 
 
-def walked_product(values: Array, edges: Edges, x: torch.Tensor, bias: Array) -> torch.Tensor:
+def walked_product(values: Array, edges: Edges, x: torch.Tensor, bias: Array, dtype: torch.dtype) -> torch.Tensor:
     """W x + b, batch-major as x is; an empty bias is 0."""
-    batch, lanes, dtype = x.shape[1], lanes_of(x), computed(x.dtype)
-    y = torch.empty_strided((edges.n_rows, batch), (1, edges.n_rows), dtype=x.dtype)
-    side, x_rows, y_rows = _side(edges, lanes, dtype.itemsize), _rows(x), _rows(y)
+    batch, lanes, wide = x.shape[1], lanes_of(x), computed(x.dtype)
+    y = torch.empty_strided((edges.n_rows, batch), (1, edges.n_rows), dtype=dtype)
+    side, x_rows, y_rows = _side(edges, lanes, wide.itemsize), _rows(x), _rows(y)
 
     def work(first: int, end: int) -> None:
-        packed, sums = scratch("x", edges.n_columns * lanes, dtype), scratch("y", edges.n_rows * lanes, dtype)
+        packed, sums = scratch("x", edges.n_columns * lanes, wide), scratch("y", edges.n_rows * lanes, wide)
         _walk(LANES[lanes], values, side, bias, x_rows, packed, sums, y_rows, first, end)
 
     run_rows(work, batch, len(values) + edges.n_columns + edges.n_rows, lanes)
@@ -69,21 +69,21 @@ def _walk(
 
 
 def walked_gradients(
-    own: Array, x: torch.Tensor, y: torch.Tensor, index: EdgeIndex
+    own: Array, x: torch.Tensor, y: torch.Tensor, index: EdgeIndex, dtype: torch.dtype
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(sampled product of x and y, W^T y, sums of y over the batch); own are the values in the order by source."""
-    (n_in, batch), n_out, lanes, dtype = x.shape, len(y), lanes_of(x), computed(x.dtype)
+    (n_in, batch), n_out, lanes, wide = x.shape, len(y), lanes_of(x), computed(x.dtype)
     n_blocks = -(-batch // lanes)
     n_parts = max(1, min(MOST_PARTS, n_blocks, batch // ROWS_PER_PART if batch >= MANY_ROWS else n_blocks))
     x_gradient = torch.empty_strided((n_in, batch), (1, n_in), dtype=x.dtype)
-    of_values, of_bias = (torch.empty((n_parts, size) if n_parts > 1 else size, dtype=dtype) for size in (len(own), n_out))
-    sides = _side(index.by_target, lanes, dtype.itemsize), _side(index.from_source, lanes, dtype.itemsize)
+    of_values, of_bias = (torch.empty((n_parts, size) if n_parts > 1 else size, dtype=wide) for size in (len(own), n_out))
+    sides = _side(index.by_target, lanes, wide.itemsize), _side(index.from_source, lanes, wide.itemsize)
     values_parts, bias_parts = of_values.numpy().reshape(n_parts, -1), of_bias.numpy().reshape(n_parts, -1)
     rows = _rows(x), _rows(y.t().contiguous().t()), _rows(x_gradient)
     n_threads = min(n_parts, torch.get_num_threads())
 
     def work(number: int) -> None:
-        packed = [scratch(role, size * lanes, dtype) for role, size in (("x", n_in), ("y", n_out), ("sums", n_in))]
+        packed = [scratch(role, size * lanes, wide) for role, size in (("x", n_in), ("y", n_out), ("sums", n_in))]
         for part in range(number, n_parts, n_threads):
             first, end = (min(batch, place * n_blocks // n_parts * lanes) for place in (part, part + 1))
             x_packed, y_packed, sums = packed
@@ -93,7 +93,7 @@ def walked_gradients(
     run_threads(work, n_threads)
     if n_parts > 1:
         of_values, of_bias = of_values.sum(0), of_bias.sum(0)
-    return of_values.to(x.dtype), x_gradient, of_bias.to(x.dtype)
+    return of_values.to(dtype), x_gradient, of_bias.to(y.dtype)
 
 
 def _walk_back(

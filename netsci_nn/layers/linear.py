@@ -77,9 +77,12 @@ class SparseLinear(SparseLayer):
             raise DataError(f"x has shape {tuple(x.shape)}; its last dimension must be n_in = {self.n_in}")
         is_seen = is_traced()
         weight = self.weight if self._mask is None or is_seen else self.masked_weight()
+        mixes = False
         if not x.is_meta and torch.is_autocast_enabled(x.device.type):
-            x = x.to(weight.dtype)  # sparse products are not among the operations that may lose precision
-        if x.dtype != weight.dtype:
+            # Sparse products are not among the operations that may lose precision.
+            mixes = not is_seen and (x.dtype, weight.dtype) == (torch.bfloat16, torch.float32)
+            x = x if mixes else x.to(weight.dtype)
+        if x.dtype != weight.dtype and not mixes:
             raise DataError(f"x has dtype {x.dtype}; it must be the layer's, {weight.dtype}")
         if x.device != weight.device:
             raise DataError(f"x is on {x.device}; it must be on the layer's device, {weight.device}")
@@ -88,7 +91,8 @@ class SparseLinear(SparseLayer):
             y = traced_product(weight, columns, self.bias, self._mask, self._edition, self.backend)
         else:
             index = self._edge_index()
-            y = sparse_product(weight, columns, index, backend_of(self.backend, weight, columns.shape[1], index), self.bias)
+            backend = backend_of(self.backend, weight, columns.shape[1], index)
+            y = sparse_product(weight, columns if backend.mixes else columns.to(weight.dtype), index, backend, self.bias)
         return y.t().reshape(*x.shape[:-1], self.n_out)
 
     def to_dense(self) -> nn.Linear:

@@ -240,3 +240,45 @@ def test_autocast_keeps_a_half_layer_half() -> None:
     layer = SparseLinear(CASES["irregular"], dtype=torch.bfloat16)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert layer(torch.ones(2, 6)).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("batch", [0, 1, 3, 40, 130, 600])
+def test_autocast_reads_bfloat16_without_a_copy(batch: int) -> None:
+    """Between layers in bfloat16, as autocast makes them, x is read as it is, and results are those of its copy in float32."""
+    layer = SparseLinear(generators.erdos_renyi(70, 50, density=0.2, rng=0))
+    torch.manual_seed(0)
+    rows, upstream = torch.randn(batch, 70).bfloat16(), torch.randn(batch, 50)
+    kept: list[torch.dtype] = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept.extend([tensor.dtype] if tensor.dim() == 2 else [])
+        return tensor
+
+    found = []
+    for is_cast in (True, False):
+        x = rows.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_cast), torch.autograd.graph.saved_tensors_hooks(keep, keep):
+            y = layer(x if is_cast else x.float())
+            assert y.dtype == torch.float32
+            parts = torch.autograd.grad(y, (layer.weight, layer.bias, x), upstream, create_graph=True)
+        assert [part.dtype for part in parts] == [torch.float32, torch.float32, torch.bfloat16]
+        (second,) = torch.autograd.grad(parts[2].square().sum(), layer.weight)
+        found.append([y, *parts, second])
+    assert kept[0] == torch.bfloat16
+    for mixed, single in zip(*found, strict=True):
+        torch.testing.assert_close(mixed, single, rtol=2**-8 if mixed.dtype == torch.bfloat16 else 1e-5, atol=1e-5)
+
+
+def test_a_backend_that_does_not_mix_dtypes_gets_a_copy(backend: str) -> None:
+    layer = SparseLinear(CASES["irregular"], backend=backend)
+    x = torch.rand(2, 6).bfloat16().requires_grad_()
+    exact = layer(x.float())
+    (gradient,) = torch.autograd.grad(exact.square().sum(), layer.weight)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = layer(x)
+        assert y.dtype == torch.float32
+        torch.testing.assert_close(y, exact)
+        torch.testing.assert_close(torch.autograd.grad(y.square().sum(), layer.weight)[0], gradient)
+    if not BACKENDS[backend].mixes:
+        with pytest.raises(ns.DataError, match="a product needs one"):
+            sparse_product(layer.weight, x.t(), edge_index(layer.topology), BACKENDS[backend])
