@@ -32,6 +32,7 @@ from netsci_nn.kernels.vector import (
 NARROW_BYTES = 128  # of a row, up to which two sums are added up side by side: one alone waits for each of its additions
 TILE_BYTES = 2**17  # of the rows of a tile
 CACHE_BYTES = 2**19  # of rows that the second-level cache holds; from further away it pays to ask for each row early
+SHARED_CACHE_BYTES = 2**23  # that some cache holds beside what else is going on
 LEAST_EDGES = 20  # that a neuron should have in a tile: it costs some to begin with each
 AHEAD = 16  # edges
 ROWS_AHEAD = 3  # neurons
@@ -60,9 +61,14 @@ def look_ahead(n_bytes: int) -> int:
 
 @register_jitable
 def best_visit(n: int, row_bytes: int, degree: float) -> Visit:
-    """Return how n rows of so many bytes are visited best by neurons with so many edges on average."""
-    tile_bytes = CACHE_BYTES if row_bytes <= NARROW_BYTES else TILE_BYTES
-    tile = min(n, max(TILE, tile_bytes // row_bytes, int(LEAST_EDGES * n / max(degree, 1))))
+    """Return how n rows of so many bytes are visited best by neurons with so many edges on average.
+
+    Tiles that would not fit a cache, since neurons have few edges, pay only where all rows are further away than any cache;
+    those of narrow rows never do.
+    """
+    tile = max(TILE, TILE_BYTES // row_bytes, int(LEAST_EDGES * n / max(degree, 1)))
+    is_whole = row_bytes <= NARROW_BYTES or (2 * tile * row_bytes > CACHE_BYTES and n * row_bytes <= SHARED_CACHE_BYTES)
+    tile = n if is_whole else min(n, tile)
     return Visit(n, tile, look_ahead(tile * row_bytes))
 
 

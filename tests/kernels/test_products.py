@@ -44,7 +44,10 @@ WAYS: dict[str, dict[str, Any]] = {
     "AVX-512": {"packing.WIDEST_BYTES": 512},
     "small tiles": {"edge_loops.TILE_BYTES": 0, "edge_loops.CACHE_BYTES": 2**14, "edge_loops.LEAST_EDGES": 0},
     "rows asked for early": {"edge_loops.CACHE_BYTES": 0},
-    "tiles of rows asked for early": {"edge_loops.CACHE_BYTES": 0, "edge_loops.TILE_BYTES": 2**14, "edge_loops.LEAST_EDGES": 0},
+    "tiles of rows asked for early": {
+        **{"edge_loops.CACHE_BYTES": 0, "edge_loops.SHARED_CACHE_BYTES": 0},
+        **{"edge_loops.TILE_BYTES": 2**14, "edge_loops.LEAST_EDGES": 0},
+    },
     "by neurons": {
         **{"walks.MANY_ROWS": 10**9, "walks.SERIAL_WORK": 0, "walks.WALKED_WORK": 0},
         **{"spreading.SERIAL_WORK": 0, "parallel.SERIAL_WORK": 0},
