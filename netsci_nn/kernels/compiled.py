@@ -18,7 +18,7 @@ import torch
 
 from netsci_nn.compiling import config
 from netsci_nn.kernels.backend import BACKENDS, HALF, Backend, in_single
-from netsci_nn.kernels.edge_loops import gather, permute, sample, visit
+from netsci_nn.kernels.edge_loops import gather, narrow, permute, sample, visit
 from netsci_nn.kernels.index import EdgeIndex, Edges
 from netsci_nn.kernels.packing import Array, Blocks, computed, empty, flat, is_batch_major, narrowed, pack, scratch, unpack
 from netsci_nn.kernels.parallel import run_edges
@@ -117,7 +117,20 @@ def _gather(values: Array, edges: Edges, bias: Array, blocks: Blocks, out: Array
         for lanes, column in blocks.cuts:
             visited = visit(blocks.n_rows, lanes * out.itemsize, edges.degree)
             x = blocks.array, blocks.n_rows * column, visited
-            gather(LANES[lanes], values, columns, pointers, bias, *x, out_flat, width, column, first, end)
+            gather(
+                LANES[lanes],
+                narrow(lanes * out.itemsize),
+                values,
+                columns,
+                pointers,
+                bias,
+                *x,
+                out_flat,
+                width,
+                column,
+                first,
+                end,
+            )
 
     run_edges(work, pointers, width)
 
@@ -130,7 +143,7 @@ def _sample(edges: Edges, x: Blocks, y: Blocks, out: Array) -> None:
         for lanes, column in x.cuts:
             visited = visit(x.n_rows, lanes * out.itemsize, edges.degree)
             rows = x.array, x.n_rows * column, visited, y.array, y.n_rows * column
-            sample(LANES[lanes], columns, pointers, *rows, column > 0, out, first, end)
+            sample(LANES[lanes], columns, pointers, *rows, column > 0, out, out[:0], first, end)
 
     run_edges(work, pointers, x.width)
 

@@ -25,6 +25,7 @@ from netsci_nn.kernels.vector import (
     read,
     splat,
     store,
+    total,
     write,
     zeros,
 )
@@ -53,6 +54,11 @@ class Visit(NamedTuple):
     ahead: int
 
 
+def narrow(row_bytes: int) -> bool | None:
+    """Return True for narrow rows and None for others, which are two types to compiled code."""
+    return True if row_bytes <= NARROW_BYTES else None
+
+
 @register_jitable
 def look_ahead(n_bytes: int) -> int:
     """Return how many edges before it is used a row is asked for, one of rows of so many bytes together; 0: never."""
@@ -76,10 +82,11 @@ visit = functools.lru_cache(maxsize=1024)(best_visit)
 
 
 @njit(cache=True, nogil=True)
-def gather(lanes, values, columns, pointers, bias, x, x_first, visit, out, stride, offset, first, end):  # type: ignore[no-untyped-def]
+def gather(lanes, narrow, values, columns, pointers, bias, x, x_first, visit, out, stride, offset, first, end):  # type: ignore[no-untyped-def]
     """out[row] = bias[row] + the sum over the edges of row of values[edge] * x[columns[edge]]; an empty bias is 0.
 
     x is the block that begins at x[x_first], out is flat, with rows at a stride, of which the lanes from offset on count.
+    `narrow` is that of the rows, or True where it is not known: for None, what narrow rows need is not even compiled.
     """
     width, furthest = len(lanes) * TILE, len(columns) - 1
     place = pointers[first:end].copy()
@@ -92,7 +99,7 @@ def gather(lanes, values, columns, pointers, bias, x, x_first, visit, out, strid
                 sums = load(out, row * stride + offset, lanes)
             else:
                 sums = splat(read(bias, row), lanes) if len(bias) > 0 else zeros(x, lanes)
-            if width * x.itemsize <= NARROW_BYTES:
+            if narrow is not None and width * x.itemsize <= NARROW_BYTES:
                 others = zeros(x, lanes)
                 while edge + 1 < last and columns[edge + 1] < start + visit.tile:
                     if visit.ahead > 0:
@@ -115,8 +122,11 @@ def gather(lanes, values, columns, pointers, bias, x, x_first, visit, out, strid
 
 
 @njit(cache=True, nogil=True)
-def sample(lanes, columns, pointers, x, x_first, visit, y, y_first, is_added, out, first, end):  # type: ignore[no-untyped-def]
-    """out[edge] = x[columns[edge]] . y[row], or is increased by that; x and y are blocks."""
+def sample(lanes, columns, pointers, x, x_first, visit, y, y_first, is_added, out, totals, first, end):  # type: ignore[no-untyped-def]
+    """out[edge] = x[columns[edge]] . y[row], or is increased by that; x and y are blocks.
+
+    totals[row], unless totals is empty, is the sum of the row of y, or is increased by that.
+    """
     width, furthest = len(lanes) * TILE, len(columns) - 1
     place = pointers[first:end].copy()
     for start in range(0, visit.n, visit.tile):
@@ -125,6 +135,8 @@ def sample(lanes, columns, pointers, x, x_first, visit, y, y_first, is_added, ou
             if visit.tile < visit.n and row + ROWS_AHEAD < end:
                 _announce(columns, out, place[row + ROWS_AHEAD - first])
             own = load(y, y_first + row * width, lanes)
+            if start == 0 and len(totals) > 0:
+                totals[row] = totals[row] + total(own) if is_added else total(own)
             while edge + GROUP <= last and columns[edge + GROUP - 1] < start + visit.tile:
                 if visit.ahead > 0:
                     for further in range(edge + visit.ahead, edge + visit.ahead + GROUP):
@@ -178,16 +190,6 @@ def permute(values, order, pointers, out, first, end):  # type: ignore[no-untype
     for edge in range(pointers[first], pointers[end]):
         prefetch(values, np.int64(order[min(edge + AHEAD, furthest)]))
         out[edge] = read(values, order[edge])
-
-
-@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
-def add_rows(x, x_first, width, out, is_added, first, end):  # type: ignore[no-untyped-def]
-    """out[row] = the sum of row of the block at x[x_first], or is increased by that."""
-    for row in range(first, end):
-        total = x[x_first + row * width]
-        for lane in range(x_first + row * width + 1, x_first + (row + 1) * width):
-            total += x[lane]
-        out[row] = out[row] + total if is_added else total
 
 
 @njit(cache=True, nogil=True)

@@ -143,12 +143,20 @@ def dot(typing_context, a, b):  # type: ignore[no-untyped-def]
     """Return the sum over all lanes of a * b."""
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        scalar = context.get_value_type(a.scalar)
-        piece = ir.VectorType(scalar, GROUP)
-        reduce = _intrinsic(builder, "vector.reduce.fadd", a.scalar, [scalar, piece], scalar)
-        return builder.call(reduce, [ir.Constant(scalar, -0.0), _folded(builder, a, *arguments)], fastmath=("reassoc",))
+        return _sum(builder, a, *arguments)
 
     return a.scalar(a, b), generate
+
+
+@intrinsic
+def total(typing_context, a):  # type: ignore[no-untyped-def]
+    """Return the sum over all lanes."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        (value,) = arguments
+        return _sum(builder, a, value, ir.Constant(value.type, [1.0] * a.lanes))
+
+    return a.scalar(a), generate
 
 
 @intrinsic
@@ -187,6 +195,13 @@ def _folded(builder: Any, vector: Vector, a: Any, b: Any) -> Any:
     for first in range(TILE, vector.lanes, TILE):
         sums = builder.call(fma, [_cut(builder, a, first, TILE), _cut(builder, b, first, TILE), sums])
     return builder.fadd(_cut(builder, sums, 0, GROUP), _cut(builder, sums, GROUP, GROUP))
+
+
+def _sum(builder: Any, vector: Vector, a: Any, b: Any) -> Any:
+    """Return the dot product of a and b."""
+    scalar = SCALARS[vector.scalar]
+    reduce = _intrinsic(builder, "vector.reduce.fadd", vector.scalar, [scalar, ir.VectorType(scalar, GROUP)], scalar)
+    return builder.call(reduce, [ir.Constant(scalar, -0.0), _folded(builder, vector, a, b)], fastmath=("reassoc",))
 
 
 def _totals(builder: Any, rows: list[Any]) -> Any:

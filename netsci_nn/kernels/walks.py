@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from netsci_nn.kernels.edge_loops import Visit, add_rows, gather, sample, visit
+from netsci_nn.kernels.edge_loops import Visit, gather, narrow, sample, visit
 from netsci_nn.kernels.index import EdgeIndex, Edges
 from netsci_nn.kernels.packing import Array, computed, is_batch_major, lanes_of, numbers, pack_rows, scratch, unpack_rows
 from netsci_nn.kernels.parallel import SERIAL_WORK, run_rows, run_threads
@@ -64,7 +64,9 @@ def _walk(
     for row in range(first, end, width):
         count = min(width, end - row)
         pack_rows(x, n_x, row, count, width, packed, 0, 0, n_x)
-        gather(lanes, values, columns, pointers, bias, packed, 0, visited, sums, width, 0, 0, n_y)
+        gather(
+            lanes, narrow(width * sums.itemsize), values, columns, pointers, bias, packed, 0, visited, sums, width, 0, 0, n_y
+        )
         unpack_rows(sums, 0, width, y, n_y, row, count, 0, n_y)
 
 
@@ -123,9 +125,8 @@ def _walk_back(
         count = min(width, end - row)
         pack_rows(x, n_x, row, count, width, x_packed, 0, 0, n_x)
         pack_rows(y, n_y, row, count, width, y_packed, 0, 0, n_y)
-        add_rows(y_packed, 0, width, of_bias, row > first, 0, n_y)
-        sample(lanes, columns, pointers, x_packed, 0, visited, y_packed, 0, row > first, of_values, 0, n_y)
-        own = lanes, own_values, own_columns, own_pointers, own_values[:0]
+        sample(lanes, columns, pointers, x_packed, 0, visited, y_packed, 0, row > first, of_values, of_bias, 0, n_y)
+        own = lanes, narrow(width * sums.itemsize), own_values, own_columns, own_pointers, own_values[:0]
         gather(*own, y_packed, 0, by_source.visit, sums, width, 0, 0, n_x)
         unpack_rows(sums, 0, width, x_gradient, n_x, row, count, 0, n_x)
 

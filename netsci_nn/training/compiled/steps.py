@@ -98,7 +98,7 @@ def _forward(lanes, network, layer, activations):  # type: ignore[no-untyped-def
     first, middle, end = network.group_start[layer], network.group_start[layer + 1], network.group_start[layer + 2]
     visit = _visit(network, layer, middle - first, end - middle, flat, width)
     edges = network.weight, network.src, network.target_pointers, network.bias
-    gather(lanes, *edges, flat, first * width, visit, flat, width, 0, middle, end)
+    gather(lanes, True, *edges, flat, first * width, visit, flat, width, 0, middle, end)
     slope = network.slopes[layer]
     if slope != 1:
         for lane in range(middle * width, end * width):
@@ -112,7 +112,9 @@ def _backward_to_weights(lanes, network, layer, activations, to_activations, wei
     first, middle, end = network.group_start[layer], network.group_start[layer + 1], network.group_start[layer + 2]
     visit = _visit(network, layer, middle - first, end - middle, flat, width)
     edges = network.src, network.target_pointers
-    sample(lanes, *edges, flat, first * width, visit, flat_gradients, 0, False, weight_gradient, middle, end)
+    sample(
+        lanes, *edges, flat, first * width, visit, flat_gradients, 0, False, weight_gradient, weight_gradient[:0], middle, end
+    )
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -122,7 +124,7 @@ def _backward_to_sources(lanes, network, layer, activations, to_activations, own
     visit = _visit(network, layer, end - middle, middle - first, flat, width)
     permute(network.weight, network.by_source, network.source_pointers, own_weight, first, middle)
     edges = own_weight, network.dst_by_source, network.source_pointers, own_weight[:0]
-    gather(lanes, *edges, flat_gradients, middle * width, visit, flat_gradients, width, 0, first, middle)
+    gather(lanes, True, *edges, flat_gradients, middle * width, visit, flat_gradients, width, 0, first, middle)
     slope = network.slopes[layer - 1]
     if slope != 1:
         for lane in range(first * width, middle * width):
