@@ -1,7 +1,7 @@
 """Measure speed and memory of sparse layers beside dense and other sparse ones, as ratios.
 
     python scripts/benchmark.py                  # what docs/results/speed.jsonl lacks, about half an hour on two cores
-    python scripts/benchmark.py --only layer     # layer | tokens | gpt | auto | hypersparse | edges | epoch | scale | imports
+    python scripts/benchmark.py --only layer     # tokens | bfloat16 | gpt | auto | hypersparse | edges | epoch | scale | imports
     python scripts/benchmark.py --again          # everything anew; the tables show the last measurement of each case
     python scripts/benchmark.py --table          # the tables of docs/speed.md
 
@@ -66,6 +66,7 @@ LAYERS = [
     (1024, 1024, 0.01, 10),
 ]
 TOKENS = [(n_in, n_out, 0.1, 4096) for n_in, n_out in ((256, 256), (256, 768), (1024, 256), (512, 2048))]
+BFLOAT16 = [LAYERS[1], LAYERS[3], *LAYERS[4:6], *LAYERS[8:10], *TOKENS]
 MANY = 10**7
 # n, density, batch
 AUTO = [
@@ -162,6 +163,30 @@ def measure_layer(n_in: int, n_out: int, density: float, batch: int) -> Row:
 
     seconds = medians({name: partial(step, layer) for name, layer in layers.items()}, repeats=11)
     return {"edges": topology.n_edges, **ratios(seconds)}
+
+
+def measure_bfloat16(n_in: int, n_out: int, density: float, batch: int) -> Row:
+    """Forward and backward of one layer in bfloat16, and of one in float32 under autocast between others in bfloat16."""
+    topology = ns.generators.erdos_renyi(n_in, n_out, density=density, rng=0)
+    x, gradient = torch.randn(batch, n_in), torch.randn(batch, n_out)
+    single, half = ns.SparseLinear(topology), ns.SparseLinear(topology, dtype=torch.bfloat16)
+
+    def step(layer: ns.SparseLinear, rows: torch.Tensor, upstream: torch.Tensor, is_cast: bool) -> None:
+        rows.grad = None
+        layer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_cast):
+            y = layer(rows).to(upstream.dtype)
+        y.backward(upstream)
+
+    small, small_gradient = x.bfloat16().requires_grad_(), gradient.bfloat16()
+    candidates = {
+        "float32": partial(step, single, x.requires_grad_(), gradient, False),
+        "bfloat16": partial(step, half, small, small_gradient, False),
+        "autocast": partial(step, single, small.detach().clone().requires_grad_(), small_gradient, True),
+    }
+    seconds = medians(candidates, repeats=11)
+    others = {f"{name} / float32": seconds[name] / seconds["float32"] for name in ("bfloat16", "autocast")}
+    return {"float32 ms": 1e3 * seconds["float32"], **others}
 
 
 def measure_auto(n: int, density: float, batch: int) -> Row:
@@ -392,9 +417,10 @@ def measure_start(arguments: tuple[str, ...]) -> Row:
 
 def layer_cases(part: str) -> Iterator[Case]:
     """Layers of one part."""
-    for n_in, n_out, density, batch in {"layer": LAYERS, "tokens": TOKENS}[part]:
+    measure = measure_bfloat16 if part == "bfloat16" else measure_layer
+    for n_in, n_out, density, batch in {"layer": LAYERS, "tokens": TOKENS, "bfloat16": BFLOAT16}[part]:
         name = f"{n_in} x {n_out}, density {density:g}, batch {batch}"
-        yield Case(part, name, partial(measure_layer, n_in, n_out, density, batch))
+        yield Case(part, name, partial(measure, n_in, n_out, density, batch))
 
 
 def auto_cases() -> Iterator[Case]:
@@ -439,6 +465,7 @@ def epoch_cases() -> Iterator[Case]:
 PARTS: dict[str, Callable[[], Iterator[Case]]] = {
     "layer": partial(layer_cases, "layer"),
     "tokens": partial(layer_cases, "tokens"),
+    "bfloat16": partial(layer_cases, "bfloat16"),
     "gpt": gpt_cases,
     "auto": auto_cases,
     "hypersparse": hypersparse_cases,
