@@ -1,7 +1,7 @@
 """Measure speed and memory of sparse layers beside dense and other sparse ones, as ratios.
 
     python scripts/benchmark.py                  # what docs/results/speed.jsonl lacks, about half an hour on two cores
-    python scripts/benchmark.py --only layer     # tokens | bfloat16 | gpt | auto | hypersparse | edges | epoch | scale | imports
+    python scripts/benchmark.py --only layer    # tokens | bfloat16 | gpt | auto | hypersparse | edges | epoch | scale | imports
     python scripts/benchmark.py --again          # everything anew; the tables show the last measurement of each case
     python scripts/benchmark.py --table          # the tables of docs/speed.md
 

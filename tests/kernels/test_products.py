@@ -54,7 +54,7 @@ WAYS: dict[str, dict[str, Any]] = {
     },
     "spread by several parts": {"spreading.SERIAL_WORK": 0, "spreading.LEAST_EDGES": 1},
     "spread far": {"spreading.SERIAL_WORK": 0, "spreading.LEAST_EDGES": 1, "edge_loops.CACHE_BYTES": 0},
-    "by blocks": {"walks.MANY_ROWS": 0, "walks.ROWS_PER_PART": 16, "parallel.SERIAL_WORK": 0},
+    "by blocks": {"walks.MANY_ROWS": 0, "walks.ROWS_PER_PART": 16, "walks.SERIAL_WORK": 0, "parallel.SERIAL_WORK": 0},
 }
 
 
