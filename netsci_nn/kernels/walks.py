@@ -82,7 +82,7 @@ def walked_gradients(
     sides = _side(index.by_target, lanes, wide.itemsize), _side(index.from_source, lanes, wide.itemsize)
     values_parts, bias_parts = of_values.numpy().reshape(n_parts, -1), of_bias.numpy().reshape(n_parts, -1)
     rows = _rows(x), _rows(y.t().contiguous().t()), _rows(x_gradient)
-    multiply_adds = 3 * (len(own) + n_in + n_out) * batch  # two products, and packing and adding up
+    multiply_adds = 2 * (len(own) + n_in + n_out) * batch
     n_threads = 1 if multiply_adds < SERIAL_WORK else min(n_parts, torch.get_num_threads())
 
     def work(number: int) -> None:
