@@ -55,7 +55,7 @@ def _without_autocast(forward: Callable[..., torch.Tensor]) -> Callable[..., tor
 
     @functools.wraps(forward)
     def compute(a: torch.Tensor, b: torch.Tensor, *others: Any) -> torch.Tensor:
-        if a.is_meta or not torch.is_autocast_enabled(a.device.type):
+        if not isinstance(a, torch.Tensor) or a.is_meta or not torch.is_autocast_enabled(a.device.type):
             return forward(a, b, *others)
         with torch.autocast(a.device.type, enabled=False):
             return forward(a, b, *others)
