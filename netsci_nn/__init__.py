@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what type checkers and editors see; `HOMES` says the same to Python
-    from netsci_nn import allocation, generators, pruning, rewiring
+    from netsci_nn import allocation, generators, pruning, rewiring, schedules
     from netsci_nn.errors import CheckpointError, ConfigError, DataError, TopologyError
     from netsci_nn.export import export_onnx
     from netsci_nn.intake import load_pretrained
@@ -45,6 +45,7 @@ __all__ = [
     "parameter_groups",
     "pruning",
     "rewiring",
+    "schedules",
     "sparsify",
     "spectral_norm",
     "to_dense",

@@ -5,16 +5,17 @@ from functools import partial
 import numpy as np
 import torch
 
-from netsci_nn.checks import check_choice, check_real
+from netsci_nn.checks import check_choice
 from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer
 from netsci_nn.rewiring.deep_r import NEEDS, Dynamics, advance, newborn
 from netsci_nn.rewiring.delta import EdgeDelta
-from netsci_nn.rewiring.rule import REWIRERS, seen_by
+from netsci_nn.rewiring.rule import REWIRERS, fraction_now, needs_of, no_change, seen_by
 from netsci_nn.rewiring.signs import draw_signs
 from netsci_nn.rewiring.view import EdgeView, Memory, keys_without
-from netsci_nn.rewiring.weight_change import CRITERIA, most_changed, no_change
+from netsci_nn.rewiring.weight_change import CRITERIA, most_changed
 from netsci_nn.sampling import Rng, as_generator, check_growth, grow_preferentially
+from netsci_nn.schedules import Schedule, as_fraction
 
 SIGN_CROSSING = "sign_crossing"
 DELETIONS = (SIGN_CROSSING, *CRITERIA)
@@ -60,16 +61,16 @@ class PreferentialDeepR:
         l1: float = 1e-5,
         noise: float = 2.5e-11,
         noise_scaling: str = "published",
-        fraction: float = 0.1,
+        fraction: float | Schedule = 0.1,
     ) -> None:
         check_choice("deletion", deletion, DELETIONS, ConfigError)
         self.deletion = deletion
         check_growth(attractiveness, updating, side)
         self.grow = partial(grow_preferentially, attractiveness=attractiveness, updating=updating, side=side)
         self.dynamics = Dynamics(l1, noise, noise_scaling)
-        self.fraction = check_real("fraction", fraction, lambda value: 0 < value < 1, "in (0, 1)", ConfigError)
+        self.fraction = as_fraction("fraction", fraction)
         self.acts_every_step = deletion == SIGN_CROSSING
-        self.needs = NEEDS if self.acts_every_step else ("previous",)
+        self.needs = NEEDS if self.acts_every_step else ("previous", *needs_of(self.fraction))
 
     def check(self, optimizer: torch.optim.Optimizer, every_steps: int | None) -> None:
         """See the class."""
@@ -91,7 +92,7 @@ class PreferentialDeepR:
         if by_sign:
             kept, dropped = advance(view, self.dynamics, random)
         else:
-            kept, dropped = None, most_changed(view, self.deletion, self.fraction)
+            kept, dropped = None, most_changed(view, self.deletion, fraction_now(self.fraction, view))
         src = dst = dropped
         if len(dropped):
             src, dst = self.grow(view.n_in, view.n_out, keys_without(view, dropped), len(dropped), rng=random)

@@ -21,6 +21,7 @@ from netsci_nn.layers import SparseLayer
 from netsci_nn.registry import Registry
 from netsci_nn.rewiring.delta import EdgeDelta
 from netsci_nn.rewiring.view import EdgeView, edge_view
+from netsci_nn.schedules import Schedule
 
 NEEDS = {
     "previous": "the weights after its last action, before the gradient steps since",
@@ -66,3 +67,21 @@ def seen_by(rule: str, edges: EdgeView | SparseLayer, *needs: str, single_weight
             f"rewiring rule {rule!r} is defined for one weight per edge; the edges carry kernels {list(view.kernel)}"
         )
     return view
+
+
+def needs_of(fraction: Schedule) -> tuple[str, ...]:
+    """Return what a rule needs to know of the training to follow a schedule."""
+    return () if fraction.is_constant else ("step", "total_steps")
+
+
+def fraction_now(fraction: Schedule, view: EdgeView) -> float:
+    """Return the value of a schedule at this moment of the training, whose time is that of the schedule."""
+    if view.step is None or view.total_steps is None:
+        return fraction(0)  # constant: `needs_of` has seen to that
+    return fraction(view.step / max(view.total_steps, 1))
+
+
+def no_change(edges: EdgeView) -> EdgeDelta:
+    """Return the change that changes nothing."""
+    empty = np.empty(0, dtype=np.int64)
+    return EdgeDelta(empty, empty, empty, edges.zeros(0))

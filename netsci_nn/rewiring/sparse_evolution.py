@@ -8,9 +8,10 @@ from netsci_nn.compiling import njit
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.layers import SparseLayer
 from netsci_nn.rewiring.delta import EdgeDelta
-from netsci_nn.rewiring.rule import REWIRERS, seen_by
+from netsci_nn.rewiring.rule import REWIRERS, fraction_now, needs_of, no_change, seen_by
 from netsci_nn.rewiring.view import EdgeView, keys_without, strength
 from netsci_nn.sampling import Rng, as_generator, distinct_cells
+from netsci_nn.schedules import Schedule, as_fraction
 from netsci_nn.topology import Int64Array
 
 LARGEST = 1e30  # standard deviation, whose draws a float32 holds
@@ -27,7 +28,7 @@ class SparseEvolution:
     of positive weights.
 
     Args:
-        fraction: zeta, in (0, 1): the share of each sign's weights that is dropped.
+        fraction: zeta, in (0, 1): the share of each sign's weights that is dropped; or a schedule of it (0: no change).
         initial_value: standard deviation of the new weights' normal distribution, 0 to 1e30; 0 starts them at zero.
 
     Raises:
@@ -48,16 +49,20 @@ class SparseEvolution:
         (EdgeDelta(8 dropped, 8 grown), [21, 22, 23, 24, 25, 26, 27, 28])
     """
 
-    def __init__(self, fraction: float = 0.3, initial_value: float = 0.0) -> None:
-        self.fraction = check_real("fraction", fraction, lambda value: 0 < value < 1, "in (0, 1)", ConfigError)
+    def __init__(self, fraction: float | Schedule = 0.3, initial_value: float = 0.0) -> None:
+        self.fraction = as_fraction("fraction", fraction)
+        self.needs = needs_of(self.fraction)
         self.initial_value = check_real(
             "initial_value", initial_value, lambda value: 0 <= value <= LARGEST, f"from 0 to {LARGEST:g}", ConfigError
         )
 
     def propose(self, edges: EdgeView | SparseLayer, *, rng: Rng) -> EdgeDelta:
         """Return the change in O(n_edges log n_edges); `rng` is an int seed or numpy Generator."""
-        view, random = seen_by("set", edges), as_generator(rng)
-        dropped = dropped_by_sign(view.weight if not view.kernel else strength(view.weight), self.fraction)
+        view, random = seen_by("set", edges, *self.needs), as_generator(rng)
+        fraction = fraction_now(self.fraction, view)
+        if fraction == 0:
+            return no_change(view)
+        dropped = dropped_by_sign(view.weight if not view.kernel else strength(view.weight), fraction)
         if view.is_last:
             empty = np.empty(0, dtype=np.int64)
             return EdgeDelta(dropped, empty, empty, view.zeros(0))

@@ -5,13 +5,14 @@ Two literal readings of a description of Deep R, neither of them Deep R.
 
 import numpy as np
 
-from netsci_nn.checks import check_choice, check_real
+from netsci_nn.checks import check_choice
 from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer
 from netsci_nn.rewiring.delta import EdgeDelta
-from netsci_nn.rewiring.rule import REWIRERS, seen_by
+from netsci_nn.rewiring.rule import REWIRERS, fraction_now, needs_of, no_change, seen_by
 from netsci_nn.rewiring.view import EdgeView, keys_without, strength
 from netsci_nn.sampling import Rng, as_generator, distinct_cells
+from netsci_nn.schedules import Schedule, as_fraction
 from netsci_nn.topology import Int64Array
 
 CRITERIA = ("abs_delta", "rel_delta")
@@ -27,7 +28,7 @@ class WeightChange:
     Args:
         criterion: "abs_delta": the size of the change, |w - w'|; "rel_delta": |w - w'| / (|w'| + 1e-8), where w' is the weight
             after the rule's last action, or where training began.
-        fraction: in (0, 1), the share of a layer's edges that is dropped, rounded to a whole number.
+        fraction: in (0, 1), the share of a layer's edges that is dropped, rounded to a whole number; or a schedule of it.
 
     Raises:
         ConfigError: when an argument is out of range.
@@ -37,32 +38,31 @@ class WeightChange:
     interval: both defaults, 0.1 and an epoch, are ours.
     """
 
-    needs = ("previous",)
-
-    def __init__(self, criterion: str, fraction: float = 0.1) -> None:
+    def __init__(self, criterion: str, fraction: float | Schedule = 0.1) -> None:
         check_choice("criterion", criterion, CRITERIA, ConfigError)
         self.criterion = criterion
-        self.fraction = check_real("fraction", fraction, lambda value: 0 < value < 1, "in (0, 1)", ConfigError)
+        self.fraction = as_fraction("fraction", fraction)
+        self.needs = ("previous", *needs_of(self.fraction))
 
     def propose(self, edges: EdgeView | SparseLayer, *, rng: Rng) -> EdgeDelta:
         """Return the change in O(n_edges log n_edges); `rng` is an int seed or numpy Generator."""
         view = seen_by(self.criterion, edges, *self.needs)
         if view.is_last:
             return no_change(view)
-        dropped = most_changed(view, self.criterion, self.fraction)
+        dropped = most_changed(view, self.criterion, fraction_now(self.fraction, view))
         remaining = keys_without(view, dropped)
         grown = distinct_cells(view.n_in * view.n_out, len(dropped), as_generator(rng), occupied=remaining)
         return EdgeDelta(dropped, grown % view.n_in, grown // view.n_in, view.zeros(len(grown)))
 
 
 @REWIRERS.register("deep_r_s1")
-def absolute_weight_change(fraction: float = 0.1) -> WeightChange:
+def absolute_weight_change(fraction: float | Schedule = 0.1) -> WeightChange:
     """Return `WeightChange` by the absolute size of the change: the literal reading."""
     return WeightChange("abs_delta", fraction)
 
 
 @REWIRERS.register("deep_r_s1_relative")
-def relative_weight_change(fraction: float = 0.1) -> WeightChange:
+def relative_weight_change(fraction: float | Schedule = 0.1) -> WeightChange:
     """Return `WeightChange` by the size of the change relative to the weight before it."""
     return WeightChange("rel_delta", fraction)
 
@@ -77,9 +77,3 @@ def most_changed(edges: EdgeView, criterion: str, fraction: float) -> Int64Array
     if criterion == "rel_delta":
         change = change / (strength(edges.previous) + TINY)
     return np.sort(np.argsort(-change, kind="stable")[: round(fraction * len(change))])
-
-
-def no_change(edges: EdgeView) -> EdgeDelta:
-    """Return the change that changes nothing."""
-    empty = np.empty(0, dtype=np.int64)
-    return EdgeDelta(empty, empty, empty, edges.zeros(0))

@@ -21,7 +21,7 @@ PUBLIC = [
         f"netsci_nn.{name}"
         for name in ("allocation", "data", "generators", "intake", "kernels", "layers", "models", "pruning", "rewiring")
     ),
-    *(f"netsci_nn.{name}" for name in ("sampling", "topology", "training")),
+    *(f"netsci_nn.{name}" for name in ("sampling", "schedules", "topology", "training")),
     "analysis",
 ]
 FILES = "reads or writes files: damaged files and kills are campaigns of their own"
@@ -33,6 +33,7 @@ UNCALLED = {
     "load_checkpoint save_checkpoint read_edges model_tensors Checkpoint JsonlLog RecordTopology log_digest": FILES,
     "Mixing WeightedTopology MergedEdges SparsifySummary Intake Metric Quantity Modules SmallWorld Verdict": RESULT,
     "SeedComparison TopologyReport Measure TrainingState Progress Event": RESULT,
+    "Schedule": "made by the functions of `schedules`, and called with their results",
     "ArrayLike CheckpointError ConfigError DataError TopologyError AnalysisError Rewirer LiveLayer": PROTOCOL,
     "Layer Network": "plain values without checks; `analysis` checks what they hold",
     "Backend EdgeIndex": "made by `BACKENDS` and `edge_index`",

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from api_calls import Call, Draw, calls, resolve
 
-from netsci_nn import allocation, generators
+from netsci_nn import allocation, generators, schedules
 from netsci_nn import topology as topologies
 from netsci_nn.topology import BipartiteTopology
 
@@ -994,3 +994,50 @@ def _check_allocation(result: Any, *, sizes: Any, n_edges: Any) -> None:
     assert result.n_edges == tuple(n_edges)
     assert result.total == sum(n_edges)
     assert all(abs(d * s - n) < 1e-6 for d, s, n in zip(result.densities, sizes, n_edges, strict=True))
+
+
+# Schedules
+
+
+def _check_course(result: Any, *, start: Any, end: Any = 0.0, **_: Any) -> None:
+    first, last = float(start), float(start if result.is_constant else end)
+    assert (result(0), result(1)) == (first, last)
+    values = [result(place / 20) for place in range(21)]
+    assert min(first, last) - 1e-15 <= min(values) <= max(values) <= max(first, last) + 1e-15 == result.largest + 1e-15
+    assert all((later - former) * (last - first) >= -1e-15 for former, later in itertools.pairwise(values))
+
+
+def _schedules() -> None:
+    others = {"inverse_power": {"power": 2.5}, "sigmoid": {"slope": 6.0}}
+    for name in ("constant", "linear", "cosine", "inverse_power", "cubic", "sigmoid"):
+
+        @calls("graphs", f"netsci_nn.schedules.{name}", weight=0.2)
+        def make(draw: Draw, name: str = name) -> Call:
+            ends = {"start": draw.random(), "end": draw.random()}
+            return Call(({"start": draw.random()} if name == "constant" else ends) | others.get(name, {}), _check_course)
+
+
+_schedules()
+
+
+@calls("graphs", "netsci_nn.schedules.steps", weight=0.3)
+def _steps(draw: Draw) -> Call:
+    def check(result: Any, *, values: Any, until: Any) -> None:
+        levels, places = [float(value) for value in values], [float(place) for place in until]
+        assert [result(place) for place in (0, *places)] == levels
+        assert [result(np.nextafter(place, 0)) for place in (*places, 2)] == levels
+
+    places = sorted({draw.uniform(0.01, 0.99) for _ in range(draw.randint(0, 4))})
+    return Call({"values": [draw.random() for _ in range(len(places) + 1)], "until": places}, check)
+
+
+@calls("graphs", "netsci_nn.schedules.as_fraction", weight=0.3)
+def _as_fraction(draw: Draw) -> Call:
+    start = draw.uniform(0.01, 0.99)
+
+    def check(result: Any, *, name: Any, value: Any) -> None:
+        assert isinstance(result, schedules.Schedule)
+        assert 0 <= result(0.5) <= result.largest < 1
+
+    values = start, {"name": "cosine", "start": start}, schedules.linear(start, start / 2)
+    return Call({"name": "fraction", "value": draw.choice(values)}, check, fixed=("name",))
