@@ -378,3 +378,10 @@ def test_a_single_kept_weight_may_lie_backwards_in_memory() -> None:
 def test_a_rule_whose_numbers_overflow_is_refused(rule: str, argument: str) -> None:
     with pytest.raises(ConfigError, match=rf"{argument} is 1e\+300; it must be a number from 0 to 1e38"):
         rewiring.REWIRERS[rule](**{argument: 1e300}, noise_scaling="authors")
+
+
+def test_a_mini_batch_may_be_larger_than_any_tensor() -> None:
+    model = ns.SparseMLP([20, 3], density=0.5, rng=0)
+    x, y = torch.rand(6, 20), torch.arange(6) % 3
+    state = training.train(model, torch.optim.SGD(model.parameters(), lr=0.1), x, y, epochs=2, batch_size=HUGE, rng=0)
+    assert state.step == 2

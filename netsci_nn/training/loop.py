@@ -232,7 +232,7 @@ class _Rows:
 
     def __iter__(self) -> Iterator[Any]:
         order = torch.from_numpy(self.state.rng.permutation(len(self.x))).to(self.x.device)
-        for rows in order.split(self.batch_size):
+        for rows in order.split(min(self.batch_size, len(order))):
             yield self.x[rows] if self.y is None else (self.x[rows], self.y[rows])
 
 
