@@ -2,6 +2,7 @@
 
 A schedule is a function of progress: 0 when its time begins, 1 when it ends and from then on. Whoever asks it says when that
 is, so the same schedule serves steps, epochs and rounds. All but `steps` go from `start` to `end` along a curve.
+A new one is a curve in `CURVES` and a function under `@SCHEDULES.register("its_name")` that checks its parameters.
 """
 
 import math

@@ -94,6 +94,16 @@ def test_resuming_after_a_kill_in_the_middle_of_a_log_line(tmp_path: Path) -> No
     assert run(tmp_path / "part", resume=True).final == whole.final
 
 
+def test_a_fraction_that_follows_a_schedule(tmp_path: Path) -> None:
+    experiment = toy([{"name": "SET", "rewiring": {"name": "set", "fraction": {"name": "cosine", "start": 0.4}}}])
+    whole = run(tmp_path / "whole", experiment)
+    assert whole.n_edges == 30 + 15  # the schedule ends at 0, where nothing is dropped
+    assert whole.final != run(tmp_path / "constant", toy([{"name": "SET", "rewiring": {"name": "set", "fraction": 0.4}}])).final
+    run(tmp_path / "part", experiment, callbacks=[interrupt_at(15)])
+    again = parse_experiment(tomllib.loads((tmp_path / "part" / "config.toml").read_text()), "run")
+    assert run(tmp_path / "part", again, resume=True).final == whole.final
+
+
 def test_resuming_another_experiment_or_seed_is_refused(tmp_path: Path) -> None:
     run(tmp_path / "run", callbacks=[interrupt_at(15)])
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
