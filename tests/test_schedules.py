@@ -44,7 +44,7 @@ def test_they_go_from_start_to_end_and_never_back(name: str, start: float, end: 
         (schedules.cubic(1, 0.1), lambda t: 0.1 + 0.9 * (1 - t) ** 3),
         (schedules.steps([0.3, 0.2, 0.1], [0.5, 0.75]), lambda t: 0.3 if t < 0.5 else 0.2 if t < 0.75 else 0.1),
     ],
-    ids=str,
+    ids=range(7),
 )
 def test_their_course(schedule: Schedule, formula: Any) -> None:
     for t in np.linspace(0, 1, 41):
