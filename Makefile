@@ -14,7 +14,7 @@ demo: $(STAMP)
 test: $(STAMP)
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest $(PARALLEL)
 
-# Tests that start whole programs, worker processes and ranks: kills, signals, full disks, caches of compiled code.
+# Tests that start whole programs, worker processes, ranks and torch's compiler: kills, signals, full disks, the pages' examples.
 test-programs: $(STAMP)
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest $(PARALLEL) -m programs
 

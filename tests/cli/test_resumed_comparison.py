@@ -18,6 +18,8 @@ from netsci_nn.training import Event, ProgressBar, TrainingState
 
 TINY = EXPERIMENT.format(epochs=2)
 
+pytestmark = pytest.mark.programs
+
 
 @pytest.fixture
 def experiment(tmp_path: Path) -> str:

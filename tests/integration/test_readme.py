@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"(?:<!-- not run:(?P<reason>.*?)-->\n)?```python\n(?P<code>.*?)^```", flags=re.DOTALL | re.MULTILINE)
@@ -31,6 +33,7 @@ def test_blocks_that_are_not_run_state_a_reason() -> None:
             assert reason is None or len(reason.split()) > 3, f"{page.name}: {block['code']}"
 
 
+@pytest.mark.programs
 def test_python_blocks_run_in_order(tmp_path: Path) -> None:
     programs: dict[str, Path] = {}
     for page in PAGES:

@@ -20,8 +20,11 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from netsci_nn import SparseLinear, SparseMLP, generators, rewiring
 from netsci_nn.errors import ConfigError, TopologyError
 
-# torch itself still calls it, where it differentiates forward and in inductor.
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script.*` is deprecated:DeprecationWarning")
+pytestmark = [
+    pytest.mark.programs,
+    # torch itself still calls it, where it differentiates forward and in inductor.
+    pytest.mark.filterwarnings("ignore:`torch.jit.script.*` is deprecated:DeprecationWarning"),
+]
 
 SIZES = [40, 30, 20, 10]
 
@@ -279,7 +282,6 @@ def test_an_exported_program_that_shares_rewired_weights_is_refused(is_count_kep
     torch.testing.assert_close(torch.export.export(sparse, (batch(),)).module()(batch()), sparse(batch()))
 
 
-@pytest.mark.programs
 def test_an_exported_program_is_saved_and_runs_in_another_process(tmp_path: Path) -> None:
     sparse = model()
     torch.export.save(torch.export.export(sparse, (torch.ones(5, SIZES[0]),)), tmp_path / "model.pt2")
