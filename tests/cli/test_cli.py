@@ -260,7 +260,7 @@ def test_generate_and_analyze(ending: str, run: Cli, tmp_path: Path) -> None:
     assert "n_edges=120" in outcome.out
     expected = netsci_nn.generators.barabasi_albert(30, 20, density=0.2, rng=3)
     assert BipartiteTopology.load(tmp_path / f"t.{ending}") == expected
-    outcome = run("analyze", f"t.{ending}", "--nulls", 2, "--json", "report.json")
+    outcome = run("analyze", f"t.{ending}", "--nulls", 0, "--json", "report.json")
     assert (outcome.code, outcome.err) == (0, "")
     assert "density" in outcome.out
     assert json.loads((tmp_path / "report.json").read_text())["sections"][0]["n_edges"] == 120

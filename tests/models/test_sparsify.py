@@ -318,6 +318,7 @@ def one_rank() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("one_rank")
+@pytest.mark.programs
 def test_a_model_that_is_wrapped_already_is_refused(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 2))
     saved = sparsified(copy.deepcopy(model), density=0.5, rng=0)
