@@ -587,7 +587,7 @@ def _train(draw: Draw) -> Call:
             draws = np.random.default_rng(rng)
             for _ in range(epochs):
                 order = torch.from_numpy(draws.permutation(n))
-                for rows in order.split(batch_size):
+                for rows in order.split(min(batch_size, n)):
                     other.zero_grad()
                     nn.functional.cross_entropy(plain(x[rows]), torch.as_tensor(y).long()[rows]).backward()
                     for part, mask in zip(plain.layers, masks, strict=True):
