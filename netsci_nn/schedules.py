@@ -14,8 +14,6 @@ from netsci_nn.checks import as_list, check_real
 from netsci_nn.errors import ConfigError, shown
 from netsci_nn.registry import Registry, check_parameters
 
-Curve = Callable[[float], float]
-
 
 @dataclass(frozen=True)
 class Schedule:
