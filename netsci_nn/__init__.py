@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; `HOMES` says the same t
         sparsify,
         to_dense,
     )
+    from netsci_nn.rewiring import Rewiring
     from netsci_nn.topology import BipartiteTopology
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "DataError",
+    "Rewiring",
     "SparseLinear",
     "SparseMLP",
     "SparsifySummary",
@@ -57,6 +59,7 @@ HOMES = {
     "CheckpointError": "errors",
     "ConfigError": "errors",
     "DataError": "errors",
+    "Rewiring": "rewiring",
     "SparseLinear": "layers",
     "SparseMLP": "models",
     "SparsifySummary": "models",

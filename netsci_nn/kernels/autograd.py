@@ -138,6 +138,8 @@ class _Product(_Transformable):
         (gradient,) = gradients
         index.check(values=values)  # whoever shortens a parameter by .data between forward and backward is not seen by autograd
         values_gradient = x_gradient = None
+        if ctx.needs_input_grad[0]:
+            index.tell(*((gradient, x) if transposed else (x, gradient)))
         at_once = backend.gradients is not None and all(ctx.needs_input_grad[:2]) and not transposed
         is_final = (
             not torch.is_grad_enabled() and not torch._C._are_functorch_transforms_active() and not _is_old_batch(gradient)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 import warnings
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 from weakref import WeakValueDictionary
@@ -25,6 +26,9 @@ SOURCES, EDGES = 16_384, 4  # sources whose edges are listed together: so many, 
 LISTING = 8  # what it costs to list an edge by its source, in multiply-adds
 MANY_EDGES = 10**6  # from which they are listed by compiled code
 MAX_FOREIGN = 256  # sets of edges of programs that another process compiled, whose both orientations are kept
+
+
+Watcher = Callable[[torch.Tensor, torch.Tensor], None]
 
 
 class Edition:
@@ -122,6 +126,13 @@ class EdgeIndex:
     by_source: torch.Tensor  # int32 [n_edges] (int64 from 2^31 edges on), edges sorted by (src, dst)
     dst_by_source: torch.Tensor  # int32 [n_edges], dst[by_source]
     mark: torch.Tensor  # of the edition
+    watchers: list[Watcher] = field(default_factory=list)  # told of every part of the gradient to the values
+
+    def tell(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        """Tell the watchers that a backward pass adds sum(x[src[k]] * y[dst[k]]) to the gradient of every value k."""
+        if self.watchers and not torch._C._are_functorch_transforms_active():
+            for watcher in self.watchers:
+                watcher(x, y)
 
     @cached_property
     def by_target(self) -> Edges:

@@ -101,6 +101,8 @@ def sparse_product_backward(
     """The gradients to weight `[n_edges]`, x `[n_in, batch]` and bias `[n_out]`; one that `needs` leaves out has no entries."""
     index = _index(x, src, dst, mark, n_in, n_out)
     index.check(values=weight, x=x, y=gradient)
+    if needs[0]:
+        index.tell(x, gradient)
     of_weight, of_x, of_bias = (x.new_zeros(shape) for shape in _gradient_shapes(weight, x, n_out, *needs))
     if len(weight) > 0 and x.shape[1] > 0:
         chosen, weight = backend_of(backend, weight, x.shape[1], index), _masked(weight, mask)

@@ -6,7 +6,7 @@ A layer belongs to several ranks while it lies in a live `DistributedDataParalle
 import gc
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -17,6 +17,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from netsci_nn.errors import TopologyError
 from netsci_nn.topology import BipartiteTopology
+
+Value = TypeVar("Value")
 
 
 @dataclass
@@ -64,7 +66,7 @@ def check_same_change(layer: nn.Module, problem: str, *change: Any) -> None:
     Raises:
         TopologyError: on every rank, if the change differs.
     """
-    wrapper = _group_of(layer)
+    wrapper = _wrapper_of_ranks(layer)
     if wrapper is not None:
         device = next(wrapper.parameters()).device
         if not _is_same_on_all_ranks(wrapper.process_group, device, *change):
@@ -107,17 +109,27 @@ def generator_of_first_rank(layer: nn.Module, rng: np.random.Generator) -> np.ra
 
     A rank whose `rng` is in this state already, and a layer outside of wrappers, gets `rng` itself.
     """
-    wrapper = _group_of(layer)
-    if wrapper is None:
-        return rng
-    received: list[Any] = [rng]
-    group = wrapper.process_group
+    received = of_first_rank(layer, rng)
+    return rng if repr(received.bit_generator.state) == repr(rng.bit_generator.state) else received
+
+
+def of_first_rank(layer: nn.Module, value: Value) -> Value:
+    """Return what rank 0 of the layer's wrapper has in the place of `value`; outside of wrappers, `value` itself."""
+    group = group_of(layer)
+    if group is None:
+        return value
+    received: list[Any] = [value]
     dist.broadcast_object_list(received, src=dist.get_global_rank(group, 0), group=group)
-    is_same = repr(received[0].bit_generator.state) == repr(rng.bit_generator.state)
-    return rng if is_same else received[0]
+    return received[0]
 
 
-def _group_of(layer: nn.Module) -> DistributedDataParallel | None:
+def group_of(layer: nn.Module) -> dist.ProcessGroup | None:
+    """Return the ranks of the layer's wrapper, or None if it does not join several."""
+    wrapper = _wrapper_of_ranks(layer)
+    return None if wrapper is None else wrapper.process_group
+
+
+def _wrapper_of_ranks(layer: nn.Module) -> DistributedDataParallel | None:
     """Return the live wrapper of a layer if it joins several ranks; all of them come to the same answer."""
     wrapper = wrapper_of(layer)
     if wrapper is not None and not _WRAPPERS[wrapper].is_collected:

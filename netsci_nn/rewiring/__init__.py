@@ -1,7 +1,7 @@
 """Rules that change the edges of a layer while it trains.
 
 A rule answers *which* edges go and come, as an `EdgeDelta`, from an `EdgeView`; `apply_delta` changes layer and optimiser
-together; *when* is the training callback's business. A new rule is one file here: a class with `propose` under
+together; *when* is the business of `Rewiring`, the driver. A new rule is one file here: a class with `propose` under
 `@REWIRERS.register("its_name")`, imported below.
 """
 
@@ -9,7 +9,11 @@ from netsci_nn.rewiring.apply import apply_delta, parameter_group
 from netsci_nn.rewiring.ba_deep_r import PreferentialDeepR
 from netsci_nn.rewiring.deep_r import DeepR
 from netsci_nn.rewiring.delta import EdgeDelta
+from netsci_nn.rewiring.dense_gradient import DenseGradient
+from netsci_nn.rewiring.driver import Rewiring
+from netsci_nn.rewiring.live_layer import LiveLayer, ModuleLayer
 from netsci_nn.rewiring.merge import MergedEdges, merge_edges
+from netsci_nn.rewiring.rigl import RigL
 from netsci_nn.rewiring.rule import NEEDS, REWIRERS, Rewirer, seen_by
 from netsci_nn.rewiring.soft_deep_r import SoftDeepR
 from netsci_nn.rewiring.sparse_evolution import SparseEvolution
@@ -20,12 +24,17 @@ __all__ = [
     "NEEDS",
     "REWIRERS",
     "DeepR",
+    "DenseGradient",
     "EdgeDelta",
     "EdgeView",
+    "LiveLayer",
     "Memory",
     "MergedEdges",
+    "ModuleLayer",
     "PreferentialDeepR",
     "Rewirer",
+    "Rewiring",
+    "RigL",
     "SoftDeepR",
     "SparseEvolution",
     "WeightChange",

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from netsci_nn.checks import check_count
+from netsci_nn.checks import check_choice, check_count
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.kernels.parallel import run_rows
 from netsci_nn.layers import SparseLayer
@@ -27,6 +27,10 @@ INITIAL_STATE: dict[tuple[str, str], Callable[[dict[str, Any]], float]] = {
 # Of two-dimensional weights, state that all edges share, although its first dimension is that of one edge.
 SHARED_STATE = {("Adafactor", "col_var")}
 
+# How the state of new edges may start, and state that is a mean or sum of squared gradients, or their largest.
+STARTS = ("zero", "survivors")
+SECOND_MOMENTS = {"exp_avg_sq", "max_exp_avg_sq", "square_avg", "exp_inf", "sum"}
+
 CACHE_MISS = 16  # what it costs to carry an edge's entry over, in multiply-adds
 LAST_STEP = 2**31 - 1  # births are int32
 
@@ -43,6 +47,7 @@ def apply_delta(
     *,
     step: int | None = None,
     followers: Sequence[SparseLayer] = (),
+    optimizer_state: str = "zero",
 ) -> None:
     """Carry out `delta`: survivors keep their weight, gradient, optimiser state and birth, new edges start afresh.
 
@@ -61,6 +66,8 @@ def apply_delta(
         step: birth step of the new edges, by default the layer's new topology version.
         followers: averaged copies of the layer, with the same edges, which nobody trains. They get the new edges, births and
             mask; an edge that stays keeps the copy's own weight, a new one takes the delta's.
+        optimizer_state: of new edges, "zero": as the optimiser starts it; "survivors": second moments (of Adam, RMSprop, ...)
+            start at the mean over the edges that stay. For the policies that act on later steps see `Rewiring`.
 
     Raises:
         TopologyError: if `delta` names an edge that does not exist, is out of range, or would duplicate an edge; if a follower
@@ -68,7 +75,7 @@ def apply_delta(
             DistributedDataParallel; if a new weight is infinite in the layer's dtype.
         ConfigError: if `layer` is no sparse layer, is sharded over ranks or its weight is parametrized; if `optimizer` does not
             train it, or keeps state that cannot be remapped (LBFGS, ZeroRedundancyOptimizer); if a follower is no other sparse
-            layer, occurs twice or is trained; if `step` is no whole number from 0 to 2^31 - 1.
+            layer, occurs twice or is trained; if `step` is no whole number from 0 to 2^31 - 1; if `optimizer_state` is unknown.
 
     Example:
         >>> from netsci_nn import SparseLinear, generators, rewiring
@@ -87,6 +94,7 @@ def apply_delta(
     if not isinstance(delta, EdgeDelta):
         raise TopologyError(f"delta is a {type(delta).__name__}; it must be an EdgeDelta")
     born = check_count("step", born, 0, LAST_STEP, error=ConfigError)
+    check_choice("optimizer_state", optimizer_state, STARTS, ConfigError)
     layer._check_own_weight("the edges cannot change")
     check_whole(layer)
     optimizer = None if optimizer is None else unwrapped(optimizer)
@@ -149,7 +157,12 @@ def apply_delta(
         is_shared = any((kind, name) in SHARED_STATE for kind in kinds) and weight.dim() == 2
         if isinstance(tensor, torch.Tensor) and tensor.dim() > 0 and tensor.shape[0] == n_edges and not is_shared:
             known = next((INITIAL_STATE[kind, name] for kind in kinds if (kind, name) in INITIAL_STATE), None)
-            state[name] = replaced(tensor, remap(tensor, 0.0 if known is None else known(group or {})))
+            start: float | torch.Tensor = 0.0 if known is None else known(group or {})
+            if optimizer_state == "survivors" and name in SECOND_MOMENTS and len(delta.dropped) < n_edges:
+                stays = torch.ones(n_edges, dtype=torch.bool)
+                stays[torch.from_numpy(delta.dropped)] = False
+                start = tensor[stays.to(tensor.device)].mean(0)
+            state[name] = replaced(tensor, remap(tensor, start))
 
 
 def unwrapped(optimizer: Any) -> torch.optim.Optimizer:

@@ -63,9 +63,8 @@ class Dynamics:
     def check(self, rule: str, optimizer: torch.optim.Optimizer, every_steps: int | None) -> None:
         """Raise a ConfigError unless the rule acts after every mini-batch of SGD, without a second weight decay."""
         if every_steps != 1:
-            given = "every_epochs" if every_steps is None else "every_steps"
-            value = "" if every_steps is None else f", not after every {every_steps}"
-            raise ConfigError(f"rewiring {rule!r} acts after every mini-batch{value}; leave {given} out")
+            given = "epochs" if every_steps is None else str(every_steps)
+            raise ConfigError(f"rewiring {rule!r} acts after every mini-batch, not every {given}; its interval must be 1")
         if type(optimizer) is not torch.optim.SGD:
             raise ConfigError(f"optimizer is {type(optimizer).__name__}; rewiring {rule!r} is defined for SGD alone")
         decay = max(group["weight_decay"] for group in optimizer.param_groups)

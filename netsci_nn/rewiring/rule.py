@@ -3,6 +3,7 @@
 A rule is an object with `propose`. Beside it, a rule may declare:
 
 - `needs`: names of what training has to provide in the `EdgeView` (see `NEEDS`).
+- `replaces_step = True`: it acts in the place of an optimiser step, which then changes no weight (RigL).
 - `acts_every_step = True`: it acts after every mini-batch unless told otherwise; rules without it act after every epoch.
 - `sets_active = True`: its deltas set the forward mask of a layer, which whole-step compiled training does not know.
 - `remember(edges, rng)`: returns arrays by name that the rule keeps for a layer; training hands them back at every call
@@ -25,6 +26,7 @@ from netsci_nn.schedules import Schedule
 
 NEEDS = {
     "previous": "the weights after its last action, before the gradient steps since",
+    "dense_gradient": "the gradient with respect to every pair of neurons",
     "learning_rate": "the learning rate",
     "memory": "what it remembers of the layer",
     "step": "the number of mini-batches trained so far",
@@ -60,7 +62,7 @@ def seen_by(rule: str, edges: EdgeView | SparseLayer, *needs: str, single_weight
         if getattr(view, field) is None:
             raise ConfigError(
                 f"{field} is missing in the view of the edges; rewiring rule {rule!r} needs {NEEDS[field]} "
-                "(the callback Rewire provides it)"
+                "(netsci_nn.Rewiring and the callback Rewire provide it)"
             )
     if single_weights and view.kernel:
         raise ConfigError(

@@ -5,11 +5,11 @@ import numpy.typing as npt
 
 from netsci_nn.checks import check_real
 from netsci_nn.compiling import njit
-from netsci_nn.errors import ConfigError, TopologyError
+from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer
 from netsci_nn.rewiring.delta import EdgeDelta
 from netsci_nn.rewiring.rule import REWIRERS, fraction_now, needs_of, no_change, seen_by
-from netsci_nn.rewiring.view import EdgeView, keys_without, strength
+from netsci_nn.rewiring.view import EdgeView, check_finite, keys_without, strength
 from netsci_nn.sampling import Rng, as_generator, distinct_cells
 from netsci_nn.schedules import Schedule, as_fraction
 from netsci_nn.topology import Int64Array
@@ -84,9 +84,7 @@ def dropped_by_sign(values: npt.NDArray[np.floating], fraction: float) -> Int64A
         values: `[n_edges]`, finite.
         fraction: zeta in (0, 1).
     """
-    if not np.isfinite(values).all():
-        position = int((~np.isfinite(values)).argmax())
-        raise TopologyError(f"the weight of edge {position} is {values[position]}; SET needs finite weights")
+    check_finite("SET", values)
     if len(values) == 0:
         return np.empty(0, dtype=np.int64)
     # Where these would stand in sorted order: the first of the weights nearest to zero, and one past the last.

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from netsci_nn.compiling import njit
-from netsci_nn.errors import ConfigError
+from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.layers import SparseLayer
+from netsci_nn.rewiring.dense_gradient import DenseGradient
 from netsci_nn.topology import Int64Array, IntArray
 
 Memory = dict[str, npt.NDArray[Any]]
@@ -33,6 +34,7 @@ class EdgeView:
         learning_rate: of the layer's weights, or None without an optimiser.
         previous: `[n_edges, *kernel]`, the weights after the rule's last action on the layer (at first: when training began),
             for rules that need "previous"; else None.
+        dense_gradient: the gradient with respect to every pair of neurons, for rules that need "dense_gradient"; else None.
         memory: what the rule keeps for the layer, by name, for rules with `remember`; else None. It may be changed in place.
     """
 
@@ -47,6 +49,7 @@ class EdgeView:
     is_last: bool = False
     learning_rate: float | None = None
     previous: npt.NDArray[np.floating] | None = None
+    dense_gradient: DenseGradient | None = None
     memory: Memory | None = None
 
     def __post_init__(self) -> None:
@@ -101,6 +104,13 @@ def _keys_of(src, dst, n_in, stays, count):  # type: ignore[no-untyped-def]
 def strength(weight: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     """Return the sizes of `[n_edges, *kernel]` numbers: |w|, or the Euclidean norm over a kernel; `[n_edges]`."""
     return np.abs(weight) if weight.ndim == 1 else np.linalg.norm(weight.reshape(len(weight), -1), axis=1)
+
+
+def check_finite(rule: str, values: npt.NDArray[np.floating]) -> None:
+    """Raise a TopologyError unless the weights, or strengths, of all edges are finite."""
+    if not np.isfinite(values).all():
+        position = int((~np.isfinite(values)).argmax())
+        raise TopologyError(f"the weight of edge {position} is {values[position]}; {rule} needs finite weights")
 
 
 def edge_view(layer: SparseLayer, **context: Any) -> EdgeView:

@@ -13,11 +13,12 @@ from netsci_nn.data.dataset import check_labels
 from netsci_nn.errors import ConfigError, DataError
 from netsci_nn.interruption import deferring
 from netsci_nn.models import sparse_layers
+from netsci_nn.rewiring import ModuleLayer
 from netsci_nn.sampling import Rng, as_generator
-from netsci_nn.training.compiled import CompiledTraining, reason_against
+from netsci_nn.training.compiled import CompiledTraining, StepsOfTorch, reason_against
 from netsci_nn.training.evaluate import evaluation_mode, flat_tokens
 from netsci_nn.training.losses import Loss
-from netsci_nn.training.state import Callback, Event, ModuleLayer, Progress, TrainingState
+from netsci_nn.training.state import Callback, Event, Progress, TrainingState
 
 logger = logging.getLogger(__name__)
 
@@ -138,9 +139,9 @@ def train(
         nonlocal seconds_between_steps
         begin = time.perf_counter()
         for callback in callbacks:
-            if event is not Event.GRADIENT or getattr(callback, "needs_gradient", False):
+            if event not in (Event.BATCH, Event.GRADIENT) or _wants_gradient(callback, state.step + 1):
                 callback(event, state)
-        if event in (Event.GRADIENT, Event.STEP):
+        if event in (Event.BATCH, Event.GRADIENT, Event.STEP):
             seconds_between_steps += time.perf_counter() - begin
 
     def stop() -> None:
@@ -192,7 +193,7 @@ def _choose_engine(
     else:
         reason = reason_against(state.model, state.optimizer, x, batch_size)
         if reason is None:
-            training = CompiledTraining(state, x, y, batch_size, intervals)
+            training = CompiledTraining(state, x, y, batch_size, intervals, _steps_of_torch(state.callbacks, fallback))
             training.compile()
             return training
     _report(state, reason, compiled)
@@ -224,6 +225,18 @@ def _needs_torch(callback: Callback) -> bool:
     return getattr(callback, "needs_every_step", default) or getattr(callback, "needs_gradient", False)
 
 
+def _steps_of_torch(callbacks: Sequence[Callback], fallback: "EagerTraining") -> StepsOfTorch:
+    """Return which mini-batches of a compiled training are torch's, and how it does them."""
+    intervals = tuple(interval for interval in (getattr(c, "gradient_interval", None) for c in callbacks) if interval)
+    return StepsOfTorch(intervals, lambda batch, notify: float(fallback.run_step(batch, notify)["loss"].detach()))
+
+
+def _wants_gradient(callback: Callback, step: int) -> bool:
+    """Whether a callback wants the events BATCH and GRADIENT of a mini-batch, whose number counts from 1."""
+    interval = getattr(callback, "gradient_interval", None)
+    return getattr(callback, "needs_gradient", False) or (interval is not None and step % interval == 0)
+
+
 class _Rows:
     """Rows of tensors as mini-batches, in a new random order every epoch."""
 
@@ -248,14 +261,7 @@ class EagerTraining:
         totals: dict[str, torch.Tensor] = {}
         state.model.train()
         for batch in self.batches:
-            state.optimizer.zero_grad()
-            values = _checked_result(self.step(state.model, batch))
-            if values["loss"].requires_grad:
-                values["loss"].backward()
-            elif not self.fills_gradients:
-                raise ConfigError("the loss does not depend on a trained parameter: all are frozen, or gradients are disabled")
-            notify(Event.GRADIENT)
-            state.optimizer.step()
+            values = self.run_step(batch, notify)
             rows = _row_count(batch)
             n_rows += rows
             for name, value in values.items():
@@ -267,6 +273,20 @@ class EagerTraining:
             if state.interrupted:
                 break
         return {name: float(total) / max(n_rows, 1) for name, total in totals.items()}
+
+    def run_step(self, batch: Any, notify: Callable[[Event], None]) -> Mapping[str, Any]:
+        """Make one gradient step, with the events BATCH and GRADIENT; return what the step function has."""
+        optimizer = self.state.optimizer
+        notify(Event.BATCH)
+        optimizer.zero_grad()
+        values = _checked_result(self.step(self.state.model, batch))
+        if values["loss"].requires_grad:
+            values["loss"].backward()
+        elif not self.fills_gradients:
+            raise ConfigError("the loss does not depend on a trained parameter: all are frozen, or gradients are disabled")
+        notify(Event.GRADIENT)
+        optimizer.step()
+        return values
 
 
 def _checked_result(result: Any) -> Mapping[str, Any]:

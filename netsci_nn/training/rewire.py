@@ -1,39 +1,42 @@
 """`Rewire`: the callback that lets a rule act on sparse layers while they are trained."""
 
-import time
 from collections.abc import Sequence
 
 import torch
 from torch import nn
 
-from netsci_nn.checks import check_count
-from netsci_nn.errors import ConfigError, TopologyError
+from netsci_nn.checks import check_choice, check_count
+from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer
-from netsci_nn.layers.ranks import end_training, generator_of_first_rank
-from netsci_nn.models import sparse_layers
-from netsci_nn.rewiring import NEEDS, Memory, Rewirer, edge_view
-from netsci_nn.rewiring.apply import unwrapped
+from netsci_nn.rewiring import Memory, Rewirer, Rewiring
+from netsci_nn.rewiring.driver import check_rule, chosen_layers, name_of, needs, numbers_of
+from netsci_nn.rewiring.newborn import POLICIES
 from netsci_nn.training.state import Event, TrainingState
+
+EVERY_STEPS = 100  # of rules that act in the place of a step, unless they are told otherwise
 
 
 class Rewire:
-    """Rewire sparse layers at the rule's own interval or another.
+    """Rewire sparse layers at the rule's own interval or another: `netsci_nn.Rewiring`, told by `train` when it is time.
 
-    The callback works on the layers that the training state offers, so it acts in the same way whether the training steps are
-    compiled or torch's. If the model lies in DistributedDataParallel, the rule draws with rank 0's generator on every rank, so
-    that all ranks get the same edges.
+    It works on the layers that the training state offers, so it acts in the same way whether the training steps are compiled or
+    torch's; a step whose gradient the rule needs is always torch's.
 
     Args:
         rewirer: the rule.
         layers: positions among the model's sparse layers, by default all.
         every_epochs: act after every `every_epochs`-th epoch, and after the last one as the rule's last step; at least 1.
         every_steps: act after every `every_steps`-th mini-batch instead, and not again at the end; at least 1. Without either,
-            a rule that `acts_every_step` acts after every mini-batch, any other after every epoch.
+            a rule that `acts_every_step` acts after every mini-batch, one that replaces steps (RigL) at every 100th, any other
+            after every epoch.
+        until_epoch: last epoch in which edges change, and end of the rule's schedules, at least 1; by default the last of all.
+        optimizer_state: of new edges, see `netsci_nn.Rewiring`.
         followers: averaged copies of the model (EMA, SWA), whose sparse layers get the same edges (see
             `netsci_nn.rewiring.apply_delta`); they are matched by their order.
 
     Raises:
-        ConfigError: for an interval below 1, or both; when training starts, for layers that do not exist, if the rule cannot
+        ConfigError: for an interval below 1, or both, or epochs where the rule needs the gradient of a step; for an unknown
+            `optimizer_state`; when training starts, for layers that do not exist, if the rule cannot
             work with the optimiser, and if a follower is no copy of the model.
         TopologyError: when training starts, if a follower has other edges than the model.
 
@@ -56,23 +59,37 @@ class Rewire:
         every_epochs: int | None = None,
         every_steps: int | None = None,
         followers: Sequence[nn.Module] = (),
+        until_epoch: int | None = None,
+        optimizer_state: str = "zero",
     ) -> None:
-        for name, value in (("every_epochs", every_epochs), ("every_steps", every_steps)):
+        for name, value in (("every_epochs", every_epochs), ("every_steps", every_steps), ("until_epoch", until_epoch)):
             if value is not None:
                 check_count(name, value, 1, error=ConfigError)
         if every_epochs is not None and every_steps is not None:
             raise ConfigError(f"every_epochs is {every_epochs} and every_steps is {every_steps}; only one of them may be given")
+        if every_epochs is not None and "dense_gradient" in needs(rewirer):
+            raise ConfigError(
+                f"every_epochs is {every_epochs}, and rule {name_of(rewirer)!r} needs the gradient of a step; give every_steps"
+            )
         if not isinstance(followers, Sequence) or not all(isinstance(follower, nn.Module) for follower in followers):
             raise ConfigError(f"followers is {followers!r}; it must be a list of averaged models")
+        check_choice("optimizer_state", optimizer_state, POLICIES, ConfigError)
         self.rewirer = rewirer
         self.layers = layers
         self.followers = tuple(followers)
         if every_epochs is None and every_steps is None and getattr(rewirer, "acts_every_step", False):
             every_steps = 1
+        if every_epochs is None and every_steps is None and "dense_gradient" in needs(rewirer):
+            every_steps = EVERY_STEPS
         self.every_steps = every_steps
         self.every_epochs = every_epochs or 1
-        self.memory: dict[int, Memory] = {}
-        self.rewired, self.seconds = 0, 0.0
+        self.until_epoch, self.optimizer_state = until_epoch, optimizer_state
+        self.driver: Rewiring | None = None
+
+    @property
+    def memory(self) -> dict[int, Memory]:
+        """What the rule keeps of every layer, once training has started."""
+        return {} if self.driver is None else self.driver.memory
 
     @property
     def step_interval(self) -> int | None:
@@ -80,21 +97,35 @@ class Rewire:
         return self.every_steps
 
     @property
+    def gradient_interval(self) -> int | None:
+        """Number of mini-batches at every multiple of which the callback needs the gradient; None: never."""
+        return self.every_steps if "dense_gradient" in needs(self.rewirer) else None
+
+    @property
     def needs_every_step(self) -> bool:
-        """Whether compiled steps cannot serve: they know neither the forward mask that some rules set nor averaged copies."""
+        """Whether compiled steps cannot serve: they know no forward mask, averaged copies, or steps of newborn edges."""
         follows_between = bool(self.followers) and self.every_steps is not None
-        return bool(getattr(self.rewirer, "sets_active", False)) or follows_between
+        return bool(getattr(self.rewirer, "sets_active", False)) or follows_between or self.optimizer_state != "zero"
 
     def __call__(self, event: Event, state: TrainingState) -> None:
         """Act when it is time; add `rewiring_seconds` and `rewired_edges` since the last epoch to the record."""
         if event is Event.START:
             self.check(state.model, state.optimizer)
             self._start(state)
-        elif event is Event.STEP:
-            if self.every_steps is not None and state.step % self.every_steps == 0:
-                self._rewire(state, is_last=False)
+            return
+        driver = self.driver
+        if driver is None:
+            raise ConfigError("Rewire was not told that training starts (event START)")
+        is_over = self.until_epoch is not None and state.epoch >= self.until_epoch
+        if event is Event.BATCH and not is_over and self._is_step(state.step + 1):
+            driver.steps, driver.live = state.step, dict(enumerate(state.layers))
+            driver.expect_once()
+        elif event is Event.GRADIENT and not is_over and self._is_step(state.step + 1):
+            driver.step()
+        elif event is Event.STEP and not is_over and self.gradient_interval is None and self._is_step(state.step):
+            self._rewire(state, is_last=False)
         elif event is Event.EPOCH:
-            if self.every_steps is None:
+            if self.every_steps is None and (self.until_epoch is None or state.epoch <= self.until_epoch):
                 is_last = state.epoch == state.epochs
                 if is_last or state.epoch % self.every_epochs == 0:
                     self._rewire(state, is_last)
@@ -102,54 +133,39 @@ class Rewire:
 
     def check(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Raise a ConfigError if the rule cannot work on this model or with this optimiser."""
-        for layer in self.chosen_layers(model):
-            layer._check_own_weight("the edges cannot change")
-        unknown = sorted(set(getattr(self.rewirer, "needs", ())) - NEEDS.keys())
-        if unknown:
-            raise ConfigError(f"the rewiring rule needs {unknown[0]!r}; training can provide: {', '.join(NEEDS)}")
-        check = getattr(self.rewirer, "check", None)
-        if check is not None:
-            check(unwrapped(optimizer), self.every_steps)
+        check_rule(self.rewirer, self.chosen_layers(model), optimizer, self.every_steps)
+
+    def chosen_layers(self, model: nn.Module) -> list[SparseLayer]:
+        """Return the layers of `model` that are rewired; a ConfigError if one does not exist."""
+        return chosen_layers(model, self.layers)
+
+    def _is_step(self, step: int) -> bool:
+        return self.every_steps is not None and step % self.every_steps == 0
 
     def _start(self, state: TrainingState) -> None:
-        """Set up the rule's memory of each layer, or restore it from a checkpoint."""
-        self.memory.clear()
-        self.rewired, self.seconds = 0, 0.0
-        layers = sparse_layers(state.model)
+        """Set up the driver, with the rule's memory of each layer if a checkpoint holds it."""
         self._check_rivals(state)
-        self._check_followers(state.model)
-        for layer in self.chosen_layers(state.model):
-            number = layers.index(layer)
-            kept = self._carried(state, number)
-            if not kept:
-                if "previous" in getattr(self.rewirer, "needs", ()):
-                    kept["previous"] = edge_view(layer).weight.copy()
-                if hasattr(self.rewirer, "remember"):
-                    kept |= self.rewirer.remember(edge_view(layer), generator_of_first_rank(layer, state.rng))
-            self.memory[number] = kept
-
-    def _check_followers(self, model: nn.Module) -> None:
-        """Raise an error unless every follower has the model's sparse layers, with the same edges."""
-        layers = sparse_layers(model)
-        for number, follower in enumerate(self.followers):
-            twins = sparse_layers(follower)
-            if len(twins) != len(layers) or set(twins) & set(layers):
-                problem = f"has {len(twins)} sparse layers and the model {len(layers)}"
-                if set(twins) & set(layers):
-                    problem = "holds a layer of the model itself"
-                raise ConfigError(f"followers[{number}] {problem}; it must be an averaged copy of the model")
-            unequal = [i for i, (twin, layer) in enumerate(zip(twins, layers, strict=True)) if twin.topology != layer.topology]
-            if unequal:
-                raise TopologyError(
-                    f"followers[{number}] has other edges than the model in sparse layer {unequal[0]}; "
-                    "make the averaged copy of the model as it is when training starts"
-                )
+        carried = {number: self._carried(state, number) for number in numbers_of(state.model, self.layers)}
+        total_steps = state.total_steps
+        if self.until_epoch is not None and state.steps_per_epoch is not None:
+            total_steps = self.until_epoch * state.steps_per_epoch
+        self.driver = Rewiring.led(
+            state.model,
+            state.optimizer,
+            self.rewirer,
+            rng=state.rng,
+            layers=self.layers,
+            followers=self.followers,
+            optimizer_state=self.optimizer_state,
+            total_steps=total_steps,
+            carried=carried,
+        )
 
     def _check_rivals(self, state: TrainingState) -> None:
         """Raise a ConfigError if another rule changes a layer whose former weights this rule needs, edge by edge."""
         rivals = [other for other in state.callbacks if isinstance(other, Rewire) and other is not self]
-        own = self._numbers(state.model) if "previous" in getattr(self.rewirer, "needs", ()) else set()
-        shared = sorted(own & {number for other in rivals for number in other._numbers(state.model)})
+        own = set(numbers_of(state.model, self.layers)) if "previous" in needs(self.rewirer) else set()
+        shared = sorted(own & {number for other in rivals for number in numbers_of(state.model, other.layers)})
         if shared:
             raise ConfigError(
                 f"two rewiring rules act on layer {shared[0]}, and one of them needs the former weight of every edge; "
@@ -175,7 +191,7 @@ class Rewire:
             rivals = [
                 callback
                 for callback in state.callbacks
-                if isinstance(callback, Rewire) and number in callback._numbers(state.model)
+                if isinstance(callback, Rewire) and number in numbers_of(state.model, callback.layers)
             ]
             if len(rivals) > 1:
                 raise ConfigError(
@@ -187,50 +203,18 @@ class Rewire:
         return kept or inherited
 
     def _rewire(self, state: TrainingState, is_last: bool) -> None:
-        begin = time.perf_counter()
-        modules, followers = sparse_layers(state.model), [sparse_layers(follower) for follower in self.followers]
-        for number, memory in self.memory.items():
-            layer = state.layers[number]
-            view = layer.view(
-                step=state.step,
-                total_steps=state.total_steps,
-                is_last=is_last,
-                previous=memory.get("previous"),
-                memory=memory,
-            )
-            delta = self.rewirer.propose(view, rng=generator_of_first_rank(modules[number], state.rng))
-            if is_last and len(delta.dropped) != len(delta.grown_src):
-                end_training(modules[number])
-            layer.apply(delta, state.step, [twins[number] for twins in followers])
-            if "previous" in memory:
-                memory["previous"] = layer.weight()
-            self.rewired += len(delta.dropped)
-        self.seconds += time.perf_counter() - begin
+        assert self.driver is not None
+        self.driver.steps, self.driver.live = state.step, dict(enumerate(state.layers))
+        self.driver.rewire(is_last=is_last)
 
     def _report(self, state: TrainingState) -> None:
         """Add what was done since the last epoch to the record, and the rule's memory to what checkpoints keep."""
-        if self.rewired or self.every_steps is not None or state.epoch % self.every_epochs == 0:
+        assert self.driver is not None
+        driver = self.driver
+        if driver.rewired or self.every_steps is not None or state.epoch % self.every_epochs == 0:
             before = state.record.get("rewired_edges", 0), state.record.get("rewiring_seconds", 0.0)
-            state.record.update(rewired_edges=before[0] + self.rewired, rewiring_seconds=before[1] + self.seconds)
-        self.rewired, self.seconds = 0, 0.0
-        for number, memory in self.memory.items():
+            state.record.update(rewired_edges=before[0] + driver.rewired, rewiring_seconds=before[1] + driver.seconds)
+        driver.rewired, driver.seconds = 0, 0.0
+        for number, kept in driver.kept().items():
             prefix = self._prefix(state, number)
-            state.carried.update({prefix + name: array for name, array in memory.items()})
-
-    def _numbers(self, model: nn.Module) -> set[int]:
-        layers = sparse_layers(model)
-        return {layers.index(layer) for layer in self.chosen_layers(model)}
-
-    def chosen_layers(self, model: nn.Module) -> list[SparseLayer]:
-        """Return the layers of `model` that are rewired; a ConfigError if one does not exist."""
-        layers = sparse_layers(model)
-        if not layers:
-            raise ConfigError(f"the model, a {type(model).__name__}, has no sparse layer that could be rewired")
-        if self.layers is None:
-            return layers
-        unknown = [position for position in self.layers if not 0 <= position < len(layers)]
-        if unknown:
-            raise ConfigError(f"layers names layer {unknown[0]}; the model has the sparse layers 0 to {len(layers) - 1}")
-        if len(set(self.layers)) < len(self.layers):
-            raise ConfigError(f"layers is {list(self.layers)}; every layer may be named once")
-        return [layers[position] for position in self.layers]
+            state.carried.update({prefix + name: array for name, array in kept.items()})

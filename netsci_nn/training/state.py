@@ -3,61 +3,25 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
-from netsci_nn.layers import SparseLayer
-from netsci_nn.rewiring import EdgeDelta, EdgeView, apply_delta, edge_view, parameter_group
+from netsci_nn.rewiring import LiveLayer
 
 
 class Event(StrEnum):
     """When a callback is called."""
 
     START = "start"  # before the first mini-batch
-    GRADIENT = "gradient"  # between the backward pass and the optimiser's step, for callbacks with `needs_gradient`
+    BATCH = "batch"  # before a mini-batch is computed, for callbacks that want its event GRADIENT
+    GRADIENT = "gradient"  # between backward pass and optimiser step, if `needs_gradient` or `gradient_interval` asks for it
     STEP = "step"  # after every mini-batch, or after a run of them if no callback needs every step
     EPOCH = "epoch"  # after every complete epoch
     END = "end"  # once, also after an interruption
-
-
-class LiveLayer(Protocol):
-    """A sparse layer while it is trained, whichever engine holds its weights."""
-
-    def view(self, **context: Any) -> EdgeView:
-        """Return its edges as arrays, with its learning rate and the fields of `EdgeView` in `context`."""
-        ...
-
-    def apply(self, delta: EdgeDelta, step: int, followers: Sequence[SparseLayer] = ()) -> None:
-        """Carry out a change, also in averaged copies of the layer; new edges are born at `step`."""
-        ...
-
-    def weight(self) -> npt.NDArray[np.floating]:
-        """Return a copy of its weights, `[n_edges, *kernel]`."""
-        ...
-
-
-@dataclass
-class ModuleLayer:
-    """A layer whose weights are in the module itself."""
-
-    layer: SparseLayer
-    optimizer: torch.optim.Optimizer
-
-    def view(self, **context: Any) -> EdgeView:
-        """See `LiveLayer`."""
-        return edge_view(self.layer, learning_rate=float(parameter_group(self.layer, self.optimizer)["lr"]), **context)
-
-    def apply(self, delta: EdgeDelta, step: int, followers: Sequence[SparseLayer] = ()) -> None:
-        """See `LiveLayer`."""
-        apply_delta(self.layer, delta, self.optimizer, step=step, followers=followers)
-
-    def weight(self) -> npt.NDArray[np.floating]:
-        """See `LiveLayer`."""
-        return edge_view(self.layer).weight.copy()
 
 
 @dataclass

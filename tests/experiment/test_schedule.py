@@ -146,8 +146,8 @@ def test_workers_out_of_range(workers: Any, tmp_path: Path) -> None:
     [
         ("deep_r", {"optimizer": "adam", "momentum": 0.0}, "optimizer is Adam; rewiring 'deep_r' is defined for SGD alone"),
         ("deep_r", {"weight_decay": 1e-3}, r"weight_decay = 0\.001 and l1 = 1e-05 of rewiring 'deep_r' are both given"),
-        ({"name": "deep_r", "every_epochs": 2}, {}, "rewiring 'deep_r' acts after every mini-batch; leave every_epochs out"),
-        ({"name": "ba_deep_r", "every_steps": 5}, {}, "acts after every mini-batch, not after every 5; leave every_steps out"),
+        ({"name": "deep_r", "every_epochs": 2}, {}, "rewiring 'deep_r' acts after every mini-batch, not every epochs"),
+        ({"name": "ba_deep_r", "every_steps": 5}, {}, "acts after every mini-batch, not every 5; its interval must be 1"),
         ({"name": "ba_deep_r", "layers": [2]}, {}, "layers names layer 2; the model has the sparse layers 0 to 1"),
     ],
 )

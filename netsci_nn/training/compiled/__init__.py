@@ -4,6 +4,6 @@
 trained this way and moves their state in and out.
 """
 
-from netsci_nn.training.compiled.trainer import CompiledTraining, reason_against
+from netsci_nn.training.compiled.trainer import CompiledTraining, StepsOfTorch, reason_against
 
-__all__ = ["CompiledTraining", "reason_against"]
+__all__ = ["CompiledTraining", "StepsOfTorch", "reason_against"]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from netsci_nn.kernels.vector import LANES, TILE
 from netsci_nn.layers import SparseLayer, SparseLinear
 from netsci_nn.layers.ranks import wrapper_of
 from netsci_nn.models import SparseMLP
-from netsci_nn.rewiring import EdgeDelta, EdgeView
+from netsci_nn.rewiring import EdgeDelta, EdgeView, LiveLayer
 from netsci_nn.topology import BipartiteTopology
 from netsci_nn.training.compiled.edges import replace_edges
 from netsci_nn.training.compiled.steps import SGD, WIDEST_SHARE, Array, Network, Scratch, descend, gradients, train
@@ -158,8 +158,8 @@ class CompiledLayer:
         arrays = network.src[first:end], network.dst[first:end], network.weight[first:end]
         return EdgeView(layer.n_in, layer.n_out, *arrays, learning_rate=self.training.settings.learning_rate, **context)
 
-    def apply(self, delta: EdgeDelta, step: int, followers: Sequence[SparseLayer] = ()) -> None:
-        """See `LiveLayer`."""
+    def apply(self, delta: EdgeDelta, step: int, followers: Sequence[SparseLayer] = (), optimizer_state: str = "zero") -> None:
+        """See `LiveLayer`; SGD has no second moments, which could start otherwise than at 0."""
         training = self.training
         if followers:
             raise ConfigError(
@@ -184,6 +184,22 @@ class CompiledLayer:
         return self.training.network.weight[slice(*self.training.network.edge_start[self.number : self.number + 2])].copy()
 
 
+class StepsOfTorch(NamedTuple):
+    """Mini-batches between the compiled ones that torch computes, as a callback needs their gradients.
+
+    Attributes:
+        intervals: every mini-batch whose number, from 1, is a multiple of one of them.
+        run: does the gradient step of a batch, and returns its loss.
+    """
+
+    intervals: tuple[int, ...] = ()
+    run: Callable[[Any, Callable[[Event], None]], float] | None = None
+
+    def until_next(self, step: int) -> int | None:
+        """Return how many mini-batches come before the next of them, after `step` in all; None: there is none."""
+        return min((-(step + 1) % interval for interval in self.intervals), default=None)
+
+
 class CompiledTraining:
     """The state of a stack in flat arrays, trained by compiled steps and written back to the layers after every epoch.
 
@@ -193,15 +209,22 @@ class CompiledTraining:
         y: int64 `[n]`, checked labels.
         batch_size: rows of a mini-batch.
         intervals: numbers of mini-batches at every multiple of which a callback acts on the edges (event STEP).
+        steps_of_torch: mini-batches that are not compiled.
     """
 
     network: Network
     settings: SGD
 
     def __init__(
-        self, state: TrainingState, x: torch.Tensor, y: torch.Tensor, batch_size: int, intervals: Sequence[int] = ()
+        self,
+        state: TrainingState,
+        x: torch.Tensor,
+        y: torch.Tensor,
+        batch_size: int,
+        intervals: Sequence[int] = (),
+        steps_of_torch: StepsOfTorch = StepsOfTorch(),  # noqa: B008  (a value)
     ) -> None:
-        self.state, self.intervals = state, tuple(intervals)
+        self.state, self.intervals, self.steps_of_torch = state, tuple(intervals), steps_of_torch
         self.layers, slopes = _stack(state.model)
         self.optimizer = state.optimizer
         self.changed: set[int] = set()
@@ -236,7 +259,16 @@ class CompiledTraining:
         try:
             with _flushed_denormals():
                 while position < len(rows) and not state.interrupted:
+                    n_free = self.steps_of_torch.until_next(state.step)
+                    if n_free == 0:
+                        end = min(len(rows), position + self.batch_size)
+                        total += self._step_of_torch(rows[position:end], eager, notify) * (end - position)
+                        versions = [layer.topology_version for layer in self.layers]
+                        scratch = [self._scratch(self.network) for _ in range(self.n_parts)]
+                        position, reported = end, time.perf_counter()
+                        continue
                     n_now = min([n_steps, *(interval - state.step % interval for interval in self.intervals)])
+                    n_now = n_now if n_free is None else min(n_now, n_free)
                     end = min(len(rows), position + n_now * self.batch_size)
                     begin = time.perf_counter()
                     total = self._train(rows[position:end], scratch, total)
@@ -259,6 +291,22 @@ class CompiledTraining:
             state.layers = eager
         self._unpack(self.network)
         return {"loss": total / len(rows)}
+
+    def _step_of_torch(self, rows: Array, eager: Sequence[LiveLayer], notify: Callable[[Event], None]) -> float:
+        """Let torch make the step of a mini-batch, on the modules; return its loss."""
+        state, compiled = self.state, self.state.layers
+        assert self.steps_of_torch.run is not None
+        self._unpack(self.network)
+        state.layers = eager
+        try:
+            chosen = torch.from_numpy(rows)
+            loss = self.steps_of_torch.run((torch.from_numpy(self.x)[chosen], torch.from_numpy(self.y)[chosen]), notify)
+            state.step += 1
+            notify(Event.STEP)
+        finally:
+            state.layers = compiled
+            self.network, self.settings = self._pack(), self._settings()
+        return loss
 
     def _check_untouched(self, versions: list[int]) -> None:
         """Raise a ConfigError if a callback has changed the edges of a module while its state is in flat arrays."""
