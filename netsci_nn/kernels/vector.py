@@ -160,6 +160,33 @@ def total(typing_context, a):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def above(typing_context, a, threshold):  # type: ignore[no-untyped-def]
+    """Return in which of at most 64 lanes |a| is above a number, as bits of an unsigned integer; NaN never is."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        vector = context.get_value_type(a)
+        size = builder.call(_intrinsic(builder, "fabs", a.scalar, [vector], vector), arguments[:1])
+        is_above = builder.fcmp_ordered(">", size, _splat(builder, arguments[1], vector))
+        return (
+            builder.zext(builder.bitcast(is_above, ir.IntType(a.lanes)), ir.IntType(64))
+            if a.lanes < 64
+            else builder.bitcast(is_above, ir.IntType(64))
+        )
+
+    return types.uint64(a, a.scalar), generate
+
+
+@intrinsic
+def lowest(typing_context, bits):  # type: ignore[no-untyped-def]
+    """Return the place of the lowest bit that is set in an unsigned integer other than 0."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic
 def dots(typing_context, own, x, columns, edge, stride, offset):  # type: ignore[no-untyped-def]
     """Return the vector of the dot products of `own` with the rows columns[edge], ..., columns[edge + GROUP - 1] of x.
 

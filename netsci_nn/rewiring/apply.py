@@ -36,7 +36,7 @@ LAST_STEP = 2**31 - 1  # births are int32
 
 UNEQUAL_RANKS = (
     "the ranks propose different edges for a layer that lies in DistributedDataParallel, or hold different ones; "
-    "pass the same rng on every rank (the callback Rewire draws with that of rank 0)"
+    "pass the same rng on every rank (Rewiring draws with that of rank 0)"
 )
 
 

@@ -4,7 +4,9 @@ For y = W x the gradient of W is the sum over rows of (gradient of y) x (x). Whi
 backward pass are kept. From them the gradient is computed in blocks of targets, of which only the largest entries stay.
 """
 
+import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +16,17 @@ import torch.distributed as dist
 from netsci_nn.checks import check_count
 from netsci_nn.compiling import njit
 from netsci_nn.errors import ConfigError
+from netsci_nn.kernels.vector import LANES, above, load, lowest
 from netsci_nn.layers import SparseLayer, SparseLinear
 from netsci_nn.topology import Int64Array
 
 BLOCK = 2**20  # pairs of neurons in a block of targets
 MOST_PAIRS = 2**34  # above, a step would take many seconds per layer; the error says so
-SPARE = 4  # buffers hold so many times the entries asked for before the smallest are thrown away
-SAMPLE, ALIKE = 1024, 0.99  # edges at which the gradient is compared with that of the weights, and their least cosine
+CHUNK = 64  # values that are compared with the threshold at once
+SPARE = 4  # so many times the pairs asked for are kept before the smallest are thrown away
+# Of so many pairs, one asks a sample first how large the largest gradients may be: places in golden steps.
+FEW, SAMPLE, GOLDEN = 2**16, 1024, (math.sqrt(5) - 1) / 2
+COMPARED, ALIKE = 256, 0.99  # edges at which the gradient is compared with that of the weights, and their least cosine
 
 
 class GradientWatch:
@@ -34,7 +40,7 @@ class GradientWatch:
     def __init__(self, number: int, layer: SparseLayer) -> None:
         self.number, self.layer = number, layer
         self.factors: list[tuple[torch.Tensor, torch.Tensor]] = []
-        self.pass_number, self.is_plain = -1, True
+        self.pass_number = -1
         self.index = layer._edge_index()
         self.index.watchers.append(self)
 
@@ -42,9 +48,8 @@ class GradientWatch:
         """Take in the factors of one backward pass: `[n_in, rows]` and `[n_out, rows]`."""
         number = torch._C._current_graph_task_id()
         if number != self.pass_number and not _has_gradient(self.layer):
-            self.factors, self.is_plain = [], True  # what was there has been cleared, by zero_grad
+            self.factors = []  # what was there has been cleared, by zero_grad
         self.pass_number = number
-        self.is_plain &= not torch.is_grad_enabled()
         self.factors.append((x.detach().clone(), gradient.detach().clone()))
 
     def end(self) -> None:
@@ -63,27 +68,29 @@ class GradientWatch:
                 f"sparse layer {self.number} took no part in the backward pass, so the gradient by which its edges grow is not "
                 "known; leave it out by layers=, or use a rule that grows at random"
             )
-        if not self.is_plain:
-            raise ConfigError(
-                f"sparse layer {self.number} was differentiated with create_graph=True; the gradient by which its edges grow "
-                "is known of plain backward passes only"
-            )
-        if not all(part.isfinite().all() for pair in self.factors for part in pair):
-            raise ConfigError(f"the gradient of sparse layer {self.number} is not finite; its edges cannot grow by it")
-        if compare and self.layer.weight.grad is not None and self.layer.n_edges > 0:
-            chosen = torch.arange(0, self.layer.n_edges, -(-self.layer.n_edges // SAMPLE), device=self.index.src.device)
-            src, dst = self.index.src[chosen].long(), self.index.dst[chosen].long()
+        if compare and self.layer.weight.grad is not None and self.layer.n_edges > 0 and self._is_finite():
+            some = slice(None, None, -(-self.layer.n_edges // COMPARED))
+            src, dst = self.index.src[some].long(), self.index.dst[some].long()
             ours = sum((x[src].double() * g[dst].double()).sum(1) for x, g in self.factors)
             assert isinstance(ours, torch.Tensor)
-            theirs = self.layer.weight.grad.reshape(-1)[chosen].double()
+            theirs = self.layer.weight.grad[some].double()
             if torch.dot(ours, theirs) < ALIKE * ours.norm() * theirs.norm():
                 raise ConfigError(
                     f"the gradient of sparse layer {self.number} is not what its backward passes add up to: a hook or another "
                     "derivative has changed it; its edges cannot grow by it"
                 )
 
+    def _is_finite(self) -> bool:
+        return all(bool(part.sum(dtype=torch.float64).isfinite()) for pair in self.factors for part in pair)
+
     def gradient(self, group: dist.ProcessGroup | None) -> "DenseGradient":
-        """Return the gradient; over the ranks of `group`, its sum."""
+        """Return the gradient; over the ranks of `group`, its sum.
+
+        Raises:
+            ConfigError: if it is not finite. A `GradScaler` makes no optimiser step then, so that nobody asks.
+        """
+        if not self._is_finite():
+            raise ConfigError(f"the gradient of sparse layer {self.number} is not finite; its edges cannot grow by it")
         parts = zip(*self.factors, strict=True)
         x, of_y = (torch.cat(part, 1) if len(part) > 1 else part[0] for part in parts)
         return DenseGradient(x, of_y, group)
@@ -148,89 +155,113 @@ class DenseGradient:
             >>> gradient.largest(2, occupied=np.array([5]))  # of [[1, 0, 2], [-3, 0, -6]], and -6 is taken
             array([2, 3])
         """
-        count = check_count("count", count, 0, error=ConfigError)
-        free = self.n_in * self.n_out - len(occupied)
-        if count > free:
-            raise ConfigError(f"count is {count}; only {free} pairs are free")
-        best = _Largest(count, self.x.dtype)
-        occupied = np.append(occupied, -1)  # the end, which no pair has
-        for first, block in self.blocks():
-            best.take(block, first * self.n_in, occupied)
-        keys = best.keys()
+        count, n_pairs = check_count("count", count, 0, error=ConfigError), self.n_in * self.n_out
+        if count > n_pairs - len(occupied):
+            raise ConfigError(f"count is {count}; only {n_pairs - len(occupied)} pairs are free")
+        if count == 0:
+            return np.empty(0, np.int64)
+        keys = self._above(self._likely_threshold(count), count, occupied)
+        if len(keys) < count:  # the sample was not like the rest
+            keys = self._above(-1.0, count, occupied)
         if len(keys) < count:
             raise ConfigError("the gradient of some pairs of neurons is NaN; edges cannot grow by it")
         return keys
 
+    def _above(self, threshold: float, count: int, occupied: Int64Array) -> Int64Array:
+        """Return the largest `count` of the free pairs above a threshold."""
+        best = _Largest(count, threshold, max(BLOCK, self.n_in), self.x.dtype)
+        for first, block in self.blocks():
+            bounds = np.searchsorted(occupied, [first * self.n_in, (first + len(block)) * self.n_in])
+            _cover(block.reshape(-1), first * self.n_in, occupied[slice(*bounds)])
+            best.take(block, first * self.n_in)
+        return best.shrink()
+
+    def _likely_threshold(self, count: int) -> float:
+        """Return what the largest `count` gradients very likely exceed, by a sample of pairs; -1 for few pairs."""
+        n_pairs = self.n_in * self.n_out
+        expected = SAMPLE * count / n_pairs
+        rank = int(1.5 * expected + 4 * math.sqrt(expected) + 4)
+        if n_pairs < FEW or rank >= SAMPLE:
+            return -1.0
+        keys = (np.arange(SAMPLE) * GOLDEN % 1 * n_pairs).astype(np.int64)
+        dst, src = (torch.from_numpy(part).to(self.x.device) for part in np.divmod(keys, self.n_in))
+        sample = (self.x[src] * self.of_y[dst]).sum(1)
+        if self.group is not None:
+            dist.all_reduce(sample, group=self.group)
+        return float(sample.abs().sort(descending=True).values[rank])
+
 
 class _Largest:
-    """The largest absolute values seen so far, and their keys."""
+    """The largest absolute values seen so far, and their keys.
 
-    def __init__(self, count: int, dtype: torch.dtype) -> None:
-        self.count, self.size = count, 0
-        capacity = max(SPARE * count, count + 1024) if count else 0
-        self.found = np.empty(capacity, np.int64)
-        self.values = np.empty(capacity, np.float64 if dtype == torch.float64 else np.float32)
-        self.threshold = self.values.dtype.type(-1)
+    Args:
+        count: how many are kept, at least 1.
+        threshold: what they are expected to exceed; nothing at or below it is kept.
+        block: most values at a time.
+        dtype: of the values.
+    """
 
-    def take(self, block: npt.NDArray[np.floating], first_key: int, occupied: Int64Array) -> None:
-        """Look at the values of a block of pairs whose keys follow each other."""
-        flat, place, edge = block.reshape(-1), 0, int(np.searchsorted(occupied[:-1], first_key))
-        while self.count and place < len(flat):
-            place, edge, self.size = _take(
-                flat, place, first_key, occupied, edge, self.threshold, self.found, self.values, self.size
-            )
-            if self.size == len(self.found):
-                self._shrink()
+    def __init__(self, count: int, threshold: float, block: int, dtype: torch.dtype) -> None:
+        single: Any = np.float64 if dtype == torch.float64 else np.float32
+        self.count, self.threshold = count, single(threshold)
+        self.places, self.sizes = np.empty(block, np.int32), np.empty(block, single)
+        self.parts = [(np.empty(0, np.int64), np.empty(0, single))]
 
-    def keys(self) -> Int64Array:
-        """Return the keys of the largest, increasing."""
-        if self.size > self.count:
-            self._shrink()
-        return self.found[: self.size].copy()
+    def take(self, block: npt.NDArray[np.floating], first_key: int) -> None:
+        """Look at the values of pairs whose keys follow each other; NaN stands for pairs that are not free."""
+        size = _above(block.reshape(-1), self.threshold, self.places, self.sizes, LANES[CHUNK])
+        self.parts.append((self.places[:size] + np.int64(first_key), self.sizes[:size].copy()))
+        if sum(len(keys) for keys, _ in self.parts) > max(SPARE * self.count, BLOCK // SPARE):
+            self.shrink()
 
-    def _shrink(self) -> None:
-        """Keep the largest `count`; of equal ones those that came first."""
-        values = self.values[: self.size]
-        self.threshold = np.partition(values, self.size - self.count)[self.size - self.count]
-        self.size = _keep(self.found, self.values, self.size, self.threshold, self.count)
-
-
-@njit(cache=True, nogil=True)
-def _take(flat, place, first_key, occupied, edge, threshold, found, values, size):  # type: ignore[no-untyped-def]
-    """Append the keys and sizes of free pairs above the threshold, until the block ends or the buffer is full."""
-    capacity = len(found)
-    while place < len(flat):
-        # Up to the next pair that is taken, or the end, nothing but the threshold is asked.
-        stop = len(flat)
-        if occupied[edge] >= 0:
-            stop = min(stop, occupied[edge] - first_key)
-        while place < stop:
-            value = abs(flat[place])
-            if value > threshold:
-                found[size], values[size] = first_key + place, value
-                size += 1
-                if size == capacity:
-                    return place + 1, edge, size
-            place += 1
-        if place < len(flat):
-            place += 1
-            edge += 1
-    return place, edge, size
+    def shrink(self) -> Int64Array:
+        """Keep the largest, of equal ones those that came first, and return their keys, increasing."""
+        keys, sizes = (np.concatenate(part) for part in zip(*self.parts, strict=True))
+        if len(keys) > self.count:
+            self.threshold = np.partition(sizes, len(sizes) - self.count)[len(sizes) - self.count]
+            keys, sizes = _kept(keys, sizes, self.threshold, self.count)
+        self.parts = [(keys, sizes)]
+        return keys
 
 
 @njit(cache=True, nogil=True)
-def _keep(found, values, size, threshold, count):  # type: ignore[no-untyped-def]
-    """Move the entries above the threshold, and the first of those equal to it, to the front; return how many they are."""
-    n_above = 0
-    for place in range(size):
-        n_above += values[place] > threshold
-    n_equal, kept = count - n_above, 0
-    for place in range(size):
-        if values[place] > threshold or (values[place] == threshold and n_equal > 0):
-            n_equal -= values[place] == threshold
-            found[kept], values[kept] = found[place], values[place]
-            kept += 1
-    return kept
+def _above(values, threshold, places, sizes, lanes):  # type: ignore[no-untyped-def]
+    """Write places and sizes of the values above the threshold; return their number."""
+    found, place = 0, 0
+    while place + CHUNK <= len(values):
+        bits = above(load(values, place, lanes), threshold)
+        while bits != 0:
+            chosen = place + lowest(bits)
+            places[found], sizes[found] = chosen, abs(values[chosen])
+            found += 1
+            bits &= bits - np.uint64(1)
+        place += CHUNK
+    for chosen in range(place, len(values)):
+        places[found], sizes[found] = chosen, abs(values[chosen])
+        found += sizes[found] > threshold
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _kept(keys, sizes, threshold, count):  # type: ignore[no-untyped-def]
+    """Return the entries above the threshold, and the first of those equal to it, `count` in all."""
+    kept_keys, kept_sizes = np.empty(count + 1, keys.dtype), np.empty(count + 1, sizes.dtype)
+    n_equal, kept = count, 0
+    for size in sizes:
+        n_equal -= size > threshold
+    for place in range(len(keys)):
+        is_equal = (sizes[place] == threshold) & (n_equal > 0)
+        kept_keys[kept], kept_sizes[kept] = keys[place], sizes[place]
+        kept += (sizes[place] > threshold) | is_equal
+        n_equal -= is_equal
+    return kept_keys[:count], kept_sizes[:count]
+
+
+@njit(cache=True, nogil=True)
+def _cover(block, first_key, occupied):  # type: ignore[no-untyped-def]
+    """Write NaN to the pairs of a block that are not free."""
+    for key in occupied:
+        block[key - first_key] = np.nan
 
 
 def _has_gradient(layer: SparseLayer) -> bool:

@@ -340,9 +340,10 @@ class Rewiring:
         return self.every is not None and step % self.every == 0 and is_within
 
     def _checked_end(self, until: float) -> float:
-        return check_real(
-            "until", until, lambda value: value >= (self.every or 1), f"of steps from every = {self.every}", ConfigError
-        )
+        least = self.every or 1
+        if check_real("until", until, lambda _: True, "of steps", ConfigError) < least:
+            raise ConfigError(f"until is {until}; the rewiring would end before it begins, at step {least}")
+        return until
 
     def _listen(self) -> None:
         """Hang the hooks on the optimiser, once."""

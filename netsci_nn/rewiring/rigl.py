@@ -1,8 +1,10 @@
 """RigL, "rigging the lottery": drop the smallest weights, grow where the gradient of the loss is largest."""
 
 import numpy as np
+import numpy.typing as npt
 
 from netsci_nn.checks import check_real
+from netsci_nn.compiling import njit
 from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer
 from netsci_nn.rewiring.delta import EdgeDelta
@@ -10,6 +12,7 @@ from netsci_nn.rewiring.rule import REWIRERS, fraction_now, needs_of, no_change,
 from netsci_nn.rewiring.view import EdgeView, check_finite, keys_without, strength
 from netsci_nn.sampling import Rng, as_generator
 from netsci_nn.schedules import Schedule, as_fraction
+from netsci_nn.topology import Int64Array
 
 LARGEST_NOISE = 1e30
 
@@ -62,13 +65,40 @@ class RigL:
         count = int(fraction_now(self.fraction, view) * view.n_edges)
         if count == 0 or view.is_last:
             return no_change(view)
-        size = strength(view.weight)
-        check_finite("RigL", size)
-        if self.tie_noise > 0:
-            size = size + self.tie_noise * random.standard_normal(len(size))
-        weakest = np.sort(np.argpartition(size, count - 1)[:count])
+        weakest = self._weakest(strength(view.weight), count, random)
         grown = view.dense_gradient.largest(count, keys_without(view, weakest))
-        was_dropped = view.keys()[weakest]
-        dropped = weakest[~np.isin(was_dropped, grown, assume_unique=True)]
-        dst, src = np.divmod(grown[~np.isin(grown, was_dropped, assume_unique=True)], view.n_in)
-        return EdgeDelta(dropped, src, dst, view.zeros(len(src)))
+        was_dropped = view.dst[weakest].astype(np.int64) * view.n_in + view.src[weakest]
+        goes, comes = without_common(was_dropped, grown)
+        dst, src = np.divmod(grown[comes], view.n_in)
+        return EdgeDelta(weakest[goes], src, dst, view.zeros(len(src)))
+
+    def _weakest(self, size: npt.NDArray[np.floating], count: int, rng: np.random.Generator) -> Int64Array:
+        """Return the positions of the `count` smallest after noise, increasing.
+
+        Noise is drawn only for those to which eight standard deviations could make a difference.
+        """
+        check_finite("RigL", size)
+        last = np.partition(size, count - 1)[count - 1]
+        reach = 2 * 8 * self.tie_noise
+        near = np.flatnonzero((size >= last - reach) & (size <= last + reach))
+        below = np.flatnonzero(size < last - reach)
+        noisy = size[near] + self.tie_noise * rng.standard_normal(len(near)) if self.tie_noise else size[near]
+        chosen = near[np.argsort(noisy, kind="stable")[: count - len(below)]]
+        return np.sort(np.concatenate([below, chosen]))
+
+
+@njit(cache=True, nogil=True)
+def without_common(a, b):  # type: ignore[no-untyped-def]
+    """Return the positions in each of two increasing arrays of what the other does not have."""
+    only_a, only_b = np.empty(len(a) + 1, np.int64), np.empty(len(b) + 1, np.int64)
+    i, j, n_a, n_b = 0, 0, 0, 0
+    while i < len(a) or j < len(b):
+        if j == len(b) or (i < len(a) and a[i] < b[j]):
+            only_a[n_a] = i
+            n_a, i = n_a + 1, i + 1
+        elif i == len(a) or b[j] < a[i]:
+            only_b[n_b] = j
+            n_b, j = n_b + 1, j + 1
+        else:
+            i, j = i + 1, j + 1
+    return only_a[:n_a], only_b[:n_b]

@@ -34,7 +34,7 @@ def test_a_second_weight_decay_is_refused() -> None:
 def test_another_interval_is_refused(interval: dict[str, int]) -> None:
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with pytest.raises(ConfigError, match="'deep_r' acts after every mini-batch, not every .*; its interval must be 1"):
+    with pytest.raises(ConfigError, match=r"'deep_r' acts after every mini-batch, not every .*; its interval must be 1"):
         train(model, optimizer, X, Y, epochs=1, batch_size=10, rng=0, callbacks=[Rewire(DeepR(), **interval)])
 
 

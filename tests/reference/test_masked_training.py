@@ -1,0 +1,172 @@
+"""RigL and SET against sparse training with masks on dense matrices: the same edges, one by one, over many rewirings."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from netsci_nn import Rewiring, SparseMLP, schedules
+from netsci_nn.rewiring import EdgeDelta, EdgeView, RigL, SparseEvolution
+from netsci_nn.training import Rewire, train
+from tests.reference.masked_training import MaskedNetwork, of_model
+
+SIZES, N, BATCH, RATE, MOMENTUM, EVERY = [30, 24, 16, 5], 240, 12, 0.05, 0.9, 4
+
+
+def data() -> tuple[torch.Tensor, torch.Tensor]:
+    rng = np.random.default_rng(1)
+    x = rng.random((N, SIZES[0])) * (rng.random(SIZES[0]) > 0.2)  # some inputs are always 0: exact ties among gradients
+    return torch.from_numpy(x), torch.from_numpy(np.argmax(x @ rng.standard_normal((SIZES[0], 5)), 1))
+
+
+def model() -> SparseMLP:
+    return SparseMLP(SIZES, density=0.25, rng=0).double()
+
+
+def batches(epochs: int, seed: int) -> Iterator[np.ndarray]:
+    """The rows of every mini-batch that `train` takes if nothing else draws from its generator."""
+    rng = np.random.default_rng(seed)
+    for _ in range(epochs):
+        order = rng.permutation(N)
+        yield from (order[start : start + BATCH] for start in range(0, N, BATCH))
+
+
+class Noted:
+    """A rule with a generator of its own, so that the order of rows is not disturbed; it notes what it proposes."""
+
+    def __init__(self, rule: RigL | SparseEvolution) -> None:
+        self.rule, self.own, self.needs = rule, np.random.default_rng(7), rule.needs
+        self.replaces_step = getattr(rule, "replaces_step", False)
+        self.noted: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # masks before, dropped, grown
+
+    def propose(self, edges: EdgeView, *, rng: np.random.Generator) -> EdgeDelta:
+        delta = self.rule.propose(edges, rng=self.own)
+        before, dropped, grown = (np.zeros((edges.n_out, edges.n_in), bool) for _ in range(3))
+        before[edges.dst, edges.src] = True
+        dropped[edges.dst[delta.dropped], edges.src[delta.dropped]] = True
+        grown[delta.grown_dst, delta.grown_src] = True
+        self.noted.append((before, dropped, grown))
+        return delta
+
+
+def edges_of(network: SparseMLP) -> list[np.ndarray]:
+    return of_model(network.layers, 0, 0).masks
+
+
+def train_in_own_loop(network: SparseMLP, rule: Noted, epochs: int, until: int) -> None:
+    x, y = data()
+    optimizer = torch.optim.SGD(network.parameters(), lr=RATE, momentum=MOMENTUM)
+    rewiring = Rewiring(network, optimizer, rule, every=EVERY, until=until, rng=0)
+    counts = [layer.n_edges for layer in network.layers]
+    for rows in batches(epochs, 3):
+        nn.functional.cross_entropy(network(x[rows]), y[rows]).backward()
+        rewiring.step()
+        optimizer.step()
+        optimizer.zero_grad()
+        assert [layer.n_edges for layer in network.layers] == counts
+
+
+def train_by(engine: str, network: SparseMLP, rule: Noted, epochs: int, until: int) -> None:
+    if engine == "own loop":
+        return train_in_own_loop(network, rule, epochs, until)
+    x, y = data()
+    optimizer = torch.optim.SGD(network.parameters(), lr=RATE, momentum=MOMENTUM)
+    rewire = Rewire(rule, every_steps=EVERY, until_epoch=until // (N // BATCH))
+    options = {"epochs": epochs, "batch_size": BATCH, "rng": 3, "compiled": engine == "compiled"}
+    train(network, optimizer, x, y, callbacks=[rewire], **options)  # type: ignore[arg-type]
+
+
+def check_end(network: SparseMLP, reference: MaskedNetwork) -> None:
+    end = of_model(network.layers, 0, 0)
+    for ours, theirs in zip(end.weights, reference.weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("engine", ["own loop", "eager", "compiled"])
+@pytest.mark.parametrize("name", ["constant", "cosine"])
+def test_rigl_is_that_of_dense_masks(name: str, engine: str) -> None:
+    epochs, until = 8, 120
+    fraction = schedules.constant(0.3) if name == "constant" else schedules.cosine(0.3)
+    network, rule = model(), Noted(RigL(fraction, tie_noise=0))
+    reference = of_model(network.layers, RATE, MOMENTUM)
+    train_by(engine, network, rule, epochs, until)
+    (x, y), n_rewirings, n_changes = data(), 0, 0
+    for step, rows in enumerate(batches(epochs, 3), start=1):
+        of_weights, of_biases = reference.gradients(x[rows].numpy(), y[rows].numpy())
+        if step % EVERY or step > until:
+            reference.descend(of_weights, of_biases)
+            continue
+        for number, gradient in enumerate(of_weights):
+            before, dropped, grown = rule.noted[n_rewirings * 3 + number]
+            np.testing.assert_array_equal(before, reference.masks[number])
+            reference.rigl(number, gradient, fraction(step / until))
+            np.testing.assert_array_equal((before & ~dropped) | grown, reference.masks[number])
+            n_changes += int(grown.sum())
+        n_rewirings += 1
+    assert n_rewirings == 30
+    assert len(rule.noted) == 90
+    assert n_changes > 500
+    check_end(network, reference)
+
+
+@pytest.mark.parametrize("engine", ["own loop", "eager", "compiled"])
+def test_set_is_that_of_dense_masks(engine: str) -> None:
+    """Which edges go is the reference's decision; which come is random, so it takes over what the library drew."""
+    epochs, until, zeta = 8, 100, 0.3
+    network, rule = model(), Noted(SparseEvolution(zeta))
+    reference = of_model(network.layers, RATE, MOMENTUM)
+    train_by(engine, network, rule, epochs, until)
+    (x, y), n_rewirings = data(), 0
+    for step, rows in enumerate(batches(epochs, 3), start=1):
+        reference.descend(*reference.gradients(x[rows].numpy(), y[rows].numpy()))
+        if step % EVERY or step > until:
+            continue
+        for number in range(3):
+            before, dropped, grown = rule.noted[n_rewirings * 3 + number]
+            np.testing.assert_array_equal(before, reference.masks[number])
+            np.testing.assert_array_equal(dropped, reference.set_drops(number, zeta))
+            assert grown.sum() == dropped.sum() > 0
+            assert not (grown & before & ~dropped).any()
+            reference.replace(number, dropped, grown)
+        n_rewirings += 1
+    assert n_rewirings == 25
+    assert len(rule.noted) == 75
+    check_end(network, reference)
+
+
+@pytest.mark.parametrize(
+    "trap",
+    [
+        "masked gradients",
+        "momentum of edges that come back",
+        "weights of edges that come back",
+        "a weight step",
+        "rounded count",
+    ],
+)
+def test_a_wrong_rigl_is_found_out(trap: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = MaskedNetwork.rigl
+
+    def wrong(self: MaskedNetwork, number: int, gradient: np.ndarray, fraction: float) -> None:
+        mask, weight, velocity = self.masks[number], self.weights[number], self.velocities[number]
+        if trap == "masked gradients":
+            right(self, number, np.where(mask, gradient, 0), fraction)
+        elif trap == "rounded count":
+            right(self, number, gradient, (np.ceil(fraction * mask.sum()) + 0.5) / mask.sum())
+        else:
+            strength = np.where(mask, np.abs(weight), np.inf)
+            weak = np.zeros(mask.size, bool)
+            weak[np.argsort(strength, axis=None, kind="stable")[: int(fraction * mask.sum())]] = True
+            right(self, number, gradient, fraction)
+            if trap == "weights of edges that come back":
+                self.weights[number] = np.where(weak.reshape(mask.shape), 0, self.weights[number])
+            elif trap == "momentum of edges that come back":
+                self.velocities[number] = np.where(weak.reshape(mask.shape), 0, self.velocities[number])
+            else:
+                self.weights[number] = self.weights[number] - self.rate * np.where(self.masks[number], velocity, 0)
+
+    monkeypatch.setattr(MaskedNetwork, "rigl", wrong)
+    with pytest.raises(AssertionError):
+        test_rigl_is_that_of_dense_masks("constant", "own loop")
