@@ -1,14 +1,14 @@
 """What the optimiser does with newborn edges: four policies, two rules, two datasets, two rates (`Rewiring(optimizer_state=)`).
 
-MNIST is learned by 784 - 300 - 100 - 10 at densities 0.1, 0.1 and 0.25, the digits by 64 - 256 - 128 - 10 at density 0.1, both with
-AdamW. SET replaces 0.3 of each sign after every epoch; RigL acts at every 100th step until three quarters of the training, along
-half a cosine from 0.3. One line of JSON per finished run goes to docs/results/newborn_edges.jsonl; runs that are there are not
+MNIST is learned by 784 - 300 - 100 - 10 at densities 0.1, 0.1 and 0.25, the digits by 64 - 256 - 128 - 10 at density 0.1, both
+with AdamW. SET replaces 0.3 of each sign after every epoch; RigL acts at every 100th step until three quarters of the training,
+along half a cosine from 0.3. One line of JSON per finished run goes to docs/results/newborn_edges.jsonl; what is there is not
 run again.
 
     NETSCI_NN_DATA=... python -m scripts.newborn_edges    # ten minutes on one core; prints the table of docs/newborn-edges.md
 
-Measured are the mean training loss of the last epoch, the accuracy on held-out images at the end, and the jump: the mean loss of
-the ten steps after a rewiring divided by that of the ten steps before, as a mean over all rewirings (geometric).
+Measured are the mean training loss of the last epoch, the accuracy on held-out images at the end, and the jump: the mean loss
+of the ten steps after a rewiring divided by that of the ten steps before, as a geometric mean over all rewirings.
 """
 
 import argparse

@@ -17,7 +17,7 @@ from torch._subclasses import FakeTensorMode
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, stack_module_state, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from netsci_nn import SparseLinear, SparseMLP, generators, rewiring
+from netsci_nn import Rewiring, SparseLinear, SparseMLP, generators, rewiring
 from netsci_nn.errors import ConfigError, TopologyError
 
 pytestmark = [
@@ -345,3 +345,24 @@ def test_a_program_in_forward_mode_is_refused() -> None:
     for program in (torch.export.export(sparse, (x,)).module(), torch.jit.trace(sparse, x)):
         with pytest.raises((ConfigError, RuntimeError), match="cannot be differentiated in forward mode"):
             jvp(program, (x,), (x,))
+
+
+@pytest.mark.parametrize("rule", ["rigl", "set"])
+def test_a_compiled_model_is_rewired_as_an_eager_one(rule: str) -> None:
+    """The gradient of all pairs is collected in the backward operator, which runs as Python in a compiled graph, too."""
+    torch._dynamo.reset()
+    x = torch.randn(32, 20, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    y = (x[:, :5] + x[:, 5:10]).argmax(1)
+    models = [SparseMLP([20, 24, 5], density=0.3, rng=0).double() for _ in range(2)]
+    for model, forward in zip(models, (models[0], torch.compile(models[1])), strict=True):
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+        driver = Rewiring(forward, optimizer, rule, every=5, rng=0)
+        for _ in range(22):
+            torch.nn.functional.cross_entropy(forward(x), y).backward()
+            driver.step()
+            optimizer.step()
+            optimizer.zero_grad()
+    for mine, theirs in zip(models[0].layers, models[1].layers, strict=True):
+        assert mine.topology == theirs.topology
+        torch.testing.assert_close(mine.weight, theirs.weight, rtol=1e-7, atol=1e-9)
+    assert models[0].layers[0].topology != SparseMLP([20, 24, 5], density=0.3, rng=0).layers[0].topology

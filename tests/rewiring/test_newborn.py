@@ -89,10 +89,7 @@ def test_the_first_steps_are_as_long_as_the_page_says(policy: str) -> None:
     first, second = 1 - 0.9**age, 1 - 0.999**age
     if policy == "survivors":
         second = second + 0.999**age * (1 - 0.999**1000)
-    if policy == "age":
-        expected = np.ones(199)
-    else:
-        expected = first / np.sqrt(second / (1 - 0.999 ** (1000 + age)))
+    expected = np.ones(199) if policy == "age" else first / np.sqrt(second / (1 - 0.999 ** (1000 + age)))
     if policy == "warmup":
         expected *= np.minimum(age / WARMUP, 1)
     np.testing.assert_allclose(lengths, expected, rtol=1e-6)

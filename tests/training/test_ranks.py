@@ -23,9 +23,9 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel as DDP
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from netsci_nn import SparseLinear, SparseMLP, generators
+from netsci_nn import SparseLinear, SparseMLP, generators, schedules
 from netsci_nn.errors import ConfigError, TopologyError
-from netsci_nn.rewiring import DeepR, EdgeDelta, EdgeView, Rewiring, SoftDeepR, SparseEvolution, apply_delta, edge_view
+from netsci_nn.rewiring import DeepR, EdgeDelta, EdgeView, Rewiring, RigL, SoftDeepR, SparseEvolution, apply_delta, edge_view
 from netsci_nn.training import Rewire, train
 
 pytestmark = pytest.mark.programs
@@ -280,6 +280,55 @@ def of_a_rule_that_draws_elsewhere_all_ranks_get_what_rank_0_drew(rank: int) -> 
     (src, dst), (other_src, other_dst) = of_both(grown[0])
     assert set(zip(src.tolist(), dst.tolist(), strict=True)) <= edges
     assert not set(zip(other_src.tolist(), other_dst.tolist(), strict=True)) <= edges
+
+
+def rigl_and_set_by_the_driver(rank: int, rule: str) -> None:
+    """200 steps on two ranks, each with half of every batch, are those of one process with the whole batch."""
+    both, alone = mlp(dtype=torch.float64), mlp(dtype=torch.float64)
+    wrapper, start = DDP(both), [layer.topology for layer in layers_of(both)]
+    optimizers = [torch.optim.AdamW(model.parameters(), lr=1e-2) for model in (wrapper, alone)]
+    options: Any = {"every": 9, "until": 150, "fraction": schedules.cosine(0.4), "optimizer_state": "age"}
+    drivers = [
+        Rewiring(wrapper, optimizers[0], rule, rng=3 + rank, **options),  # rank 0's counts
+        Rewiring(alone, optimizers[1], rule, rng=3, **options),
+    ]
+    for step in range(200):
+        x, y = rows(step, 8, torch.float64)
+        for model, optimizer, driver, mine in (
+            (wrapper, optimizers[0], drivers[0], slice(rank, None, 2)),
+            (alone, optimizers[1], drivers[1], slice(None)),
+        ):
+            cross_entropy(model(x[mine]), y[mine]).backward()
+            driver.step()
+            optimizer.step()
+            optimizer.zero_grad()
+        if step % 20 == 19:
+            assert_same_on_both(both, optimizers[0])
+    for ours, theirs in zip(layers_of(both), layers_of(alone), strict=True):
+        assert ours.topology == theirs.topology
+        assert torch.equal(ours.birth, theirs.birth)
+        torch.testing.assert_close(ours.weight, theirs.weight, rtol=1e-7, atol=1e-9)
+    assert [layer.topology for layer in layers_of(both)] != start
+    assert drivers[0].rewired == drivers[1].rewired > 200
+
+
+@scenario
+def rigl_on_two_ranks_is_rigl_on_the_whole_batch(rank: int) -> None:
+    rigl_and_set_by_the_driver(rank, "rigl")
+
+
+@scenario
+def set_on_two_ranks_is_set_on_the_whole_batch(rank: int) -> None:
+    rigl_and_set_by_the_driver(rank, "set")
+
+
+@scenario
+def the_loop_trains_with_rigl(rank: int) -> None:
+    before = mlp()
+    _, model, callback = train_with_rule(rank, RigL(0.3), 200, every_steps=7)
+    assert callback.driver is not None
+    assert all(now.topology != then.topology for now, then in zip(layers_of(model), layers_of(before), strict=True))
+    assert [layer.n_edges for layer in layers_of(model)] == [layer.n_edges for layer in layers_of(before)]
 
 
 @scenario
