@@ -1,7 +1,7 @@
 """Measure speed and memory of sparse layers beside dense and other sparse ones, as ratios.
 
     python scripts/benchmark.py                  # what docs/results/speed.jsonl lacks, about half an hour on two cores
-    python scripts/benchmark.py --only layer    # tokens | bfloat16 | gpt | auto | hypersparse | edges | epoch | scale | imports
+    python scripts/benchmark.py --only layer     # or another part of the page: tokens, bfloat16, ...; a wrong name lists them
     python scripts/benchmark.py --again          # everything anew; the tables show the last measurement of each case
     python scripts/benchmark.py --table          # the tables of docs/speed.md
 
@@ -304,6 +304,51 @@ def measure_epoch(sizes: list[int], density: Any, batch: int, momentum: float, x
     return ratios(medians({name: partial(epoch, model) for name, model in models.items()}, repeats=3))
 
 
+def measure_rigl(n_in: int, n_out: int, density: float, batch: int) -> Row:
+    """A step of RigL, which finds the largest gradients among all pairs and changes edges, against a dense layer's step.
+
+    Beside it: the dense gradient as a matrix, and torch's `topk` of it, without changing anything.
+    """
+    layer = ns.SparseLinear(ns.generators.erdos_renyi(n_in, n_out, density=density, rng=0))
+    dense, optimizer = nn.Linear(n_in, n_out), torch.optim.SGD(layer.parameters(), lr=0.01, momentum=0.9)
+    rewiring = ns.Rewiring(layer, optimizer, "rigl", every=1, fraction=0.3, rng=0)
+    seconds: dict[str, list[float]] = {"rigl": [], "dense": [], "matrix": []}
+
+    def timed(name: str, work: Callable[[], Any]) -> None:
+        begin = time.perf_counter()
+        work()
+        seconds[name].append(time.perf_counter() - begin)
+
+    def change() -> None:
+        rewiring.step()
+        optimizer.step()
+
+    def dense_step(x: torch.Tensor, gradient: torch.Tensor) -> None:
+        dense(x).backward(gradient)
+
+    def dense_gradient(x: torch.Tensor, gradient: torch.Tensor) -> None:
+        size = (gradient.t() @ x).abs_()
+        size[layer.dst.long(), layer.src.long()] = -1
+        size.flatten().topk(int(0.3 * layer.n_edges))
+
+    for _ in range(20):
+        x, gradient = torch.randn(batch, n_in).relu_().requires_grad_(), torch.randn(batch, n_out)
+        timed("dense", partial(dense_step, x, gradient))
+        timed("matrix", partial(dense_gradient, x.detach(), gradient))
+        nn.init.normal_(layer.weight)
+        layer(x).backward(gradient)
+        timed("rigl", change)
+        optimizer.zero_grad()
+        dense.zero_grad()
+    ours, step, matrix = (1e3 * statistics.median(seconds[name][3:]) for name in ("rigl", "dense", "matrix"))
+    return {
+        "rewiring ms": ours,
+        "dense forward + backward ms": step,
+        "rewiring / dense": ours / step,
+        "dense gradient + topk / rewiring": matrix / ours,
+    }
+
+
 def mnist() -> tuple[torch.Tensor, torch.Tensor, str]:
     """Return inputs and labels, and what is to be said of them."""
     try:
@@ -449,6 +494,13 @@ def edges_cases() -> Iterator[Case]:
         yield Case("edges", name, partial(nanoseconds, size, 10**power, 16, 9 if power < 8 else 3, with_csr=False))
 
 
+def rigl_cases() -> Iterator[Case]:
+    """Steps of RigL on layers of several densities."""
+    for n_in, n_out, density, batch in ((1568, 1568, 0.01, 32), (1568, 1568, 0.1, 32), (4096, 4096, 0.01, 32)):
+        name = f"{n_in} x {n_out}, density {density}, batch {batch}"
+        yield Case("rigl", name, partial(measure_rigl, n_in, n_out, density, batch))
+
+
 def epoch_cases() -> Iterator[Case]:
     """Epochs of compiled training."""
     x, y, origin = mnist()
@@ -471,6 +523,7 @@ PARTS: dict[str, Callable[[], Iterator[Case]]] = {
     "hypersparse": hypersparse_cases,
     "edges": edges_cases,
     "epoch": epoch_cases,
+    "rigl": rigl_cases,
     "scale": lambda: (Case("scale", name, partial(in_own_process, name)) for name in SCALE),
     "imports": lambda: (Case("imports", name, partial(measure_start, arguments)) for name, arguments in IMPORTS.items()),
 }

@@ -5,7 +5,7 @@ with AdamW. SET replaces 0.3 of each sign after every epoch; RigL acts at every 
 along half a cosine from 0.3. One line of JSON per finished run goes to docs/results/newborn_edges.jsonl; what is there is not
 run again.
 
-    NETSCI_NN_DATA=... python -m scripts.newborn_edges    # ten minutes on one core; prints the table of docs/newborn-edges.md
+    NETSCI_NN_DATA=... python -m scripts.newborn_edges    # twenty minutes; prints the table of docs/newborn-edges.md
 
 Measured are the mean training loss of the last epoch, the accuracy on held-out images at the end, and the jump: the mean loss
 of the ten steps after a rewiring divided by that of the ten steps before, as a geometric mean over all rewirings.
@@ -37,7 +37,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "digits": {"sizes": [64, 256, 128, 10], "density": 0.1, "epochs": 40, "batch": 32},
     "mnist": {"sizes": [784, 300, 100, 10], "density": [0.1, 0.1, 0.25], "epochs": 6, "batch": 100},
 }
-RULES, RATES, SEEDS = ("set", "rigl"), (3e-3, 1e-2), range(3)
+RULES, RATES, SEEDS = ("set", "rigl"), (3e-3, 1e-2), range(6)
 KEYS = "dataset", "rule", "rate", "policy", "seed"
 WINDOW = 10  # steps before and after a rewiring
 MEASURES = {"train_loss": "training loss", "accuracy": "accuracy, %", "jump": "jump of the loss"}

@@ -107,7 +107,9 @@ def build_rewirings(method: MethodConfig) -> list[Rewire]:
     for rule in method.rewirings:
         factory = REWIRERS[rule.name]
         check_parameters(f"rewiring {rule.name!r}", factory, rule.parameters)
-        callbacks.append(Rewire(factory(**rule.parameters), rule.layers, rule.every_epochs, rule.every_steps))
+        times = rule.every_epochs, rule.every_steps
+        made = factory(**rule.parameters)
+        callbacks.append(Rewire(made, rule.layers, *times, until_epoch=rule.until_epoch, optimizer_state=rule.optimizer_state))
     return callbacks
 
 

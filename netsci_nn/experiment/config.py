@@ -78,11 +78,13 @@ class GeneratorConfig(_Named):
 
 
 class RewiringConfig(_Named):
-    """A rewiring rule, its parameters, and the layers and the interval at which it acts."""
+    """A rewiring rule, its parameters, and where, when and until when it acts (see `netsci_nn.training.Rewire`)."""
 
     layers: list[Annotated[int, Field(strict=True, ge=0)]] | None = None
     every_epochs: Annotated[int, Field(strict=True, ge=1)] | None = None
     every_steps: Annotated[int, Field(strict=True, ge=1)] | None = None
+    until_epoch: Annotated[int, Field(strict=True, ge=1)] | None = None
+    optimizer_state: str = "zero"
 
     @model_validator(mode="after")
     def _known(self) -> "RewiringConfig":

@@ -15,9 +15,10 @@ import torch.distributed as dist
 
 from netsci_nn.checks import check_count
 from netsci_nn.compiling import njit
-from netsci_nn.errors import ConfigError
+from netsci_nn.errors import ConfigError, DataError
 from netsci_nn.kernels.vector import LANES, above, load, lowest
 from netsci_nn.layers import SparseLayer, SparseLinear
+from netsci_nn.sampling.arrays import occupied_cells
 from netsci_nn.topology import Int64Array
 
 BLOCK = 2**20  # pairs of neurons in a block of targets
@@ -107,9 +108,23 @@ class DenseGradient:
         x: `[n_in, rows]`, what the sources had in the forward passes.
         of_y: `[n_out, rows]`, the gradient of what the targets gave.
         group: ranks that have rows of their own, and call the same methods; None without any.
+
+    Raises:
+        DataError: if `x` or `of_y` is no dense floating tensor, or they do not belong to one batch.
     """
 
     def __init__(self, x: torch.Tensor, of_y: torch.Tensor, group: dist.ProcessGroup | None = None) -> None:
+        for name, factor in (("x", x), ("of_y", of_y)):
+            if not isinstance(factor, torch.Tensor) or factor.layout != torch.strided or factor.is_meta:
+                raise DataError(f"{name} is a {type(factor).__name__}; it must be a dense tensor")
+            if factor.dim() != 2 or not factor.is_floating_point() or factor.shape[1:] != x.shape[1:]:
+                raise DataError(
+                    f"{name} has shape {list(factor.shape)} and dtype {factor.dtype}; x and of_y must be floating, "
+                    "[n_in, rows] and [n_out, rows]"
+                )
+        if (x.dtype, x.device) != (of_y.dtype, of_y.device):
+            raise DataError(f"x is {x.dtype} on {x.device} and of_y {of_y.dtype} on {of_y.device}; both must be alike")
+        x, of_y = x.detach(), of_y.detach()
         single = torch.float64 if x.dtype == torch.float64 else torch.float32
         self.x, self.of_y, self.group = x.to(single), of_y.to(single), group
         self.n_in, self.n_out = len(x), len(of_y)
@@ -121,10 +136,7 @@ class DenseGradient:
             ConfigError: for more than 2^34 pairs of neurons.
         """
         if self.n_in * self.n_out > MOST_PAIRS:
-            raise ConfigError(
-                f"the layer has {self.n_in:,} x {self.n_out:,} pairs of neurons, and the gradient of each would be computed; "
-                f"rules that grow by the gradient take up to 2^34 = {MOST_PAIRS:,} pairs: use one that grows at random, as set"
-            )
+            raise ConfigError(too_many(self.n_in, self.n_out))
         size = max(1, BLOCK // max(self.n_in, 1))
         columns = self.x.t()
         block = self.x.new_empty(min(size, self.n_out), self.n_in)
@@ -149,6 +161,7 @@ class DenseGradient:
 
         Raises:
             ConfigError: for more than 2^34 pairs of neurons, if fewer than `count` are free, or a gradient is NaN.
+            TopologyError: if `occupied` is not sorted, not distinct, or names a pair that is none.
 
         Example:
             >>> gradient = DenseGradient(torch.tensor([[1.0], [0.0], [2.0]]), torch.tensor([[1.0], [-3.0]]))
@@ -156,6 +169,7 @@ class DenseGradient:
             array([2, 3])
         """
         count, n_pairs = check_count("count", count, 0, error=ConfigError), self.n_in * self.n_out
+        occupied = occupied_cells(occupied, n_pairs)
         if count > n_pairs - len(occupied):
             raise ConfigError(f"count is {count}; only {n_pairs - len(occupied)} pairs are free")
         if count == 0:
@@ -270,6 +284,14 @@ def _has_gradient(layer: SparseLayer) -> bool:
     return gradient is not None and bool(gradient.any())
 
 
+def too_many(n_in: int, n_out: int) -> str:
+    """Return why the gradient of all pairs of a layer is not computed."""
+    return (
+        f"the layer has {n_in:,} x {n_out:,} pairs of neurons, and the gradient of each would be computed; rules that grow by "
+        f"the gradient take up to 2^34 = {MOST_PAIRS:,} pairs: use one that grows at random, as set"
+    )
+
+
 def check_linear(rule: str, number: int, layer: SparseLayer) -> None:
     """Raise a ConfigError unless the gradient of all pairs can be computed for a layer, which trains."""
     if not isinstance(layer, SparseLinear):
@@ -277,6 +299,8 @@ def check_linear(rule: str, number: int, layer: SparseLayer) -> None:
             f"rewiring rule {rule!r} grows edges by the gradient of all pairs of neurons, which only a SparseLinear gives; "
             f"sparse layer {number} is a {type(layer).__name__}"
         )
+    if layer.n_in * layer.n_out > MOST_PAIRS:
+        raise ConfigError(too_many(layer.n_in, layer.n_out))
     if not layer.weight.requires_grad:
         raise ConfigError(
             f"rewiring rule {rule!r} grows edges by the gradient, and the weight of sparse layer {number} is frozen"

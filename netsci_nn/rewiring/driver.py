@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from netsci_nn.checks import check_choice, check_count, check_real
-from netsci_nn.errors import CheckpointError, ConfigError, TopologyError
+from netsci_nn.checks import as_list, as_whole_number, check_choice, check_count, check_real
+from netsci_nn.errors import CheckpointError, ConfigError, TopologyError, shown
 from netsci_nn.layers import SparseLayer
 from netsci_nn.layers.ranks import end_training, generator_of_first_rank, group_of, of_first_rank
 from netsci_nn.models import sparse_layers
@@ -70,8 +70,7 @@ class Rewiring:
         >>> import netsci_nn as ns
         >>> from netsci_nn.models import sparse_layers
         >>> model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
-        >>> ns.sparsify(model, density=0.2, rng=0).n_edges
-        474
+        >>> _ = ns.sparsify(model, density=0.2, rng=0)
         >>> optimizer = torch.optim.AdamW(model.parameters())
         >>> fraction = ns.schedules.cosine(0.3)
         >>> rewiring = Rewiring(model, optimizer, rule="rigl", every=5, until=15, fraction=fraction, rng=0)
@@ -160,6 +159,8 @@ class Rewiring:
         if not isinstance(model, nn.Module):
             raise ConfigError(f"model is a {type(model).__name__}; it must be a module")
         check_choice("optimizer_state", optimizer_state, POLICIES, ConfigError)
+        if not isinstance(followers, Sequence) or not all(isinstance(follower, nn.Module) for follower in followers):
+            raise ConfigError(f"followers is {shown(followers)}; it must be a list of averaged models")
         self.model, self.optimizer, self.rule, self.followers = model, optimizer, rule, tuple(followers)
         self.rng, self.optimizer_state = as_generator(rng), optimizer_state
         self._inner = unwrapped(optimizer)
@@ -487,12 +488,16 @@ def chosen_layers(model: nn.Module, positions: Sequence[int] | None) -> list[Spa
         raise ConfigError(f"the model, a {type(model).__name__}, has no sparse layer that could be rewired")
     if positions is None:
         return layers
-    unknown = [position for position in positions if not 0 <= position < len(layers)]
+    chosen = as_list(positions)
+    if not chosen or any(as_whole_number(position) is None for position in chosen):
+        raise ConfigError(f"layers is {shown(positions)}; it must be a list of positions among the model's sparse layers")
+    numbers = [int(position) for position in chosen]
+    unknown = [position for position in numbers if not 0 <= position < len(layers)]
     if unknown:
         raise ConfigError(f"layers names layer {unknown[0]}; the model has the sparse layers 0 to {len(layers) - 1}")
-    if len(set(positions)) < len(positions):
-        raise ConfigError(f"layers is {list(positions)}; every layer may be named once")
-    return [layers[position] for position in positions]
+    if len(set(numbers)) < len(numbers):
+        raise ConfigError(f"layers is {numbers}; every layer may be named once")
+    return [layers[position] for position in numbers]
 
 
 def _is_void(optimizer: torch.optim.Optimizer) -> bool:

@@ -151,6 +151,8 @@ def place_pairs(
     What the urn does not place within a bounded number of draws gets the smallest exponential variate / weight.
     """
     placed, n_edges = _fill_by_rejection(src, dst, first, n_in, n_out, attraction, rng), len(src)
+    if placed < 0:
+        raise TopologyError("occupied holds a key twice; its keys must be distinct")
     if placed < n_edges:
         # Nearly all the weight lies on taken cells: rank the free ones by exponential variate / weight instead.
         free = np.ones(n_in * n_out, dtype=np.bool_)
@@ -166,10 +168,11 @@ def place_pairs(
 
 @njit(cache=True)
 def _fill_by_rejection(src, dst, placed, n_in, n_out, attraction, rng):  # type: ignore[no-untyped-def]
-    """Draw both ends, reject joined pairs, give up when slow; return how many edges there are then."""
+    """Draw both ends, reject joined pairs, give up when slow; return how many edges there are then, -1 if one is double."""
     taken = new_cell_set(len(src))
     for edge in range(placed):
-        add(taken, np.int64(dst[edge]) * n_in + src[edge])
+        if not add(taken, np.int64(dst[edge]) * n_in + src[edge]):
+            return -1
     tries = 32 * (len(src) - placed) + 64
     while placed < len(src) and tries > 0:
         tries -= 1

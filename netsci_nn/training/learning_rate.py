@@ -117,7 +117,8 @@ class LearningRateSchedule:
                 warnings.simplefilter("ignore")
                 scheduler.step()
         except Exception as error:
-            raise ConfigError(f"learning-rate schedule {self.name!r} cannot work with {self.parameters}: {error}") from error
+            given = shown(self.parameters)
+            raise ConfigError(f"learning-rate schedule {self.name!r} cannot work with {given}: {error}") from error
 
     def __call__(self, event: Event, state: TrainingState) -> None:
         """Make the scheduler at the start, in the state that a checkpoint holds; advance it after an epoch."""

@@ -41,6 +41,7 @@ UNCALLED = {
     "traced_product": "an operator of compilers, behind `SparseLinear.forward`",
     "progress_display ProgressBar": "draw on a terminal",
     "Evaluate supervised": "called in `train`",
+    "ModuleLayer": "made by `Rewiring` and `train`",
     "broido_clauset": "called with every result of `tail_evidence`",
     "register_measure": "changes the registry of the process",
 }

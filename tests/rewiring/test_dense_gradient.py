@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from netsci_nn import SparseLinear, generators
+from netsci_nn import Rewiring, SparseLinear, generators
 from netsci_nn.errors import ConfigError
 from netsci_nn.rewiring import DenseGradient, dense_gradient, edge_view, rigl
 from netsci_nn.rewiring.dense_gradient import GradientWatch
@@ -84,6 +84,9 @@ def test_too_many_pairs_are_refused() -> None:
     gradient = DenseGradient(torch.zeros(10**6, 1), torch.zeros(10**6, 1))
     with pytest.raises(ConfigError, match=r"1,000,000 x 1,000,000 pairs of neurons.*use one that grows at random, as set"):
         gradient.largest(10, np.empty(0, np.int64))
+    layer = SparseLinear(generators.erdos_renyi(10**6, 10**6, n_edges=1000, rng=0), bias=False)
+    with pytest.raises(ConfigError, match=r"1,000,000 x 1,000,000 pairs of neurons"):
+        Rewiring(layer, torch.optim.SGD(layer.parameters()), "rigl", rng=0)
     with pytest.raises(ConfigError, match="count is 10; only 3 pairs are free"):
         DenseGradient(torch.zeros(2, 1), torch.zeros(2, 1)).largest(10, np.array([1]))
     with pytest.raises(ConfigError, match="the gradient of some pairs of neurons is NaN"):

@@ -65,3 +65,9 @@ def test_sizes_out_of_range() -> None:
         call(n_in=0)
     with pytest.raises(TopologyError, match="n_out is True"):
         call(n_out=True)
+
+
+def test_a_key_that_occurs_twice_is_refused_where_any_order_is_allowed() -> None:
+    options = {"count": 2, "side": "both", "draw": "both_ends", "rng": np.random.default_rng(0)}
+    with pytest.raises(TopologyError, match="occupied holds a key twice; its keys must be distinct"):
+        grow_preferentially(3, 2, np.array([3, 0, 3]), **options)  # type: ignore[arg-type]

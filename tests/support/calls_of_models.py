@@ -122,6 +122,7 @@ def _edge_delta(draw: Draw) -> Call:
 
 RULES = {
     "SparseEvolution": lambda draw: {"fraction": draw.uniform(0.01, 0.99), "initial_value": draw.choice((0.0, 0.1))},
+    "RigL": lambda draw: {"fraction": draw.uniform(0.01, 0.99), "tie_noise": draw.choice((0.0, 1e-5, 0.1))},
     "DeepR": lambda draw: {
         "l1": draw.choice((0.0, 1e-4)),
         "noise": 1e-8,
@@ -148,7 +149,10 @@ def _view(draw: Draw, of: SparseLayer, rule: Any) -> EdgeView:
     memory = rule.remember(view, np.random.default_rng(0)) if hasattr(rule, "remember") else None
     previous = (view.weight + 0.3 * draw.numpy.normal(size=view.weight.shape)).astype(view.weight.dtype)
     is_last = draw.random() < 0.1
-    return rewiring.edge_view(of, previous=previous, memory=memory, learning_rate=0.1, step=3, total_steps=9, is_last=is_last)
+    factors = [torch.from_numpy(draw.numpy.normal(size=(n, 3)).astype(np.float32)) for n in (of.n_in, of.n_out)]
+    gradient = rewiring.DenseGradient(*factors)
+    known = {"previous": previous, "memory": memory, "dense_gradient": gradient, "learning_rate": 0.1}
+    return rewiring.edge_view(of, **known, step=3, total_steps=9, is_last=is_last)
 
 
 def _check_proposal(delta: EdgeDelta, of: SparseLayer, *, keeps_number: bool) -> None:
@@ -187,6 +191,70 @@ def _rules() -> None:
 
 
 _rules()
+
+
+@calls("models", f"{REWIRING}.DenseGradient")
+def _dense_gradient(draw: Draw) -> Call:
+    n_in, n_out, rows = (draw.randint(1, 12) for _ in range(3))
+    of = draw.choice((torch.float32, torch.float64, torch.bfloat16))
+    x, of_y = (torch.from_numpy(draw.numpy.integers(-3, 4, (n, rows))).to(of) for n in (n_in, n_out))
+
+    def check(result: rewiring.DenseGradient, *, x: torch.Tensor, of_y: torch.Tensor, **_: Any) -> None:
+        size = (of_y.double() @ x.double().t()).abs().flatten().numpy()
+        count = size.size // 2
+        if not np.isfinite(size).all():
+            return
+        expected = np.sort(np.argsort(-size, kind="stable")[:count])
+        assert result.largest(count, np.empty(0, np.int64)).tolist() == expected.tolist()
+
+    return Call({"x": x, "of_y": of_y}, check)
+
+
+@calls("models", f"{REWIRING}.DenseGradient.largest")
+def _largest(draw: Draw) -> Call:
+    n_in, n_out = draw.randint(1, 12), draw.randint(1, 12)
+    x, of_y = (torch.from_numpy(draw.numpy.integers(-3, 4, (n, 2)).astype(np.float32)) for n in (n_in, n_out))
+    occupied = np.flatnonzero(draw.numpy.random(n_in * n_out) < draw.random())
+    count = draw.randint(0, n_in * n_out - len(occupied))
+
+    def check(result: Any, *, count: Any, occupied: Any, **_: Any) -> None:
+        free = np.setdiff1d(np.arange(n_in * n_out), occupied)
+        size = (of_y.double() @ x.double().t()).abs().flatten().numpy()[free]
+        assert result.tolist() == np.sort(free[np.argsort(-size, kind="stable")[: int(count)]]).tolist()
+
+    call = {"self": rewiring.DenseGradient(x, of_y), "count": count, "occupied": occupied}
+    return Call(call, check, fixed=("self",))
+
+
+@calls("models", f"{REWIRING}.Rewiring", weight=3)
+def _driver(draw: Draw) -> Call:
+    own, optimizer = trained(draw)
+    optimizer.zero_grad()
+    rule = draw.choice(("set", "rigl", "deep_r_s1", rewiring.RigL(0.4)))
+    named = isinstance(rule, str)
+    call: dict[str, Any] = {"model": own, "optimizer": optimizer, "rule": rule, "every": draw.randint(1, 4), "rng": draw.seed()}
+    call |= {"until": draw.choice((None, 20, 9.5)), "fraction": draw.choice((None, 0.4)) if named else None}
+    call |= {"layers": draw.choice((None, [0])), "optimizer_state": draw.choice(("zero", "survivors", "warmup"))}
+
+    def check(result: rewiring.Rewiring, *, model: SparseLayer, optimizer: Any, every: Any, until: Any, **_: Any) -> None:
+        count, generator, changes = model.n_edges, torch.Generator().manual_seed(0), 0
+        for step in range(1, 8):
+            x = torch.rand(3, model.n_in, generator=generator).to(model.weight.dtype)
+            model(x).square().sum().backward()
+            before = model.topology
+            result.step()
+            optimizer.step()
+            optimizer.zero_grad()
+            assert model.n_edges == count
+            if model.topology != before:
+                assert every is not None
+                assert step % int(every) == 0
+                assert until is None or step <= until
+                changes += 1
+        assert result.steps == 7
+        assert (result.rewired > 0) >= (changes > 0)
+
+    return Call(call, check, fixed=("rule", "fraction"), changes=True, stops=True)
 
 
 @calls("models", f"{REWIRING}.edge_view")
@@ -608,12 +676,13 @@ def _train(draw: Draw) -> Call:
 def _rewire(draw: Draw) -> Call:
     intervals = draw.choice(((None, None), (2, None), (None, 3)))
 
-    def check(result: Any, *, every_epochs: Any, every_steps: Any, **_: Any) -> None:
-        for interval in (every_epochs, every_steps):
+    def check(result: Any, *, every_epochs: Any, every_steps: Any, until_epoch: Any, **_: Any) -> None:
+        for interval in (every_epochs, every_steps, until_epoch):
             assert interval is None or (int(interval) == interval and interval >= 1)
         assert every_epochs is None or every_steps is None
 
     call = {"rewirer": rewiring.SparseEvolution(0.3), "layers": draw.choice((None, [0])), "every_epochs": intervals[0]}
+    call |= {"until_epoch": draw.choice((None, 3)), "optimizer_state": draw.choice(("zero", "age"))}
     return Call({**call, "every_steps": intervals[1]}, check, fixed=("rewirer", "layers"))
 
 
