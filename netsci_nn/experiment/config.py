@@ -26,6 +26,7 @@ from netsci_nn.layers import ACTIVATIONS
 from netsci_nn.pruning import PRUNERS
 from netsci_nn.registry import Registry
 from netsci_nn.rewiring import REWIRERS
+from netsci_nn.rewiring.newborn import DEFAULT
 from netsci_nn.training import LOSSES, METRICS, OPTIMIZERS, SCHEDULES
 
 DENSE = "dense"  # in place of a generator: ordinary nn.Linear layers
@@ -84,7 +85,7 @@ class RewiringConfig(_Named):
     every_epochs: Annotated[int, Field(strict=True, ge=1)] | None = None
     every_steps: Annotated[int, Field(strict=True, ge=1)] | None = None
     until_epoch: Annotated[int, Field(strict=True, ge=1)] | None = None
-    optimizer_state: str = "zero"
+    optimizer_state: str = DEFAULT
 
     @model_validator(mode="after")
     def _known(self) -> "RewiringConfig":

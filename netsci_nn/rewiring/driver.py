@@ -20,7 +20,7 @@ from netsci_nn.rewiring.apply import parameter_group, unwrapped
 from netsci_nn.rewiring.delta import EdgeDelta
 from netsci_nn.rewiring.dense_gradient import GradientWatch, check_linear
 from netsci_nn.rewiring.live_layer import LiveLayer, ModuleLayer
-from netsci_nn.rewiring.newborn import POLICIES, NewbornSteps
+from netsci_nn.rewiring.newborn import DEFAULT, POLICIES, NewbornSteps
 from netsci_nn.rewiring.rule import NEEDS, REWIRERS, Rewirer
 from netsci_nn.rewiring.view import EdgeView, Memory, check_whole, edge_view
 from netsci_nn.sampling import Rng, as_generator
@@ -52,9 +52,9 @@ class Rewiring:
         rng: int seed or numpy Generator.
         layers: positions among the model's sparse layers, by default all.
         followers: averaged copies of the model, whose edges change with it (see `apply_delta`).
-        optimizer_state: of new edges. "zero": as the optimiser starts it. "age": the bias correction of Adam counts the edge's
-            own age. "survivors": second moments start at the mean of the edges that stay. "warmup": an edge's first 100 steps
-            are scaled up linearly from 1/100 to 1.
+        optimizer_state: of new edges. "survivors": second moments (of Adam, RMSprop, ...) start at the mean of the edges that
+            stay. "zero": as the optimiser starts it. "age": the bias correction of Adam counts the edge's own age. "warmup": an
+            edge's first 100 steps are scaled up linearly from 1/100 to 1.
 
     Attributes:
         steps: steps that the optimiser has made, those in whose place edges changed included.
@@ -96,7 +96,7 @@ class Rewiring:
         rng: Rng,
         layers: Sequence[int] | None = None,
         followers: Sequence[nn.Module] = (),
-        optimizer_state: str = "zero",
+        optimizer_state: str = DEFAULT,
     ) -> None:
         self.every = None if every is None else check_count("every", every, 1, LAST_STEP, error=ConfigError)
         self.until = None if until is None else self._checked_end(until)

@@ -3,9 +3,10 @@
 Adam divides its two moments by 1 - beta^t, to make up for their start at 0. A newborn edge starts at 0 later, when t is large
 and nothing is made up any more, so its first steps are several times too long. There are four policies:
 
+- "survivors", the default: second moments start at the mean of the layer's surviving edges, so the first steps are no longer
+  than theirs. Optimisers without second moments, such as SGD, know no difference to "zero".
 - "zero": nothing is done about it; the state starts as the optimiser starts it.
 - "age": the correction counts the edge's own age, as if the edge had been alone with an Adam of its own.
-- "survivors": second moments start at the mean of the layer's surviving edges, so the first steps are as long as theirs.
 - "warmup": steps are scaled up linearly, from 1/100 to 1 in the edge's first 100.
 """
 
@@ -20,6 +21,7 @@ from netsci_nn.rewiring.delta import EdgeDelta
 from netsci_nn.topology import Int64Array
 
 POLICIES = ("zero", "age", "survivors", "warmup")
+DEFAULT = "survivors"  # it ended best in the measurements of docs/newborn-edges.md
 WARMUP = 100  # steps
 
 

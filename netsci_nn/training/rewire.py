@@ -10,7 +10,7 @@ from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer
 from netsci_nn.rewiring import Memory, Rewirer, Rewiring
 from netsci_nn.rewiring.driver import check_rule, chosen_layers, name_of, needs, numbers_of
-from netsci_nn.rewiring.newborn import POLICIES
+from netsci_nn.rewiring.newborn import DEFAULT, POLICIES
 from netsci_nn.training.state import Event, TrainingState
 
 EVERY_STEPS = 100  # of rules that act in the place of a step, unless they are told otherwise
@@ -60,7 +60,7 @@ class Rewire:
         every_steps: int | None = None,
         followers: Sequence[nn.Module] = (),
         until_epoch: int | None = None,
-        optimizer_state: str = "zero",
+        optimizer_state: str = DEFAULT,
     ) -> None:
         for name, value in (("every_epochs", every_epochs), ("every_steps", every_steps), ("until_epoch", until_epoch)):
             if value is not None:
@@ -105,7 +105,7 @@ class Rewire:
     def needs_every_step(self) -> bool:
         """Whether compiled steps cannot serve: they know no forward mask, averaged copies, or steps of newborn edges."""
         follows_between = bool(self.followers) and self.every_steps is not None
-        return bool(getattr(self.rewirer, "sets_active", False)) or follows_between or self.optimizer_state != "zero"
+        return bool(getattr(self.rewirer, "sets_active", False)) or follows_between or self.optimizer_state in ("age", "warmup")
 
     def __call__(self, event: Event, state: TrainingState) -> None:
         """Act when it is time; add `rewiring_seconds` and `rewired_edges` since the last epoch to the record."""

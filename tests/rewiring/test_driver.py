@@ -16,7 +16,7 @@ from netsci_nn import Rewiring, SparseMLP, rewiring, schedules
 from netsci_nn.errors import CheckpointError, ConfigError, TopologyError
 from netsci_nn.models import sparse_layers
 from netsci_nn.rewiring.newborn import POLICIES
-from netsci_nn.training import Rewire, train
+from netsci_nn.training import Rewire, make_optimizer, train
 
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.rand(240, 20, generator=GENERATOR)
@@ -64,10 +64,11 @@ def edges(model: nn.Module) -> list[Any]:
 
 
 @pytest.mark.parametrize("rule", ["set", "deep_r_s1"])
-def test_it_does_what_the_callback_does_to_the_last_bit(rule: str) -> None:
+@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+def test_it_does_what_the_callback_does_to_the_last_bit(rule: str, kind: str) -> None:
     options = {"batch_size": 12, "compiled": False}
     by_train, own = network(), network()
-    optimizers = [torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9) for model in (by_train, own)]
+    optimizers = [make_optimizer(kind, model.parameters(), 0.01) for model in (by_train, own)]
     callback = Rewire(rewiring.REWIRERS[rule](fraction=0.3), every_steps=7)  # type: ignore[call-arg]
     train(by_train, optimizers[0], X, Y, epochs=4, rng=5, callbacks=[callback], **options)  # type: ignore[arg-type]
     rng = np.random.default_rng(5)
@@ -81,6 +82,27 @@ def test_it_does_what_the_callback_does_to_the_last_bit(rule: str) -> None:
     assert driver.steps == 80
     assert edges(own) != edges(network())
     assert_same(everything(by_train, optimizers[0]), everything(own, optimizers[1]))
+
+
+def test_set_with_states_of_zero_is_propose_and_apply_delta() -> None:
+    by_hand, driven = network(), network()
+    optimizers = [adam(model) for model in (by_hand, driven)]
+    driver = Rewiring(driven, optimizers[1], "set", every=6, rng=3, optimizer_state="zero")
+    rule, rng = rewiring.SparseEvolution(0.3), np.random.default_rng(3)
+    for step in range(1, 31):
+        x, y = rows(step)
+        for model, optimizer in zip((by_hand, driven), optimizers, strict=True):
+            cross_entropy(model(x), y).backward()
+            if model is driven:
+                driver.step()
+            optimizer.step()
+            optimizer.zero_grad()
+        if step % 6 == 0:
+            for layer in by_hand.layers:
+                delta = rule.propose(rewiring.edge_view(layer), rng=rng)
+                rewiring.apply_delta(layer, delta, optimizers[0], step=step)
+    assert edges(driven) != edges(network())
+    assert_same(everything(by_hand, optimizers[0]), everything(driven, optimizers[1]))
 
 
 def test_rigl_takes_the_place_of_a_step_and_costs_nothing_at_others() -> None:
