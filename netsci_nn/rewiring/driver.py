@@ -161,7 +161,8 @@ class Rewiring:
         check_choice("optimizer_state", optimizer_state, POLICIES, ConfigError)
         if not isinstance(followers, Sequence) or not all(isinstance(follower, nn.Module) for follower in followers):
             raise ConfigError(f"followers is {shown(followers)}; it must be a list of averaged models")
-        self.model, self.optimizer, self.rule, self.followers = model, optimizer, rule, tuple(followers)
+        # Not the model: whoever holds a DistributedDataParallel keeps it alive, and with it the number of edges.
+        self.rule, self.followers = rule, tuple(followers)
         self.rng, self.optimizer_state = as_generator(rng), optimizer_state
         self._inner = unwrapped(optimizer)
         chosen = chosen_layers(model, layers)
