@@ -29,7 +29,7 @@ SHARED_STATE = {("Adafactor", "col_var")}
 
 # How the state of new edges may start, and state that is a mean or sum of squared gradients, or their largest.
 STARTS = ("zero", "survivors")
-SECOND_MOMENTS = {"exp_avg_sq", "max_exp_avg_sq", "square_avg", "exp_inf", "sum"}
+SECOND_MOMENTS = {"exp_avg_sq", "max_exp_avg_sq", "square_avg", "exp_inf", "sum", "variance", "row_var"}
 
 CACHE_MISS = 16  # what it costs to carry an edge's entry over, in multiply-adds
 LAST_STEP = 2**31 - 1  # births are int32

@@ -18,6 +18,7 @@ from netsci_nn.compiling import njit
 from netsci_nn.errors import ConfigError, DataError
 from netsci_nn.kernels.vector import LANES, above, load, lowest
 from netsci_nn.layers import SparseLayer, SparseLinear
+from netsci_nn.layers.ranks import group_of
 from netsci_nn.sampling.arrays import occupied_cells
 from netsci_nn.topology import Int64Array
 
@@ -27,11 +28,16 @@ CHUNK = 64  # values that are compared with the threshold at once
 SPARE = 4  # so many times the pairs asked for are kept before the smallest are thrown away
 # Of so many pairs, one asks a sample first how large the largest gradients may be: places in golden steps.
 FEW, SAMPLE, GOLDEN = 2**16, 512, (math.sqrt(5) - 1) / 2
-COMPARED, ALIKE = 256, 0.99  # edges at which the gradient is compared with that of the weights, and their least cosine
+
+Factors = tuple[torch.Tensor, torch.Tensor]
 
 
 class GradientWatch:
-    """It keeps what the gradient of a layer is made of, from every backward pass since the optimiser's last step.
+    """It keeps what the gradient of a layer is made of, from every backward pass since the gradient was cleared.
+
+    The factors of a pass count once the weights' gradient has taken it in: what `torch.autograd.grad` computes beside is left
+    out, and so is a batch that was given up. Penalties of the weights in the loss are no part of it: at a pair without an edge,
+    where the weight is 0, the gradient of such a penalty is 0.
 
     Args:
         number: of the layer, for errors.
@@ -40,61 +46,77 @@ class GradientWatch:
 
     def __init__(self, number: int, layer: SparseLayer) -> None:
         self.number, self.layer = number, layer
-        self.factors: list[tuple[torch.Tensor, torch.Tensor]] = []
-        self.pass_number = -1
+        self.factors: list[Factors] = []
+        self._pending: dict[int, list[Factors]] = {}  # by the number of the backward pass
+        self._seen: tuple[torch.Tensor, int] | None = None  # the gradient after the last pass, and its version
         self.index = layer._edge_index()
         self.index.watchers.append(self)
+        self._handle = layer.weight.register_post_accumulate_grad_hook(self._take_in) if layer.weight.requires_grad else None
 
     def __call__(self, x: torch.Tensor, gradient: torch.Tensor) -> None:
-        """Take in the factors of one backward pass: `[n_in, rows]` and `[n_out, rows]`."""
+        """Take in the factors of a product in a backward pass: `[n_in, rows]` and `[n_out, rows]`."""
         number = torch._C._current_graph_task_id()
-        if number != self.pass_number and not _has_gradient(self.layer):
-            self.factors = []  # what was there has been cleared, by zero_grad
-        self.pass_number = number
-        self.factors.append((x.detach().clone(), gradient.detach().clone()))
+        if number not in self._pending:
+            self._pending[number] = []
+            if self._is_cleared():
+                self.factors = []
+        self._pending[number].append((x.detach().clone(), gradient.detach().clone()))
+
+    def _take_in(self, weight: torch.Tensor) -> None:
+        """Count the factors of the running backward pass, whose gradient the weights have got."""
+        self.factors += self._pending.pop(torch._C._current_graph_task_id(), [])
+        if weight.grad is not None:
+            self._seen = weight.grad, weight.grad._version
+
+    def _is_cleared(self) -> bool:
+        """Whether the weights' gradient was cleared since the last pass: taken away, or set to 0."""
+        gradient = self.layer.weight.grad
+        if gradient is None or self._seen is None:
+            return True
+        is_untouched = gradient is self._seen[0] and gradient._version == self._seen[1]
+        return not is_untouched and not bool(gradient.any())
 
     def end(self) -> None:
         """Watch no more."""
         if self in self.index.watchers:
             self.index.watchers.remove(self)
+        if self._handle is not None:
+            self._handle.remove()
 
-    def check(self, compare: bool) -> None:
-        """Raise a ConfigError unless the gradient of all pairs is known.
+    def check(self) -> None:
+        """Raise a ConfigError unless there is a gradient; on several ranks, `gradient` asks all of them."""
+        if not self.factors and group_of(self.layer) is None:
+            raise ConfigError(self._missing())
 
-        Args:
-            compare: whether that of the weights is the same, so that both can be compared.
-        """
-        if not self.factors:
-            raise ConfigError(
-                f"sparse layer {self.number} took no part in the backward pass, so the gradient by which its edges grow is not "
-                "known; leave it out by layers=, or use a rule that grows at random"
-            )
-        if compare and self.layer.weight.grad is not None and self.layer.n_edges > 0:
-            some = slice(None, None, -(-self.layer.n_edges // COMPARED))
-            src, dst = self.index.src[some].long(), self.index.dst[some].long()
-            ours = sum((x[src].double() * g[dst].double()).sum(1) for x, g in self.factors)
-            assert isinstance(ours, torch.Tensor)
-            theirs = self.layer.weight.grad[some].double()
-            if torch.dot(ours, theirs) < ALIKE * ours.norm() * theirs.norm():  # never of what is not finite
-                raise ConfigError(
-                    f"the gradient of sparse layer {self.number} is not what its backward passes add up to: a hook or another "
-                    "derivative has changed it; its edges cannot grow by it"
-                )
-
-    def _is_finite(self) -> bool:
-        return all(part.numel() == 0 or bool(part.abs().amax().isfinite()) for pair in self.factors for part in pair)
-
-    def gradient(self, group: dist.ProcessGroup | None) -> "DenseGradient":
-        """Return the gradient; over the ranks of `group`, its sum.
+    def gradient(self) -> "DenseGradient":
+        """Return the gradient; over the ranks of the layer's wrapper, its sum.
 
         Raises:
-            ConfigError: if it is not finite. A `GradScaler` makes no optimiser step then, so that nobody asks.
+            ConfigError: if there is none, or it is not finite. A `GradScaler` makes no optimiser step then, and nobody asks.
         """
-        if not self._is_finite():
+        group = group_of(self.layer)
+        parts = [part for pair in self.factors for part in pair]
+        is_finite = all(part.numel() == 0 or bool(part.abs().amax().isfinite()) for part in parts)
+        facts = torch.tensor([bool(self.factors), not is_finite], dtype=torch.int32, device=self.layer.weight.device)
+        if group is not None:
+            dist.all_reduce(facts, dist.ReduceOp.MAX, group=group)
+        is_known, is_infinite = facts.tolist()
+        if not is_known:
+            raise ConfigError(self._missing())
+        if is_infinite:
             raise ConfigError(f"the gradient of sparse layer {self.number} is not finite; its edges cannot grow by it")
-        parts = zip(*self.factors, strict=True)
-        x, of_y = (torch.cat(part, 1) if len(part) > 1 else part[0] for part in parts)
+        if not self.factors:  # of this rank
+            weight = self.layer.weight
+            return DenseGradient(weight.new_empty(self.layer.n_in, 0), weight.new_empty(self.layer.n_out, 0), group)
+        x, of_y = (torch.cat(part, 1) if len(part) > 1 else part[0] for part in zip(*self.factors, strict=True))
         return DenseGradient(x, of_y, group)
+
+    def _missing(self) -> str:
+        return (
+            f"sparse layer {self.number} took no part in the backward pass, or its edges were changed since the optimiser's "
+            "last step, so the gradient by which its edges grow is not known; leave it out by layers=, or use a rule that "
+            "grows at random"
+        )
 
 
 class DenseGradient:
@@ -276,12 +298,6 @@ def _cover(block, first_key, occupied):  # type: ignore[no-untyped-def]
     """Write NaN to the pairs of a block that are not free."""
     for key in occupied:
         block[key - first_key] = np.nan
-
-
-def _has_gradient(layer: SparseLayer) -> bool:
-    """Whether the weights of a layer have a gradient other than 0."""
-    gradient = layer.weight.grad
-    return gradient is not None and bool(gradient.any())
 
 
 def too_many(n_in: int, n_out: int) -> str:

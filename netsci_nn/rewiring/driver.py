@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch.utils.hooks import RemovableHandle
 from netsci_nn.checks import as_list, as_whole_number, check_choice, check_count, check_real
 from netsci_nn.errors import CheckpointError, ConfigError, TopologyError, shown
 from netsci_nn.layers import SparseLayer
-from netsci_nn.layers.ranks import end_training, generator_of_first_rank, group_of, of_first_rank
+from netsci_nn.layers.ranks import end_training, generator_of_first_rank, of_first_rank
 from netsci_nn.models import sparse_layers
 from netsci_nn.registry import check_parameters
 from netsci_nn.rewiring.apply import parameter_group, unwrapped
@@ -103,10 +104,15 @@ class Rewiring:
         self.total_steps = self.until
         self._set_up(model, optimizer, as_rule(rule, fraction), rng, layers, followers, optimizer_state)
         check_rule(self.rule, list(self.modules.values()), optimizer, self.every)
-        if self.every is not None and self.until is None and "total_steps" in needs(self.rule):
+        if self.collects and self.every is None:
+            raise ConfigError(
+                f"every is None, and rule {name_of(self.rule)!r} needs the gradient of the step at which it acts; give every"
+            )
+        if self.until is None and "total_steps" in needs(self.rule):
             raise ConfigError(
                 f"rule {name_of(self.rule)!r} follows a schedule, and nobody knows where it ends; give until, its last step"
             )
+        self._check_rivals()
         self.start({})
         self._listen()
         self._expect(self._is_time(1))
@@ -141,6 +147,11 @@ class Rewiring:
         driver = cls.__new__(cls)
         driver.every, driver.until, driver.total_steps = None, None, total_steps
         driver._set_up(model, optimizer, rule, rng, layers, followers, optimizer_state)
+        if total_steps is None and "total_steps" in needs(rule):
+            raise ConfigError(
+                f"rule {name_of(rule)!r} follows a schedule, and nobody knows how long the training is; give batches that have "
+                "a length"
+            )
         driver.start(carried)
         if driver._newborn:
             driver._listen()
@@ -167,21 +178,30 @@ class Rewiring:
         self._inner = unwrapped(optimizer)
         chosen = chosen_layers(model, layers)
         self.modules: dict[int, SparseLayer] = dict(zip(numbers_of(model, layers), chosen, strict=True))
+        every = sparse_layers(model)
         for number, layer in self.modules.items():
-            parameter_group(layer, optimizer)
+            twins = [i for i, other in enumerate(every) if other is not layer and other.weight is layer.weight]
+            if twins:
+                raise ConfigError(
+                    f"sparse layers {number} and {twins[0]} share one weight, and would get other edges each; register one "
+                    "layer twice instead"
+                )
+            try:
+                parameter_group(layer, optimizer)
+            except ConfigError as error:
+                raise ConfigError(f"sparse layer {number}: {error}") from None
             if self.collects:
                 check_linear(name_of(rule), number, layer)
         check_followers(model, self.followers)
         self.live: Mapping[int, LiveLayer] = {n: ModuleLayer(layer, optimizer) for n, layer in self.modules.items()}
         self.memory: dict[int, Memory] = {}
         self._newborn = {
-            number: NewbornSteps(optimizer_state, layer, self._inner, parameter_group(layer, optimizer))
+            number: NewbornSteps(optimizer_state, layer, self._inner)
             for number, layer in self.modules.items()
             if optimizer_state in ("age", "warmup")
         }
         self._watches: dict[int, GradientWatch] = {}
-        self._kept_gradients: list[tuple[nn.Parameter, torch.Tensor | None]] = []
-        self._is_ready = self._is_due = self._is_once = False
+        self._is_ready = self._is_due = False
         self._handles: list[RemovableHandle] = []
 
     @property
@@ -201,14 +221,15 @@ class Rewiring:
             ConfigError: if no sparse layer has a gradient, or one whose edges are about to grow by it took no part in the
                 backward pass.
         """
-        if all(layer.weight.grad is None for layer in self.modules.values()):
+        trained = [layer.weight for layer in self.modules.values() if layer.weight.requires_grad]
+        if trained and all(weight.grad is None for weight in trained):
             raise ConfigError(
                 "rewiring.step() was called before loss.backward(): no sparse layer has a gradient; "
                 "call it between backward() and optimizer.step()"
             )
         if self._is_due and self.collects:
             for watch in self._watches.values():
-                watch.check(compare=group_of(watch.layer) is None)
+                watch.check()
             self._is_ready = True
 
     def rewire(self, *, is_last: bool = False) -> None:
@@ -226,6 +247,7 @@ class Rewiring:
                 f"rule {name_of(self.rule)!r} needs the gradient of the step at which it acts, and rewiring.step() was not "
                 "called between backward() and optimizer.step()"
             )
+        check_edges_of_followers(self.modules, self.followers)
         deltas = {number: self._proposal(number, is_last) for number in self.modules}
         twins = [sparse_layers(follower) for follower in self.followers]
         for number, delta in deltas.items():
@@ -244,6 +266,7 @@ class Rewiring:
         """Return all that a resumed training needs beside the state of model and optimiser: numbers, text and tensors."""
         return {
             "format": FORMAT,
+            "rule": name_of(self.rule),
             "steps": self.steps,
             "rewired": self.rewired,
             "rng": json.dumps(self.rng.bit_generator.state, default=lambda value: value.tolist()),
@@ -263,6 +286,8 @@ class Rewiring:
         if odd:
             where = "is missing" if odd[0] in expected else "is not of this rule and these layers"
             raise CheckpointError(f"the state does not belong to this Rewiring: {odd[0]!r} {where}")
+        if state["rule"] != expected["rule"]:
+            raise CheckpointError(f"the state is of rule {state['rule']!r}; this Rewiring has {expected['rule']!r}")
         carried: dict[int, Memory] = {number: {} for number in self.modules}
         for number, kept in self.kept().items():
             for name, known in kept.items():
@@ -277,6 +302,8 @@ class Rewiring:
                         f"{shape}: put model and optimizer into their states first"
                     )
                 carried[number][name] = tensor.detach().cpu().numpy().copy()
+                if name == AGE and len(tensor) and int(tensor.min()) < -1:
+                    raise CheckpointError(f"the state holds an age of {int(tensor.min())}; it must be -1 or more")
         steps, rewired = (check_count(name, state[name], 0, error=CheckpointError) for name in ("steps", "rewired"))
         before = self.rng.bit_generator.state
         try:
@@ -315,17 +342,21 @@ class Rewiring:
         return {number: {**memory, **ages.get(number, {})} for number, memory in self.memory.items()}
 
     def expect_once(self) -> None:
-        """Let the edges change at the optimiser's coming step, for a loop that counts steps by itself."""
-        self._is_once = not self._handles
+        """Let the edges change at the optimiser's coming step, for a loop that counts steps by itself; `rest` ends it."""
         self._listen()
         self._expect(True)
+
+    def rest(self) -> None:
+        """Take the hooks off the optimiser until the next `expect_once`, unless newborn edges need them."""
+        if not self._newborn:
+            self.remove()
 
     def _proposal(self, number: int, is_last: bool) -> EdgeDelta:
         """Return the change of a layer, on every rank that of rank 0."""
         layer, memory = self.modules[number], self.memory[number]
         context: dict[str, Any] = {}
         if self.collects:
-            context["dense_gradient"] = self._watches[number].gradient(group_of(layer))
+            context["dense_gradient"] = self._watches[number].gradient()
         view: EdgeView = self.live[number].view(
             step=self.steps,
             total_steps=self.total_steps,
@@ -368,52 +399,89 @@ class Rewiring:
         """Keep gradients from the optimiser at a step in whose place edges change."""
         if _is_void(optimizer):
             return None
+        step = _step_of(optimizer)
+        step.begin()
         closure = args[1] if len(args) > 1 else kwargs.get("closure")
-        is_replaced = self._is_due and self.replaces_step
         if self._is_due and self.collects and closure is None and not self._is_ready:
             raise ConfigError(
                 f"rule {name_of(self.rule)!r} needs the gradient of this step, and rewiring.step() was not called between "
                 "backward() and optimizer.step()"
             )
-        if not is_replaced:
-            for newborn in self._newborn.values():
-                newborn.before()
+        for newborn in self._newborn.values():
+            newborn.before()
+        if not (self._is_due and self.replaces_step):
             return None
         if closure is None:
-            self._hide_gradients()
+            step.replace(optimizer)
             return None
 
         def evaluate() -> Any:
             loss = closure()
-            self._hide_gradients()
+            step.replace(optimizer)
             return loss
 
         return ((args[0], evaluate, *args[2:]), kwargs) if len(args) > 1 else (args, {**kwargs, "closure": evaluate})
-
-    def _hide_gradients(self) -> None:
-        """Take every gradient away: an optimiser passes over parameters without one."""
-        parameters = [parameter for group in self._inner.param_groups for parameter in group["params"]]
-        self._kept_gradients = [(parameter, parameter.grad) for parameter in parameters]
-        for parameter in parameters:
-            parameter.grad = None
 
     def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         """Count the step, and change the edges if it is time."""
         if _is_void(optimizer):
             return
+        step = _step_of(optimizer)
+        step.end()
         self.steps += 1
-        for parameter, gradient in self._kept_gradients:
-            parameter.grad = gradient
-        is_replaced, self._kept_gradients = bool(self._kept_gradients), []
-        if not is_replaced:
+        if not step.is_replaced:
             for newborn in self._newborn.values():
                 newborn.after()
         if self._is_due:
             self.rewire()
-        if self._is_once:
-            self.remove()
-        else:
-            self._expect(self._is_time(self.steps + 1))
+        self._expect(self._is_time(self.steps + 1))
+
+    def _check_rivals(self) -> None:
+        """Raise a ConfigError if another driver whose hooks hang on the optimiser changes one of these layers."""
+        for hook in self._inner._optimizer_step_post_hooks.values():
+            other = getattr(hook, "__self__", None)
+            shared = set(self.modules.values()) & set(other.modules.values()) if isinstance(other, Rewiring) else set()
+            numbers = [number for number, layer in self.modules.items() if layer in shared]
+            if numbers:
+                raise ConfigError(
+                    f"sparse layer {numbers[0]} is rewired by another Rewiring of this optimizer; call its remove() first, or "
+                    "give each of them layers of its own"
+                )
+
+
+class _Step:
+    """A step of an optimiser, which several drivers may watch, and whether edges change in its place."""
+
+    def __init__(self) -> None:
+        self.is_over, self.is_replaced = True, False
+        self._kept: list[tuple[nn.Parameter, torch.Tensor | None]] = []
+
+    def begin(self) -> None:
+        """To be called by every driver before the step; the first one begins it."""
+        if self.is_over:
+            self.is_over, self.is_replaced = False, False
+
+    def replace(self, optimizer: torch.optim.Optimizer) -> None:
+        """Take every gradient away, once: an optimiser passes over parameters without one."""
+        if not self.is_replaced:
+            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            self._kept = [(parameter, parameter.grad) for parameter in parameters]
+            for parameter in parameters:
+                parameter.grad = None
+            self.is_replaced = True
+
+    def end(self) -> None:
+        """To be called by every driver after the step; the first one gives the gradients back."""
+        for parameter, gradient in self._kept:
+            parameter.grad = gradient
+        self._kept, self.is_over = [], True
+
+
+_STEPS: WeakKeyDictionary[torch.optim.Optimizer, _Step] = WeakKeyDictionary()
+
+
+def _step_of(optimizer: torch.optim.Optimizer) -> _Step:
+    return _STEPS.setdefault(optimizer, _Step())
 
 
 def as_rule(rule: Any, fraction: Any = None) -> Rewirer:
@@ -468,11 +536,18 @@ def check_followers(model: nn.Module, followers: Sequence[nn.Module]) -> None:
             if set(twins) & set(layers):
                 problem = "holds a layer of the model itself"
             raise ConfigError(f"followers[{number}] {problem}; it must be an averaged copy of the model")
-        unequal = [i for i, (twin, layer) in enumerate(zip(twins, layers, strict=True)) if twin.topology != layer.topology]
+    check_edges_of_followers(dict(enumerate(layers)), followers)
+
+
+def check_edges_of_followers(layers: Mapping[int, SparseLayer], followers: Sequence[nn.Module]) -> None:
+    """Raise a TopologyError unless the layers of every follower have the edges of these."""
+    for place, follower in enumerate(followers):
+        twins = sparse_layers(follower)
+        unequal = [number for number, layer in layers.items() if twins[number]._topology != layer._topology]
         if unequal:
             raise TopologyError(
-                f"followers[{number}] has other edges than the model in sparse layer {unequal[0]}; "
-                "make the averaged copy of the model as it is when training starts"
+                f"followers[{place}] has other edges than the model in sparse layer {unequal[0]}; "
+                "make the averaged copy of the model as it is when training starts, and let it follow every rewiring"
             )
 
 

@@ -17,6 +17,7 @@ import torch
 
 from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer
+from netsci_nn.rewiring.apply import parameter_group
 from netsci_nn.rewiring.delta import EdgeDelta
 from netsci_nn.topology import Int64Array
 
@@ -32,22 +33,26 @@ class NewbornSteps:
         policy: "age" or "warmup".
         layer: whose edges are born.
         optimizer: that trains them.
-        group: of its parameters, to which the layer's weights belong.
 
     Raises:
         ConfigError: if the policy is "age" and the optimiser neither Adam nor AdamW.
     """
 
-    def __init__(self, policy: str, layer: SparseLayer, optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> None:
+    def __init__(self, policy: str, layer: SparseLayer, optimizer: torch.optim.Optimizer) -> None:
         if policy == "age" and type(optimizer) not in (torch.optim.Adam, torch.optim.AdamW):
             raise ConfigError(
                 f"optimizer_state is 'age' and the optimizer {type(optimizer).__name__}; the age of an edge counts in the bias "
                 "correction of Adam and AdamW only: use 'zero'"
             )
-        self.policy, self.layer, self.optimizer, self.group = policy, layer, optimizer, group
+        self.policy, self.layer, self.optimizer = policy, layer, optimizer
         # How many steps every edge has made since its birth; -1 for edges that are as old as the optimiser.
         self.age = np.full(layer.n_edges, -1, np.int64)
         self._young: torch.Tensor | None = None
+
+    @property
+    def group(self) -> dict[str, Any]:
+        """The parameter group of the layer's weights; `load_state_dict` of an optimiser puts others in their place."""
+        return parameter_group(self.layer, self.optimizer)
 
     @property
     def horizon(self) -> int:
@@ -59,7 +64,16 @@ class NewbornSteps:
         return 0 if slowest == 0 else int(np.ceil(np.log(least) / np.log(slowest)))
 
     def before(self) -> None:
-        """Remember the weights of young edges."""
+        """Remember the weights of young edges.
+
+        Raises:
+            ConfigError: if the layer's edges were changed past the driver.
+        """
+        if len(self.age) != self.layer.n_edges:
+            raise ConfigError(
+                f"the layer has {self.layer.n_edges} edges, and the driver knows the age of {len(self.age)}: its edges were "
+                "changed by somebody else; load the driver's state, too, or make the driver afterwards"
+            )
         young = np.flatnonzero((self.age >= 0) & (self.age < self.horizon))
         self._young = None
         if len(young):
@@ -67,7 +81,7 @@ class NewbornSteps:
             self._weight = self.layer.weight.detach()[self._young]
 
     def after(self) -> None:
-        """Give young edges the step that is theirs, and let every edge grow older, if the layer had a gradient."""
+        """Give young edges the step that is theirs, and let every edge grow older, if the optimiser has moved the layer."""
         if self.layer.weight.grad is None:
             return
         self.age[self.age >= 0] += 1

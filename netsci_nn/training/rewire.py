@@ -122,8 +122,11 @@ class Rewire:
             driver.expect_once()
         elif event is Event.GRADIENT and not is_over and self._is_step(state.step + 1):
             driver.step()
-        elif event is Event.STEP and not is_over and self.gradient_interval is None and self._is_step(state.step):
-            self._rewire(state, is_last=False)
+        elif event is Event.STEP and self._is_step(state.step):
+            if self.gradient_interval is not None:
+                driver.rest()
+            elif not is_over:
+                self._rewire(state, is_last=False)
         elif event is Event.EPOCH:
             if self.every_steps is None and (self.until_epoch is None or state.epoch <= self.until_epoch):
                 is_last = state.epoch == state.epochs
@@ -147,6 +150,7 @@ class Rewire:
         self._check_rivals(state)
         carried = {number: self._carried(state, number) for number in numbers_of(state.model, self.layers)}
         total_steps = state.total_steps
+        self._check_times(state)
         if self.until_epoch is not None and state.steps_per_epoch is not None:
             total_steps = self.until_epoch * state.steps_per_epoch
         self.driver = Rewiring.led(
@@ -160,6 +164,17 @@ class Rewire:
             total_steps=total_steps,
             carried=carried,
         )
+
+    def _check_times(self, state: TrainingState) -> None:
+        """Raise a ConfigError if the rule would never act."""
+        epochs = state.epochs if self.until_epoch is None else min(self.until_epoch, state.epochs)
+        if self.every_steps is not None and state.steps_per_epoch is not None and epochs > 0:
+            end = epochs * state.steps_per_epoch
+            if end < self.every_steps:
+                raise ConfigError(
+                    f"every_steps is {self.every_steps}, and the rewiring ends at step {end}, before it begins; give a smaller "
+                    "interval, or train for longer"
+                )
 
     def _check_rivals(self, state: TrainingState) -> None:
         """Raise a ConfigError if another rule changes a layer whose former weights this rule needs, edge by edge."""

@@ -1,5 +1,6 @@
 """The driver as a callback of Lightning and of Hugging Face's Trainer: the bits of a plain loop, also when resumed."""
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,7 @@ class Wrapped(nn.Module):
         return {"loss": nn.functional.cross_entropy(self.model(x), labels)}
 
 
-def hugging_face(callback: Any, folder: Path, steps: int, resumed: bool = False, accumulate: int = 1) -> Wrapped:
+def hugging_face(callback: Any, folder: Path, steps: int, resumed: Path | None = None, accumulate: int = 1) -> Wrapped:
     model = Wrapped()
     arguments = transformers.TrainingArguments(
         str(folder), max_steps=STEPS, per_device_train_batch_size=BATCH, max_grad_norm=0.5, save_steps=12, report_to=[],
@@ -152,7 +153,7 @@ def hugging_face(callback: Any, folder: Path, steps: int, resumed: bool = False,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        trainer.train(resume_from_checkpoint=resumed)
+        trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
     return model
 
 
@@ -169,18 +170,32 @@ def test_hugging_face(rule: str, accumulate: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rule", OPTIONS)
-def test_hugging_face_resumes(rule: str, tmp_path: Path) -> None:
-    from netsci_nn.rewiring.trainer_callback import FILE, TrainerRewiring
+def test_hugging_face_resumes_from_any_folder(rule: str, tmp_path: Path) -> None:
+    from netsci_nn.rewiring.trainer_callback import TrainerRewiring
 
-    hugging_face(TrainerRewiring(rule, **OPTIONS[rule]), tmp_path, 12)
-    file = tmp_path / "checkpoint-12" / FILE
-    content = file.read_bytes()
-    model = hugging_face(TrainerRewiring(rule, **OPTIONS[rule] | {"rng": 77}), tmp_path, STEPS, resumed=True)
+    hugging_face(TrainerRewiring(rule, **OPTIONS[rule]), tmp_path / "first", 12)
+    (tmp_path / "first" / "checkpoint-12").rename(tmp_path / "elsewhere")
+    other = {**OPTIONS[rule], "rng": 77}
+    hugging_face(TrainerRewiring(rule, **other), tmp_path / "second", 12)  # a checkpoint of another run lies where it goes on
+    model = hugging_face(TrainerRewiring(rule, **other), tmp_path / "second", STEPS, resumed=tmp_path / "elsewhere")
     assert_same(model.model, plain_loop(rule))
-    for number in (24, 36):
-        for old in (tmp_path / f"checkpoint-{number}").glob("*"):
-            old.unlink()
-        (tmp_path / f"checkpoint-{number}").rmdir()
-    file.write_bytes(content[:-3])
-    with pytest.raises(CheckpointError, match="training is resumed without the state of its rewiring"):
-        hugging_face(TrainerRewiring(rule, **OPTIONS[rule]), tmp_path, STEPS, resumed=True)
+
+
+def test_hugging_face_refuses_to_resume_without_the_state(tmp_path: Path) -> None:
+    from netsci_nn.rewiring.trainer_callback import TrainerRewiring
+
+    class Nothing(transformers.TrainerCallback):  # type: ignore[misc, name-defined]
+        pass
+
+    hugging_face(TrainerRewiring("set", **OPTIONS["set"]), tmp_path, 12)
+    folder = tmp_path / "checkpoint-12"
+    with pytest.raises(CheckpointError, match="the checkpoint has no state of rule 'rigl' on layers None"):
+        hugging_face(TrainerRewiring("rigl", **OPTIONS["rigl"]), tmp_path, STEPS, resumed=folder)
+    text = (folder / "trainer_state.json").read_text()
+    saved = json.loads(text)["stateful_callbacks"]["TrainerRewiring"]["attributes"]["saved"]
+    (folder / "trainer_state.json").write_text(text.replace(saved, saved[:-40]))
+    with pytest.raises(CheckpointError, match="the state of the rewiring in the checkpoint is damaged"):
+        hugging_face(TrainerRewiring("set", **OPTIONS["set"]), tmp_path, STEPS, resumed=folder)
+    with pytest.raises(ConfigError, match="TrainerRewiring has no rule"):
+        hugging_face(TrainerRewiring(), tmp_path / "new", STEPS)
+    hugging_face(Nothing(), tmp_path / "new", 12)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from netsci_nn import Rewiring, SparseLinear, generators
+from netsci_nn import BipartiteTopology, Rewiring, SparseLinear, generators
 from netsci_nn.errors import ConfigError
 from netsci_nn.rewiring import DenseGradient, dense_gradient, edge_view, rigl
 from netsci_nn.rewiring.dense_gradient import GradientWatch
@@ -102,8 +102,8 @@ def test_it_collects_batches_of_any_shape(shape: tuple[int, ...], bias: bool, ba
     linear = layer.to_dense()
     for module in (layer, linear):
         (module(x).sin() * torch.arange(10)).sum().backward()
-    watch.check(compare=True)
-    blocks = np.concatenate([block.copy() for _, block in watch.gradient(None).blocks()])
+    watch.check()
+    blocks = np.concatenate([block.copy() for _, block in watch.gradient().blocks()])
     np.testing.assert_allclose(blocks, linear.weight.grad.numpy(), rtol=1e-4, atol=1e-5)
     watch.end()
     layer(x).sum().backward()
@@ -121,9 +121,9 @@ def test_passes_add_up_until_the_gradient_is_cleared() -> None:
         for module in (layer, linear):
             for x in xs[1:3]:
                 (module(x).sin() + module(x.flip(0)).cos()).sum().backward()  # twice in one pass
-        blocks = np.concatenate([block.copy() for _, block in watch.gradient(None).blocks()])
+        blocks = np.concatenate([block.copy() for _, block in watch.gradient().blocks()])
         np.testing.assert_allclose(blocks, linear.weight.grad.numpy(), rtol=1e-4, atol=1e-5)
-        watch.check(compare=True)
+        watch.check()
         watch.end()
         layer.zero_grad()
 
@@ -136,46 +136,78 @@ def test_a_penalty_of_the_gradient_is_part_of_it() -> None:
         y = module(x).tanh().sum()
         (slope,) = torch.autograd.grad(y, x, create_graph=True)
         (y + slope.square().sum()).backward()
-    watch.check(compare=True)
-    blocks = np.concatenate([block.copy() for _, block in watch.gradient(None).blocks()])
+    watch.check()
+    blocks = np.concatenate([block.copy() for _, block in watch.gradient().blocks()])
     np.testing.assert_allclose(blocks, linear.weight.grad.numpy(), rtol=1e-4, atol=1e-5)
 
 
-def test_what_is_no_plain_gradient_is_refused() -> None:
+def test_what_is_beside_the_gradient_is_left_out() -> None:
     layer = SparseLinear(generators.erdos_renyi(20, 10, density=0.3, rng=0))
     x = torch.randn(6, 20, generator=torch.Generator().manual_seed(0), requires_grad=True)
-
-    def fresh() -> GradientWatch:
-        layer.zero_grad()
-        return GradientWatch(3, layer)
-
-    watch = fresh()
+    watch = GradientWatch(3, layer)
     with pytest.raises(ConfigError, match="sparse layer 3 took no part in the backward pass"):
-        watch.check(compare=True)
-    layer(x * torch.inf).sum().backward()
-    watch.check(compare=True)
-    with pytest.raises(ConfigError, match="the gradient of sparse layer 3 is not finite"):
-        watch.gradient(None)
-    watch = fresh()
+        watch.check()
 
     def saliency() -> None:  # which nobody descends
-        torch.autograd.grad(layer(x).exp().sum() * 100, list(layer.parameters()))
+        torch.autograd.grad(layer(x).exp().sum() * 100, [*layer.parameters(), x])
 
     saliency()
     layer(x.cos()).sum().backward()
-    watch.check(compare=True)
     saliency()
-    with pytest.raises(ConfigError, match="the gradient of sparse layer 3 is not what its backward passes add up to"):
-        watch.check(compare=True)
-    watch = fresh()
+    (1e6 * layer.weight.square().sum()).backward()  # a penalty, whose gradient is 0 where there is no edge
+    layer(x.sin()).exp().sum().backward()
+    saliency()
     torch.func.grad(lambda w: torch.func.functional_call(layer, {"weight": w}, (x,)).sum())(layer.weight)
-    assert not watch.factors
+    assert len(watch.factors) == 2
+    linear = layer.to_dense()
+    (linear(x.cos()).sum() + linear(x.sin()).exp().sum()).backward()
+    blocks = np.concatenate([block.copy() for _, block in watch.gradient().blocks()])
+    np.testing.assert_allclose(blocks, linear.weight.grad.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_pass_whose_gradient_is_zero_at_all_edges_counts() -> None:
+    layer = SparseLinear(BipartiteTopology(6, 4, [0, 1, 0, 1], [0, 1, 2, 3]), bias=False)
+    watch = GradientWatch(0, layer)
+    first, second = torch.zeros(1, 6), torch.tensor([[1.0, 1, 0.5, 0, 0, 0]])
+    first[0, 5] = 10.0
+    for x in (first, second):
+        (layer(x) * torch.tensor([1.0, 2, 3, 4])).sum().backward()
+    assert len(watch.factors) == 2
+    for clear in (lambda: layer.zero_grad(set_to_none=False), layer.zero_grad):
+        clear()
+        layer(second).sum().backward()
+        assert len(watch.factors) == 1
+
+
+def test_an_infinite_gradient_is_told_where_it_is_asked_for() -> None:
+    layer = SparseLinear(generators.erdos_renyi(20, 10, density=0.3, rng=0))
+    watch = GradientWatch(3, layer)
+    layer(torch.full((2, 20), torch.inf)).sum().backward()
+    watch.check()
+    with pytest.raises(ConfigError, match="the gradient of sparse layer 3 is not finite"):
+        watch.gradient()
+
+
+@pytest.mark.parametrize("use_reentrant", [True, False])
+def test_recomputed_passes_count_once(use_reentrant: bool) -> None:
+    from torch.utils.checkpoint import checkpoint
+
+    layer = SparseLinear(generators.erdos_renyi(10, 10, density=0.3, rng=0))
+    x = torch.randn(6, 10, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    watch, linear = GradientWatch(0, layer), layer.to_dense()
+
+    def through(module: nn.Module) -> torch.Tensor:
+        inner = checkpoint(lambda z: module(module(z).sin()), module(x).tanh(), use_reentrant=use_reentrant)
+        return module(inner).square().sum()
+
+    for module in (layer, linear):
+        through(module).backward()
+    blocks = np.concatenate([block.copy() for _, block in watch.gradient().blocks()])
+    np.testing.assert_allclose(blocks, linear.weight.grad.numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_rigl_without_noise_by_hand() -> None:
     """Weights 1, 2, 3, 4 on (source, target) (0,0), (1,0), (0,1), (2,1); two of them go, gradients decide who comes."""
-    from netsci_nn import BipartiteTopology
-
     layer = SparseLinear(BipartiteTopology(3, 2, src=[0, 1, 0, 2], dst=[0, 0, 1, 1]))
     nn.init.zeros_(layer.bias)
     layer.weight.data.copy_(torch.tensor([1.0, -2.0, 3.0, -4.0]))

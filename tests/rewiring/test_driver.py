@@ -37,13 +37,17 @@ def rows(step: int, size: int = 12) -> tuple[torch.Tensor, torch.Tensor]:
     return X[chosen], Y[chosen]
 
 
-def fit(model: nn.Module, optimizer: torch.optim.Optimizer, driver: Rewiring, first: int, last: int) -> None:
+def fit(
+    model: nn.Module, optimizer: torch.optim.Optimizer, driver: Rewiring, first: int, last: int, schedule: Any = None
+) -> None:
     for step in range(first, last + 1):
         x, y = rows(step)
         cross_entropy(model(x), y).backward()
         driver.step()
         optimizer.step()
         optimizer.zero_grad()
+        if schedule is not None:
+            schedule.step()
 
 
 def everything(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
@@ -261,22 +265,23 @@ def test_a_resumed_training_has_the_same_bits(name: str, policy: str, at: int) -
         (lambda model: torch.optim.SGD(model.parameters(), lr=0.1)) if is_sgd else adam
     )
 
-    def begin(seed: int) -> tuple[SparseMLP, torch.optim.Optimizer, Rewiring]:
+    def begin(seed: int) -> tuple[SparseMLP, torch.optim.Optimizer, Rewiring, Any]:
         model = network()
         optimizer = make(model)
-        return model, optimizer, Rewiring(model, optimizer, rng=seed, optimizer_state=policy, **RULES[name])  # type: ignore[arg-type]
+        driver = Rewiring(model, optimizer, rng=seed, optimizer_state=policy, **RULES[name])  # type: ignore[arg-type]
+        return model, optimizer, driver, torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.95)
 
-    model, optimizer, driver = begin(1)
-    fit(model, optimizer, driver, 1, at)
+    model, optimizer, driver, schedule = begin(1)
+    fit(model, optimizer, driver, 1, at, schedule)
     file = io.BytesIO()
-    torch.save([model.state_dict(), optimizer.state_dict(), driver.state_dict()], file)
-    fit(model, optimizer, driver, at + 1, 30)
-    other, other_optimizer, other_driver = begin(2)
+    torch.save([part.state_dict() for part in (model, optimizer, driver, schedule)], file)
+    fit(model, optimizer, driver, at + 1, 30, schedule)
+    other, other_optimizer, other_driver, other_schedule = begin(2)
     file.seek(0)
     saved = torch.load(file, weights_only=True)
-    for part, state in zip((other, other_optimizer, other_driver), saved, strict=True):
+    for part, state in zip((other, other_optimizer, other_driver, other_schedule), saved, strict=True):
         part.load_state_dict(state)
-    fit(other, other_optimizer, other_driver, at + 1, 30)
+    fit(other, other_optimizer, other_driver, at + 1, 30, other_schedule)
     assert edges(model) != edges(network())
     assert_same(everything(model, optimizer), everything(other, other_optimizer))
     assert (driver.steps, driver.rewired) == (other_driver.steps, other_driver.rewired)
@@ -310,6 +315,100 @@ def test_states_that_do_not_fit_are_refused_and_change_nothing() -> None:
         assert torch.equal(value, before[name]) if isinstance(value, torch.Tensor) else value == before[name]
 
 
+def test_a_state_of_another_rule_or_of_other_edges_is_refused() -> None:
+    model = network()
+    optimizer = adam(model)
+    driver = Rewiring(model, optimizer, "set", every=3, rng=0, optimizer_state="age")
+    fit(model, optimizer, driver, 1, 7)
+    state = driver.state_dict()
+    driver.remove()
+    other = Rewiring(model, optimizer, "rigl", every=3, rng=0, optimizer_state="age")
+    with pytest.raises(CheckpointError, match="the state is of rule 'set'; this Rewiring has 'rigl'"):
+        other.load_state_dict(state)
+    with pytest.raises(CheckpointError, match="the state holds an age of -5; it must be -1 or more"):
+        other.load_state_dict({**state, "rule": "rigl", "0.newborn_age": state["0.newborn_age"] * 0 - 5})
+    smaller = SparseMLP([20, 24, 16, 5], density=0.2, rng=0)
+    model.load_state_dict(smaller.state_dict())
+    cross_entropy(model(X[:9]), Y[:9]).backward()
+    other.step()
+    with pytest.raises(
+        ConfigError, match=r"the layer has 96 edges, and the driver knows the age of 144: its edges were changed"
+    ):
+        optimizer.step()
+
+
+@pytest.mark.parametrize("first", ["rigl", "set"])
+@pytest.mark.parametrize("policy", POLICIES)
+def test_of_two_drivers_nothing_moves_at_a_step_that_one_replaces(first: str, policy: str) -> None:
+    model = network()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0)
+    made: dict[str, Any] = {
+        "rigl": lambda: Rewiring(model, optimizer, "rigl", every=4, layers=[0, 2], rng=0),
+        "set": lambda: Rewiring(model, optimizer, "set", every=5, layers=[1], rng=0, optimizer_state=policy),
+    }
+    drivers = [made[name]() for name in sorted(made, key=lambda name: name != first)]
+    for step in range(1, 25):
+        x, y = rows(step)
+        cross_entropy(model(x), y).backward()
+        before = [model.layers[1].weight.detach().clone(), model.layers[1].bias.detach().clone()]
+        for driver in drivers:
+            driver.step()
+        optimizer.step()
+        assert all(parameter.grad is not None for parameter in model.parameters())
+        if step % 4 == 0 and step % 5:
+            assert torch.equal(model.layers[1].weight, before[0])
+            assert torch.equal(model.layers[1].bias, before[1])
+        optimizer.zero_grad()
+    assert {driver.steps for driver in drivers} == {24}
+    with pytest.raises(
+        ConfigError, match=r"sparse layer 2 is rewired by another Rewiring of this optimizer; call its remove\(\)"
+    ):
+        Rewiring(model, optimizer, "set", layers=[2], rng=0)
+
+
+def test_a_penalty_of_the_weights_does_not_disturb_rigl() -> None:
+    penalised, decayed = network().double(), network().double()
+    optimizers = [torch.optim.SGD(penalised.parameters(), lr=0.1), torch.optim.SGD(decayed.parameters(), lr=0.1)]
+    drivers = [Rewiring(m, o, "rigl", every=3, rng=0) for m, o in zip((penalised, decayed), optimizers, strict=True)]
+    for step in range(1, 31):
+        x, y = rows(step)
+        penalty = 1e3 * sum(layer.weight.square().sum() for layer in penalised.layers) * (step % 3 == 0)
+        (cross_entropy(penalised(x.double()), y) + penalty).backward()  # it is large where its gradient is not descended
+        cross_entropy(decayed(x.double()), y).backward()
+        for driver, optimizer in zip(drivers, optimizers, strict=True):
+            driver.step()
+            nn.utils.clip_grad_value_([p for group in optimizer.param_groups for p in group["params"]], 100)
+            optimizer.step()
+            optimizer.zero_grad()
+        assert edges(penalised) == edges(decayed), step
+
+
+def test_averaged_copies_with_other_edges_stop_a_change_before_it_begins() -> None:
+    model = network()
+    optimizer, follower = adam(model), copy.deepcopy(model)
+    driver = Rewiring(model, optimizer, "set", every=1, rng=0, followers=[follower])
+    rewiring.apply_delta(follower.layers[1], rewiring.SparseEvolution(0.3).propose(follower.layers[1], rng=0))
+    cross_entropy(model(X[:9]), Y[:9]).backward()
+    driver.step()
+    with pytest.raises(TopologyError, match=r"followers\[0\] has other edges than the model in sparse layer 1"):
+        optimizer.step()
+    assert edges(model) == edges(network())
+
+
+def test_a_watched_model_is_copied_and_saved() -> None:
+    model = network()
+    optimizer = adam(model)
+    Rewiring(model, optimizer, "rigl", every=1, rng=0)
+    cross_entropy(model(X[:9]), Y[:9]).backward()
+    file = io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    for twin in (copy.deepcopy(model), torch.load(file, weights_only=False)):
+        assert edges(twin) == edges(model)
+        cross_entropy(twin(X[:9]), Y[:9]).backward()
+        assert not twin.layers[0]._edge_index().watchers
+
+
 def test_by_hand_after_every_epoch() -> None:
     model = network()
     optimizer = adam(model)
@@ -331,8 +430,9 @@ def test_bad_arguments_get_one_sentence_each() -> None:
     model = network()
     optimizer, sgd = adam(model), torch.optim.SGD(model.parameters())
     dense = nn.Sequential(nn.Linear(3, 3))
-    frozen = network()
+    frozen, tied = network(), nn.ModuleList([SparseMLP([9, 9], density=0.5, rng=0) for _ in range(2)])
     frozen.layers[1].weight.requires_grad_(False)
+    tied[1].layers[0].weight = tied[0].layers[0].weight
     cosine = schedules.cosine(0.3)
 
     def make(rule: Any = "set", model: Any = model, optimizer: Any = optimizer, rng: Any = 0, **options: Any) -> Any:
@@ -359,6 +459,10 @@ def test_bad_arguments_get_one_sentence_each() -> None:
         ("optimizer is AdamW; rewiring 'deep_r' is defined for SGD alone", make("deep_r", every=1)),
         ("optimizer_state is 'old'; it must be one of 'zero', 'age'", make(optimizer_state="old")),
         ("optimizer_state is 'age' and the optimizer SGD", make(optimizer=sgd, optimizer_state="age")),
+        ("every is None, and rule 'rigl' needs the gradient", make("rigl", every=None)),
+        ("rule 'set' follows a schedule, and nobody knows", make(every=None, fraction=cosine)),
+        ("sparse layers 0 and 1 share one weight", make(model=tied, optimizer=adam(tied))),
+        ("sparse layer 0: optimizer does not train layer.weight", make(optimizer=adam(network()))),
         ("layers names layer 3; the model has the sparse layers 0 to 2", make(layers=[3])),
         ("the weight of sparse layer 1 is frozen", make("rigl", model=frozen, optimizer=adam(frozen))),
         (r"followers\[0\] has 0 sparse layers and the model 3", make(followers=[dense])),

@@ -125,7 +125,12 @@ def test_warmup_scales_every_optimizers_steps() -> None:
 
 
 def test_survivors_lend_the_mean_of_their_second_moments() -> None:
-    for kind, names in ((torch.optim.Adam, ["exp_avg_sq"]), (torch.optim.RMSprop, ["square_avg"]), (torch.optim.SGD, [])):
+    for kind, names in (
+        (torch.optim.Adam, ["exp_avg_sq"]),
+        (torch.optim.RMSprop, ["square_avg"]),
+        (torch.optim.Adafactor, ["variance"]),
+        (torch.optim.SGD, []),
+    ):
         model = SparseLinear(generators.erdos_renyi(30, 20, n_edges=120, rng=0), bias=False)
         optimizer = kind(model.parameters(), lr=RATE)
         model(torch.rand(4, 30)).square().sum().backward()

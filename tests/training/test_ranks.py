@@ -322,6 +322,50 @@ def set_on_two_ranks_is_set_on_the_whole_batch(rank: int) -> None:
     rigl_and_set_by_the_driver(rank, "set")
 
 
+class Branches(nn.Module):
+    """Of two branches, rank 1 uses the first only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = (SparseMLP([20, 12, 3], density=0.3, rng=rng).double() for rng in (0, 1))
+
+    def forward(self, x: torch.Tensor, with_second: bool) -> torch.Tensor:
+        return self.first(x) + self.second(x) if with_second else self.first(x)
+
+
+@scenario
+def a_layer_that_one_rank_did_not_use_grows_by_the_gradient_of_the_others(rank: int) -> None:
+    model, alone = Branches(), Branches()
+    wrapper = DDP(model, find_unused_parameters=True)
+    optimizers = [torch.optim.SGD(each.parameters(), lr=0.05) for each in (wrapper, alone)]
+    drivers = [Rewiring(wrapper, optimizers[0], "rigl", every=2, rng=0), Rewiring(alone, optimizers[1], "rigl", every=2, rng=0)]
+    for step in range(6):
+        x, y = rows(step, 8, torch.float64)
+        cross_entropy(wrapper(x[rank::2], rank == 0), y[rank::2]).backward()
+        parts = [cross_entropy(alone(x[part::2], part == 0), y[part::2]) for part in range(2)]
+        (sum(parts) / 2).backward()
+        for driver, optimizer in zip(drivers, optimizers, strict=True):
+            driver.step()
+            optimizer.step()
+            optimizer.zero_grad()
+    assert_same_on_both(model)
+    for ours, theirs in zip(layers_of(model), layers_of(alone), strict=True):
+        assert ours.topology == theirs.topology
+    assert layers_of(model)[2].topology != layers_of(Branches())[2].topology
+
+
+@scenario
+def an_infinite_gradient_on_one_rank_stops_both_with_a_sentence(rank: int) -> None:
+    model, (x, y) = mlp(), rows(rank)
+    wrapper = DDP(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    driver = Rewiring(wrapper, optimizer, "rigl", every=1, rng=0)
+    (cross_entropy(wrapper(x), y) * (torch.inf if rank else 1)).backward()
+    driver.step()
+    with pytest.raises(ConfigError, match="the gradient of sparse layer 0 is not finite"):
+        optimizer.step()
+
+
 @scenario
 def the_loop_trains_with_rigl(rank: int) -> None:
     before = mlp()

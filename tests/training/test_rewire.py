@@ -63,6 +63,29 @@ def test_both_engines_make_the_same_changes() -> None:
         torch.testing.assert_close(mine.weight, theirs.weight, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("optimizer_state", ["survivors", "warmup"])
+def test_two_rules_that_replace_steps(compiled: bool, optimizer_state: str) -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    options: Any = {"epochs": 3, "batch_size": 10, "rng": 0, "compiled": compiled and optimizer_state == "survivors"}
+    rules = [Rewire(RigL(0.3), [0], every_steps=4, optimizer_state=optimizer_state), Rewire(RigL(0.2), [1], every_steps=6)]
+    gradients: list[bool] = []
+
+    def watch(event: Event, state: TrainingState) -> None:
+        if event is Event.STEP and state.step % 12 == 0:
+            gradients.append(all(parameter.grad is not None for parameter in model.parameters()))
+
+    watch.step_interval, watch.needs_every_step = 12, False  # type: ignore[attr-defined]
+    train(model, optimizer, X, Y, callbacks=[*rules, watch], **options)
+    assert all(gradients)
+    assert 36 in model.layers[0].birth.tolist()
+    assert 36 in model.layers[1].birth.tolist()
+    if optimizer_state == "survivors":
+        assert not optimizer._optimizer_step_pre_hooks
+        assert not optimizer._optimizer_step_post_hooks
+
+
 def test_it_stops_at_an_epoch_and_its_schedule_ends_there() -> None:
     births = {}
     for until in (None, 2):
@@ -86,7 +109,20 @@ def test_intervals_of_a_rule_that_needs_a_gradient() -> None:
     with pytest.raises(ConfigError, match="optimizer_state is 'warm'; it must be one of"):
         Rewire(RigL(), optimizer_state="warm")
     with pytest.raises(ConfigError, match="optimizer_state is 'age' and the optimizer SGD"):
-        fit([Rewire(RigL(), optimizer_state="age")])
+        fit([Rewire(RigL(), every_steps=5, optimizer_state="age")])
+    with pytest.raises(ConfigError, match="every_steps is 100, and the rewiring ends at step 36, before it begins"):
+        fit([Rewire(RigL())])
+    with pytest.raises(ConfigError, match="every_steps is 20, and the rewiring ends at step 12, before it begins"):
+        fit([Rewire(SparseEvolution(), every_steps=20, until_epoch=1)])
+    batches = ((X[first : first + 10], Y[first : first + 10]) for first in range(0, 120, 10))
+
+    class Unsized:
+        def __iter__(self) -> Any:
+            return batches
+
+    model, callbacks = network(), [Rewire(RigL(schedules.cosine(0.3)), every_steps=2)]
+    with pytest.raises(ConfigError, match="rule 'rigl' follows a schedule, and nobody knows how long the training is"):
+        train(model, torch.optim.SGD(model.parameters()), Unsized(), epochs=1, rng=0, callbacks=callbacks)
 
 
 EXPERIMENT = {
