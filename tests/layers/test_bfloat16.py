@@ -158,7 +158,7 @@ def test_every_rule_trains_in_half_precision(rule: str, dtype: torch.dtype, tmp_
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     x, y = torch.randn(60, 20).to(dtype), torch.arange(60) % 3
     callbacks = [
-        Rewire(REWIRERS[rule]()),
+        Rewire(REWIRERS[rule](), every_steps=5 if rule == "rigl" else None),
         RecordTopology(lambda epoch: tmp_path / f"{epoch}.safetensors", tmp_path / "final.safetensors"),
         Checkpoint(tmp_path / "last.safetensors"),
     ]
@@ -179,13 +179,15 @@ def test_every_rule_trains_in_half_precision(rule: str, dtype: torch.dtype, tmp_
 
 def test_edges_do_go_and_come_in_bfloat16() -> None:
     """Under every rule but the one whose noise per step is less than a bfloat16 weight can show."""
-    for rule, options in (("set", {}), ("deep_r", {"l1": 0.05}), ("deep_r_s1", {}), ("ba_deep_r", {"l1": 0.05})):
+    cases: list[tuple[str, dict[str, float]]] = [("set", {}), ("rigl", {}), ("deep_r_s1", {})]
+    for rule, options in [*cases, ("deep_r", {"l1": 0.05}), ("ba_deep_r", {"l1": 0.05})]:
         torch.manual_seed(0)
         model = SparseMLP([20, 16, 3], density=0.3, rng=0).bfloat16()
         before = model.layers[0].topology
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         x, y = torch.randn(60, 20).bfloat16(), torch.arange(60) % 3
-        train(model, optimizer, x, y, epochs=3, batch_size=10, rng=0, callbacks=[Rewire(REWIRERS[rule](**options))])
+        rewire = Rewire(REWIRERS[rule](**options), every_steps=5 if rule == "rigl" else None)
+        train(model, optimizer, x, y, epochs=3, batch_size=10, rng=0, callbacks=[rewire])
         assert model.layers[0].topology != before, rule
 
 
