@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; `HOMES` says the same t
     from netsci_nn.errors import CheckpointError, ConfigError, DataError, TopologyError
     from netsci_nn.export import export_onnx
     from netsci_nn.intake import load_pretrained
-    from netsci_nn.layers import SparseLinear, spectral_norm, weight_norm
+    from netsci_nn.layers import SparseConv1d, SparseConv2d, SparseLinear, spectral_norm, weight_norm
     from netsci_nn.models import (
         SparseMLP,
         SparsifySummary,
@@ -33,6 +33,8 @@ __all__ = [
     "ConfigError",
     "DataError",
     "Rewiring",
+    "SparseConv1d",
+    "SparseConv2d",
     "SparseLinear",
     "SparseMLP",
     "SparsifySummary",
@@ -60,6 +62,8 @@ HOMES = {
     "ConfigError": "errors",
     "DataError": "errors",
     "Rewiring": "rewiring",
+    "SparseConv1d": "layers",
+    "SparseConv2d": "layers",
     "SparseLinear": "layers",
     "SparseMLP": "models",
     "SparsifySummary": "models",

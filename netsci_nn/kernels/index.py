@@ -28,7 +28,7 @@ MANY_EDGES = 10**6  # from which they are listed by compiled code
 MAX_FOREIGN = 256  # sets of edges of programs that another process compiled, whose both orientations are kept
 
 
-Watcher = Callable[[torch.Tensor, torch.Tensor], None]
+Watcher = Callable[..., None]
 
 
 class Edition:
@@ -128,11 +128,14 @@ class EdgeIndex:
     mark: torch.Tensor  # of the edition
     watchers: list[Watcher] = field(default_factory=list)  # told of every part of the gradient to the values
 
-    def tell(self, x: torch.Tensor, y: torch.Tensor) -> None:
-        """Tell the watchers that a backward pass adds sum(x[src[k]] * y[dst[k]]) to the gradient of every value k."""
+    def tell(self, x: torch.Tensor, y: torch.Tensor, *further: Any) -> None:
+        """Tell the watchers what a backward pass adds to the gradient of the values: sum(x[src[k]] * y[dst[k]]) to value k.
+
+        Of a convolution x and y are images, and `further` is the window.
+        """
         if self.watchers and not torch._C._are_functorch_transforms_active():
             for watcher in self.watchers:
-                watcher(x, y)
+                watcher(x, y, *further)
 
     @cached_property
     def by_target(self) -> Edges:

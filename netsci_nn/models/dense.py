@@ -10,6 +10,7 @@ from torch import nn
 
 from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer, SparseLinear
+from netsci_nn.layers.conv import SparseConv
 from netsci_nn.models.surgery import HOOKS_LOST, has_hooks
 from netsci_nn.models.walk import linear_layers
 
@@ -49,7 +50,7 @@ def to_dense(model: nn.Module) -> nn.Module:
             reason = "its weight is shared with another module" if owners[id(layer.weight)] > 1 else _reason_against(layer)
             if reason is not None:
                 raise ConfigError(f"layer {name!r} cannot become dense: {reason}")
-            assert isinstance(layer, SparseLinear)
+            assert isinstance(layer, (SparseLinear, SparseConv))
             memo[id(layer)] = _dense_twin(layer, memo)
     try:
         return copy.deepcopy(model, memo)
@@ -58,9 +59,11 @@ def to_dense(model: nn.Module) -> nn.Module:
         raise ConfigError(f"model is a {type(model).__name__} that cannot be copied: {reason}") from error
 
 
-def _dense_twin(layer: SparseLinear, memo: dict[int, Any]) -> nn.Module:
+def _dense_twin(layer: SparseLinear | SparseConv, memo: dict[int, Any]) -> nn.Module:
     linear: Any = layer.to_dense()
-    if layer.dense_class is not nn.Linear:  # Hugging Face's Conv1D, whose weight is [n_in, n_out]
+    if (
+        isinstance(layer, SparseLinear) and layer.dense_class is not nn.Linear
+    ):  # Hugging Face's Conv1D, whose weight is [n_in, n_out]
         with torch.device("meta"):
             twin: Any = layer.dense_class(layer.n_out, layer.n_in)
         twin.weight, twin.bias = nn.Parameter(linear.weight.detach().t().contiguous()), linear.bias
@@ -72,9 +75,10 @@ def _dense_twin(layer: SparseLinear, memo: dict[int, Any]) -> nn.Module:
 
 
 def _reason_against(layer: SparseLayer) -> str | None:
-    if not isinstance(layer, SparseLinear):
+    if not isinstance(layer, (SparseLinear, SparseConv)):
         return f"it is a {type(layer).__name__}, which has no dense form"
-    if type(layer).forward is not SparseLinear.forward or "forward" in vars(layer):
+    kind = SparseLinear if isinstance(layer, SparseLinear) else SparseConv
+    if type(layer).forward is not kind.forward or "forward" in vars(layer):
         return f"it is a {type(layer).__name__} with a forward of its own"
     further = sorted(dict(layer.named_parameters()).keys() - {"weight", "bias"})
     if further:

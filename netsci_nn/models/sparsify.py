@@ -19,12 +19,13 @@ from netsci_nn.layers.dense import dense_kind
 from netsci_nn.layers.init import rescale_to_in_degree_
 from netsci_nn.models.summary import SparsifySummary, listed_kinds, summarise
 from netsci_nn.models.surgery import check_replaceable, replace_layers, sparse_twin
-from netsci_nn.models.walk import linear_layers, names_of, size_of
+from netsci_nn.models.walk import CONVOLUTIONS, convolutions, linear_layers, names_of, shape_of, size_of
 from netsci_nn.registry import RESERVED
 from netsci_nn.sampling import Rng, as_generator
 from netsci_nn.topology import BipartiteTopology
 
 INITS = "fan_in", "keep"
+FEWEST_CHANNELS = 8  # that a convolution reads, for it to become sparse without being named
 
 LayerSettings = Mapping[str, Any]
 """What `sparsify` is told of the layers of a pattern: `density`, `generator`, and parameters of the generator."""
@@ -34,7 +35,7 @@ LayerSettings = Mapping[str, Any]
 class _Plan:
     """How one layer gets its edges."""
 
-    layer: nn.Linear
+    layer: nn.Module
     generator: Generator
     parameters: Mapping[str, Any] = field(default_factory=dict)
     density: float | None = None
@@ -57,18 +58,22 @@ def sparsify(
     backend: str = "auto",
     rng: Rng,
 ) -> SparsifySummary:
-    """Replace every `nn.Linear`, and every Hugging Face `Conv1D`, in `model` by a `SparseLinear` with its weights and bias.
+    """Replace linear layers and convolutions of `model` by sparse layers with their weights and biases.
+
+    Every `nn.Linear`, and every Hugging Face `Conv1D`, becomes a `SparseLinear`; every `nn.Conv1d` and `nn.Conv2d` without
+    groups a sparse convolution on a graph of its channels. A convolution that reads fewer than 8 channels stays dense, unless
+    `layers` has a pattern for it: the colours of an image are few enough.
 
     The model is changed in place, at any depth, and only when all layers could be built. A layer that is registered under
     several names is replaced once, everywhere. Make optimisers afterwards: the parameters are new ones, trainable where the old
     ones were; `netsci_nn.parameter_groups` tells those apart that weight decay is for.
 
-    What is no linear layer stays dense, and the summary says so: convolutions, embeddings, recurrent layers, and
+    What is neither stays dense, and the summary says so: embeddings, recurrent layers, other convolutions, and
     `nn.MultiheadAttention`, whose output projection reads its weight past the layer, as its input projections do.
     `nn.TransformerEncoder` leaves its fused path of evaluation, which would do the same.
 
     Args:
-        model: any module that has linear layers and is not one itself.
+        model: any module that has linear layers or convolutions and is none itself.
         density: edges / possible edges of all layers together that share the budget, in (0, 1]; None with an `Allocation`, or
             if no layer shares it.
         allocation: how the edges are spread over the layers: a name in `netsci_nn.allocation.ALLOCATIONS` that needs no more
@@ -113,14 +118,14 @@ def sparsify(
         >>> model[3]
         SparseLinear(n_in=32, n_out=10, n_edges=160, density=0.5, bias=True, backend='auto')
     """
-    chosen, excluded = _choose(model, exclude)
+    chosen, left = _choose(model, exclude, layers)
     check_choice("init", init, INITS, ConfigError)
     plans = _plan(chosen, names_of(model), _generator("generator", generator), layers)
     sharing = [name for name, plan in plans.items() if plan.shares_budget]
-    budget = _allocate({name: size_of(chosen[name]) for name in sharing}, density, allocation)
+    budget = _allocate({name: shape_of(chosen[name]) for name in sharing}, density, allocation)
     n_edges = {**{name: plan.n_edges() for name, plan in plans.items()}, **budget}
     random = as_generator(rng)
-    devices = {layer.weight.device for layer in chosen.values() if layer.weight.device.type == "cuda"}
+    devices = {p.device for layer in chosen.values() for p in layer.parameters() if p.device.type == "cuda"}
     replacement: dict[nn.Module, nn.Module] = {}
     with torch.random.fork_rng(devices=devices):
         for name, plan in plans.items():
@@ -132,7 +137,7 @@ def sparsify(
     replace_layers(model, replacement)
     new = {layer: type(dense).__name__ for dense, layer in replacement.items()}
     asked = density if density is not None and len(sharing) == len(plans) else None
-    summary = summarise(model, new, dict.fromkeys(excluded, "excluded"), asked)
+    summary = summarise(model, new, left, asked)
     if summary.density > 2 * summary.asked:
         warnings.warn(
             f"the whole model has a density of {summary.density:.4g}, more than twice the {summary.asked:.4g} that was asked "
@@ -142,35 +147,56 @@ def sparsify(
     return summary
 
 
-def _choose(model: nn.Module, exclude: str | None) -> tuple[dict[str, nn.Linear], list[nn.Linear]]:
-    """Return the dense layers to be replaced by their first names, after checking that they can be, and those excluded."""
-    if not isinstance(model, nn.Module) or dense_kind(model) is not None:
+def _choose(
+    model: nn.Module, exclude: str | None, settings: Mapping[str, LayerSettings] | None
+) -> tuple[dict[str, nn.Module], dict[nn.Module, str]]:
+    """Return the layers to be replaced by their first names, after checking that they can be, and why others are left."""
+    if not isinstance(model, nn.Module) or dense_kind(model) is not None or type(model) in CONVOLUTIONS:
         raise ConfigError(
-            f"model is a {type(model).__name__}; it must be a module that contains nn.Linear layers "
-            "(SparseLinear.from_dense makes a sparse layer of a single one)"
+            f"model is a {type(model).__name__}; it must be a module that contains nn.Linear layers or convolutions "
+            "(SparseLinear.from_dense, or that of a sparse convolution, makes a sparse layer of a single one)"
         )
     pattern, names = None if exclude is None else _compile("exclude", exclude), names_of(model)
     linear = linear_layers(model, attention=False)
-    dense = {name: layer for name, layer in linear.items() if not isinstance(layer, SparseLayer)}
+    possible = {name: layer for name, layer in linear.items() if not isinstance(layer, SparseLayer)} | convolutions(model)
+    dense = {name: possible[name] for name in names_in_order(model) if name in possible}
     if not dense:
         has = f"its {len(linear)} linear layers are sparse already" if linear else f"it has {listed_kinds(model)}"
         raise ConfigError(
             f"model is a {type(model).__name__} without dense linear layers: {has}; "
-            "sparsify replaces nn.Linear and Hugging Face's Conv1D, and there must be one"
+            "sparsify replaces nn.Linear, Hugging Face's Conv1D, nn.Conv1d and nn.Conv2d, and there must be one"
         )
-    excluded = [layer for layer in dense.values() if pattern and any(pattern.search(name) for name in names[layer])]
-    chosen = {name: layer for name, layer in dense.items() if layer not in excluded}
+    named = [_compile("layers", text) for text in settings] if isinstance(settings, Mapping) else []
+    left: dict[nn.Module, str] = {}
+    for layer in dense.values():
+        if pattern and any(pattern.search(name) for name in names[layer]):
+            left[layer] = "excluded"
+            continue
+        is_small = type(layer) in CONVOLUTIONS and size_of(layer)[0] < FEWEST_CHANNELS
+        if is_small and not any(text.search(name) for text in named for name in names[layer]):
+            left[layer] = f"it reads fewer than {FEWEST_CHANNELS} channels"
+    chosen = {name: layer for name, layer in dense.items() if layer not in left}
+    if not chosen and "excluded" not in left.values():
+        raise ConfigError(
+            f"model is a {type(model).__name__} whose layers ({_listed(dense)}) are convolutions that read fewer than "
+            f"{FEWEST_CHANNELS} channels; name them in layers= to make them sparse"
+        )
     if not chosen:
         raise ConfigError(
             f"exclude is {exclude!r}, which keeps every linear layer dense ({_listed(dense)}); "
             "at least one must be left to replace"
         )
     check_replaceable(model, chosen, advice=lambda name: f'; exclude=r"^{re.escape(name)}$" keeps it dense')
-    return chosen, excluded
+    return chosen, left
+
+
+def names_in_order(model: nn.Module) -> list[str]:
+    """Return the first name of every module, in the order of `model.modules()`."""
+    return [name for name, _ in model.named_modules()]
 
 
 def _plan(
-    chosen: Mapping[str, nn.Linear],
+    chosen: Mapping[str, nn.Module],
     names: Mapping[nn.Module, list[str]],
     generator: Generator,
     settings: Mapping[str, LayerSettings] | None,
@@ -254,9 +280,9 @@ def _listed(layers: Mapping[str, Any]) -> str:
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
-def _allocate(shapes: dict[str, tuple[int, int]], density: float | None, allocation: str | Allocation) -> dict[str, int]:
+def _allocate(shapes: dict[str, tuple[int, ...]], density: float | None, allocation: str | Allocation) -> dict[str, int]:
     """Return the edges of every layer that shares the budget."""
-    sizes = tuple(n_in * n_out for n_in, n_out in shapes.values())
+    sizes = tuple(n_in * n_out for n_in, n_out, *_ in shapes.values())
     if isinstance(allocation, Allocation):
         if density is not None:
             raise ConfigError(

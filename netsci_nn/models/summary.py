@@ -21,7 +21,7 @@ LINE_WIDTH, NAME_WIDTH, KIND_WIDTH = 100, 28, 18
 
 REASONS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
     ((nn.MultiheadAttention,), "its input projections are no layers"),
-    ((nn.modules.conv._ConvNd,), "convolutions are not made sparse"),
+    ((nn.modules.conv._ConvNd,), "convolutions of this kind stay dense"),
     ((nn.Embedding, nn.EmbeddingBag), "an embedding is looked up"),
     (NORMALISATIONS, "a normalisation"),
     ((nn.RNNBase, nn.RNNCellBase), "recurrent layers stay dense"),
@@ -148,7 +148,7 @@ def summarise(
             kind = kinds.get(module, type(module).__name__)
             entry = SparseEntry(name, kind, n_in, n_out, n_edges, module.weight.requires_grad, count)
             (new if module in kinds else old).append(entry)
-            n_before += count + (n_in * n_out - n_edges if module in kinds else 0)
+            n_before += count + ((n_in * n_out - n_edges) * entries if module in kinds else 0)
             n_weights += n_edges * entries
             n_possible += n_in * n_out * entries
         else:

@@ -13,7 +13,7 @@ from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer, SparseLinear
 from netsci_nn.layers.base import DTYPES, DTYPES_IN_WORDS
 from netsci_nn.layers.dense import dense_kind
-from netsci_nn.models.walk import LinearLayer
+from netsci_nn.models.walk import CONVOLUTIONS
 from netsci_nn.topology import BipartiteTopology
 
 WRAPPERS = frozenset({"DistributedDataParallel", "FullyShardedDataParallel", "AveragedModel"})
@@ -28,7 +28,7 @@ HOOKS_LOST = "it has hooks, which would be lost"
 
 
 def check_replaceable(
-    model: nn.Module, layers: Mapping[str, LinearLayer], advice: Callable[[str], str] = lambda name: ""
+    model: nn.Module, layers: Mapping[str, nn.Module], advice: Callable[[str], str] = lambda name: ""
 ) -> None:
     """Raise a ConfigError if one of `layers` would lose something when another takes its place in `model`.
 
@@ -54,7 +54,7 @@ def check_replaceable(
 
 def check_convertible(
     model: nn.Module,
-    layers: Mapping[str, LinearLayer],
+    layers: Mapping[str, nn.Module],
     own: Sequence[str] = ("weight", "bias"),
     advice: Callable[[str], str] = lambda name: "",
 ) -> None:
@@ -77,11 +77,11 @@ def check_convertible(
             raise ConfigError(f"layer {name!r} cannot become sparse: {reason}{advice(name)}")
 
 
-def _reason_against(layer: nn.Linear) -> str | None:
+def _reason_against(layer: nn.Module) -> str | None:
     parameters = dict(layer.named_parameters())
     if any(isinstance(parameter, nn.parameter.UninitializedParameter) for parameter in parameters.values()):
         return "it has no weights before its first input"
-    kind = dense_kind(layer)
+    kind = type(layer) if type(layer) in CONVOLUTIONS else dense_kind(layer)
     if kind is None or type(layer).forward is not kind.forward or "forward" in vars(layer):
         return f"it is a {type(layer).__name__} with a forward of its own"
     further = sorted(parameters.keys() - {"weight", "bias"})
@@ -137,17 +137,20 @@ def _places_beside_children(model: nn.Module) -> dict[nn.Module, str]:
 
 
 def sparse_twin(
-    linear: nn.Linear, topology: BipartiteTopology, backend: str = "auto", memo: dict[int, Any] | None = None
-) -> SparseLinear:
+    linear: Any, topology: BipartiteTopology, backend: str = "auto", memo: dict[int, Any] | None = None
+) -> SparseLayer:
     """Return `linear` on the edges of `topology`, with its weights, in its mode, and trainable if it is.
 
     Args:
-        linear: the dense layer, which stays as it is.
+        linear: the dense layer, linear or a convolution, which stays as it is.
         topology: between as many sources and targets.
         backend: of the sparse layer.
         memo: that of a `copy.deepcopy` of the model, in which a bias that modules share stays shared.
     """
-    layer = SparseLinear.from_dense(linear, topology, backend)
+    if type(linear) in CONVOLUTIONS:
+        layer: SparseLayer = CONVOLUTIONS[type(linear)].from_dense(linear, topology, backend=backend)
+    else:
+        layer = SparseLinear.from_dense(linear, topology, backend)
     layer.weight.requires_grad_(linear.weight.requires_grad)
     if memo is not None:
         layer.bias = copy.deepcopy(linear.bias, memo)

@@ -6,12 +6,18 @@ from typing import TypeGuard
 from torch import nn
 
 from netsci_nn.errors import ConfigError
-from netsci_nn.layers import SparseLayer
+from netsci_nn.layers import SparseConv1d, SparseConv2d, SparseLayer
 from netsci_nn.layers.dense import dense_kind, weight_matrix
 
 # Hugging Face's Conv1D is typed as nn.Linear, too: it has a weight and a bias. Its size and orientation are asked of `size_of`
 # and `weight_matrix`, and whether a layer is dense of `not isinstance(layer, SparseLayer)`.
 LinearLayer = nn.Linear | SparseLayer
+
+# Convolutions that a sparse layer can take the place of, if they have no groups; subclasses may compute anything.
+CONVOLUTIONS: dict[type[nn.Module], type[SparseConv1d] | type[SparseConv2d]] = {
+    nn.Conv1d: SparseConv1d,
+    nn.Conv2d: SparseConv2d,
+}
 
 NORMALISATIONS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
@@ -42,6 +48,11 @@ def linear_layers(model: nn.Module, *, attention: bool = True) -> dict[str, Line
     return {name: layer for name, layer in layers.items() if layer not in projections}
 
 
+def convolutions(model: nn.Module) -> dict[str, nn.Module]:
+    """Return every dense convolution that can become sparse by its dotted name (see `CONVOLUTIONS`)."""
+    return {name: module for name, module in model.named_modules() if type(module) in CONVOLUTIONS and module.groups == 1}
+
+
 def attention_projections(model: nn.Module) -> set[nn.Module]:
     """Return the output projections of every `nn.MultiheadAttention`, whose weights are read past the layers."""
     return {module.out_proj for module in model.modules() if isinstance(module, nn.MultiheadAttention)}
@@ -60,14 +71,22 @@ def names_of(model: nn.Module) -> dict[nn.Module, list[str]]:
     return names
 
 
-def size_of(layer: LinearLayer) -> tuple[int, int]:
-    """Return the numbers of sources and of targets."""
+def size_of(layer: nn.Module) -> tuple[int, int]:
+    """Return the numbers of sources and of targets: neurons of a linear layer, channels of a dense convolution."""
+    if isinstance(layer, (nn.Conv1d, nn.Conv2d)):
+        return layer.in_channels, layer.out_channels
     if isinstance(layer, SparseLayer):
         return layer.n_in, layer.n_out
     if isinstance(layer, nn.Linear):
         return layer.in_features, layer.out_features
     n_out, n_in = weight_matrix(layer).shape
     return n_in, n_out
+
+
+def shape_of(layer: nn.Module) -> tuple[int, ...]:
+    """Return the shape that budgets know (see `netsci_nn.allocation`): sources, targets, and the sizes of a kernel."""
+    kernel = layer.kernel_size if isinstance(layer, (nn.Conv1d, nn.Conv2d)) else ()
+    return (*size_of(layer), *kernel)
 
 
 def count_edges(layer: LinearLayer) -> int:

@@ -12,12 +12,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.distributed as dist
+from torch import nn
+from torch.nn.grad import conv2d_weight
 
 from netsci_nn.checks import check_count
 from netsci_nn.compiling import njit
 from netsci_nn.errors import ConfigError, DataError
+from netsci_nn.kernels.convolution import Window
 from netsci_nn.kernels.vector import LANES, above, load, lowest
 from netsci_nn.layers import SparseLayer, SparseLinear
+from netsci_nn.layers.conv import SparseConv
 from netsci_nn.layers.ranks import group_of
 from netsci_nn.sampling.arrays import occupied_cells
 from netsci_nn.topology import Int64Array
@@ -47,14 +51,21 @@ class GradientWatch:
     def __init__(self, number: int, layer: SparseLayer) -> None:
         self.number, self.layer = number, layer
         self.factors: list[Factors] = []
+        self.window: Window | None = None
         self._pending: dict[int, list[Factors]] = {}  # by the number of the backward pass
         self._seen: tuple[torch.Tensor, int] | None = None  # the gradient after the last pass, and its version
         self.index = layer._edge_index()
         self.index.watchers.append(self)
         self._handle = layer.weight.register_post_accumulate_grad_hook(self._take_in) if layer.weight.requires_grad else None
 
-    def __call__(self, x: torch.Tensor, gradient: torch.Tensor) -> None:
-        """Take in the factors of a product in a backward pass: `[n_in, rows]` and `[n_out, rows]`."""
+    def __call__(self, x: torch.Tensor, gradient: torch.Tensor, window: Window | None = None) -> None:
+        """Take in the factors of a product in a backward pass: `[n_in, rows]` and `[n_out, rows]`, or images and a window."""
+        self.window = window
+        if window is not None and torch.is_grad_enabled():
+            raise ConfigError(
+                f"sparse layer {self.number}, a convolution, is differentiated with create_graph=True at a step at which its "
+                "edges grow by the gradient; that is known of plain backward passes only"
+            )
         number = torch._C._current_graph_task_id()
         if number not in self._pending:
             self._pending[number] = []
@@ -105,6 +116,8 @@ class GradientWatch:
             raise ConfigError(self._missing())
         if is_infinite:
             raise ConfigError(f"the gradient of sparse layer {self.number} is not finite; its edges cannot grow by it")
+        if isinstance(self.layer, SparseConv):
+            return ConvolutionGradient(self.layer, self.factors, self.window, group)
         if not self.factors:  # of this rank
             weight = self.layer.weight
             return DenseGradient(weight.new_empty(self.layer.n_in, 0), weight.new_empty(self.layer.n_out, 0), group)
@@ -148,7 +161,7 @@ class DenseGradient:
             raise DataError(f"x is {x.dtype} on {x.device} and of_y {of_y.dtype} on {of_y.device}; both must be alike")
         x, of_y = x.detach(), of_y.detach()
         single = torch.float64 if x.dtype == torch.float64 else torch.float32
-        self.x, self.of_y, self.group = x.to(single), of_y.to(single), group
+        self.x, self.of_y, self.group, self.dtype = x.to(single), of_y.to(single), group, single
         self.n_in, self.n_out = len(x), len(of_y)
 
     def blocks(self) -> Iterator[tuple[int, npt.NDArray[np.floating]]]:
@@ -205,7 +218,7 @@ class DenseGradient:
 
     def _above(self, threshold: float, count: int, occupied: Int64Array) -> Int64Array:
         """Return the largest `count` of the free pairs above a threshold."""
-        best = _Largest(count, threshold, max(BLOCK, self.n_in), self.x.dtype)
+        best = _Largest(count, threshold, max(BLOCK, self.n_in), self.dtype)
         for first, block in self.blocks():
             bounds = np.searchsorted(occupied, [first * self.n_in, (first + len(block)) * self.n_in])
             _cover(block.reshape(-1), first * self.n_in, occupied[slice(*bounds)])
@@ -225,6 +238,48 @@ class DenseGradient:
         if self.group is not None:
             dist.all_reduce(sample, group=self.group)
         return float(sample.abs().sort(descending=True).values[rank])
+
+
+class ConvolutionGradient(DenseGradient):
+    """The gradient of the loss with respect to the kernel, or the entry of one, of every pair that a convolution could join.
+
+    Of a channel graph it is the Euclidean norm over the kernel. It is computed by torch in blocks of targets.
+
+    Args:
+        layer: the convolution.
+        factors: images `[n, in_channels, height, width]` and the gradients of the outputs, of every pass.
+        window: how the kernel passes over them; None if there are none.
+        group: as for `DenseGradient`.
+    """
+
+    def __init__(
+        self, layer: SparseConv, factors: list[Factors], window: Window | None, group: dist.ProcessGroup | None
+    ) -> None:
+        self.dtype = torch.float64 if layer.weight.dtype == torch.float64 else torch.float32
+        self.layer, self.factors, self.window, self.group = layer, factors, window, group
+        self.n_in, self.n_out = layer.n_in, layer.n_out
+
+    def blocks(self) -> Iterator[tuple[int, npt.NDArray[np.floating]]]:
+        """See `DenseGradient`."""
+        layer, area = self.layer, math.prod(self.layer.kernel_size)
+        size = max(1, BLOCK // (layer.in_channels * area))
+        for first in range(0, self.n_out, size):
+            end = min(first + size, self.n_out)
+            total = torch.zeros(end - first, layer.in_channels, area, dtype=self.dtype, device=layer.weight.device)
+            for x, of_y in self.factors:
+                assert self.window is not None
+                (top, left), (bottom, right) = self.window.before, self.window.after
+                padded = nn.functional.pad(x.to(self.dtype), (left, right, top, bottom))
+                shape = (end - first, layer.in_channels, *self.window.kernel)
+                options = {"stride": self.window.stride, "dilation": self.window.dilation}
+                total += conv2d_weight(padded, shape, of_y[:, first:end].to(self.dtype), **options).flatten(2)
+            if self.group is not None:
+                dist.all_reduce(total, group=self.group)
+            pairs = torch.linalg.vector_norm(total, dim=2) if layer.graph == "channel" else total.flatten(1)
+            yield first, pairs.cpu().numpy()
+
+    def _likely_threshold(self, count: int) -> float:
+        return -1.0
 
 
 class _Largest:
@@ -310,10 +365,10 @@ def too_many(n_in: int, n_out: int) -> str:
 
 def check_linear(rule: str, number: int, layer: SparseLayer) -> None:
     """Raise a ConfigError unless the gradient of all pairs can be computed for a layer, which trains."""
-    if not isinstance(layer, SparseLinear):
+    if not isinstance(layer, (SparseLinear, SparseConv)):
         raise ConfigError(
-            f"rewiring rule {rule!r} grows edges by the gradient of all pairs of neurons, which only a SparseLinear gives; "
-            f"sparse layer {number} is a {type(layer).__name__}"
+            f"rewiring rule {rule!r} grows edges by the gradient of all pairs of neurons, which SparseLinear and sparse "
+            f"convolutions give; sparse layer {number} is a {type(layer).__name__}"
         )
     if layer.n_in * layer.n_out > MOST_PAIRS:
         raise ConfigError(too_many(layer.n_in, layer.n_out))

@@ -25,6 +25,7 @@ class RigL:
     once the edges are dropped. An edge that was just dropped and comes back has never gone: it keeps its weight and its
     optimiser state. Other new edges start at 0, with the optimiser's own initial state. Of equal gradients the pair with the
     smaller (target, source) comes first. After the last step nothing is changed.
+    The size of a kernel, or of its gradient, is its Euclidean norm.
 
     Args:
         fraction: in (0, 1), the share of a layer's edges that is dropped; or a schedule of it (0: no change). The authors'
@@ -60,7 +61,7 @@ class RigL:
 
     def propose(self, edges: EdgeView | SparseLayer, *, rng: Rng) -> EdgeDelta:
         """Return the change in O(n_in * n_out * rows) operations; `rng` is an int seed or numpy Generator."""
-        view, random = seen_by("rigl", edges, *self.needs, single_weights=True), as_generator(rng)
+        view, random = seen_by("rigl", edges, *self.needs), as_generator(rng)
         assert view.dense_gradient is not None
         count = int(fraction_now(self.fraction, view) * view.n_edges)
         if count == 0 or view.is_last:

@@ -42,7 +42,7 @@ def test_a_worked_example() -> None:
         already_sparse=(),
         dense=(
             DenseEntry("1", "LayerNorm", 8, "a normalisation"),
-            DenseEntry("2.conv", "Conv2d", 20, "convolutions are not made sparse"),
+            DenseEntry("2.conv", "Conv2d", 20, "it reads fewer than 8 channels"),
         ),
         asked=0.3,
         n_parameters_before=44 + 8 + 20,
@@ -54,19 +54,44 @@ def test_a_worked_example() -> None:
     assert summary.sparse[0].density == 0.3
 
 
-def test_a_network_of_convolutions_warns_and_says_where_its_parameters_are() -> None:
+def test_a_network_of_convolutions_becomes_sparse_and_its_stem_stays_dense() -> None:
+    """Weights: 432 of the stem, a tenth of 20 x 2304 and of 160."""
     model = Residual()
+    summary = ns.sparsify(model, density=0.1, allocation="uniform", rng=0)
+    assert [entry.name for entry in summary.sparse] == [*(f"blocks.{i}" for i in range(20)), "fc"]
+    assert {entry.kind for entry in summary.sparse} == {"Conv2d", "Linear"}
+    assert [(entry.name, entry.reason) for entry in summary.dense] == [
+        ("stem", "it reads fewer than 8 channels"),
+        ("norm", "a normalisation"),
+    ]
+    assert [entry.n_edges for entry in summary.sparse] == [26] * 20 + [16]
+    assert summary.n_parameters_before == 432 + 32 + 20 * (2304 + 16) + 170
+    assert summary.n_parameters == 432 + 32 + 20 * (26 * 9 + 16) + 26
+    assert summary.n_weights == 432 + 20 * 26 * 9 + 16
+    named = ns.sparsify(Residual(), density=0.1, layers={"^stem$": {"density": 0.5}}, rng=0)
+    assert named.sparse[0].name == "stem"
+
+
+def test_a_network_of_other_convolutions_warns_and_says_where_its_parameters_are() -> None:
+    model = nn.Sequential(*(nn.Conv2d(16, 16, 3, groups=2) for _ in range(20)), nn.Linear(16, 10))
     n_parameters = sum(parameter.numel() for parameter in model.parameters())
     message = (
-        r"the whole model has a density of 0\.9969, more than twice the 0\.1 that was asked of its linear layers: "
-        r"46,832 of its 46,890 parameters are in Conv2d \(convolutions are not made sparse\); the summary"
+        r"the whole model has a density of 0\.9938, more than twice the 0\.1 that was asked of its linear layers: "
+        r"23,360 of its 23,386 parameters are in Conv2d \(convolutions of this kind stay dense\); the summary"
     )
     with pytest.warns(UserWarning, match=message) as caught:
         summary = ns.sparsify(model, density=0.1, rng=0)
     assert caught[0].filename == __file__  # it points at the call
     assert (summary.n_parameters_before, summary.n_parameters) == (n_parameters, n_parameters - 144)
-    assert [entry.name for entry in summary.sparse] == ["fc"]
-    assert len(summary.dense) == 22
+    assert [entry.name for entry in summary.sparse] == ["20"]
+    assert len(summary.dense) == 20
+
+
+def test_models_without_a_layer_that_could_become_sparse() -> None:
+    with pytest.raises(ns.ConfigError, match=r"whose layers \('0'\) are convolutions that read fewer than 8 channels"):
+        ns.sparsify(nn.Sequential(nn.Conv2d(3, 8, 3)), density=0.1, rng=0)
+    with pytest.raises(ns.ConfigError, match=r"model is a Conv2d; it must be a module that contains nn.Linear layers or"):
+        ns.sparsify(nn.Conv2d(9, 8, 3), density=0.1, rng=0)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +152,7 @@ def test_every_module_with_parameters_is_listed_with_its_reason() -> None:
     assert {entry.name: entry.reason for entry in summary.dense} == {
         "attention": "its input projections are no layers",
         "attention.out_proj": "attention reads its weight directly",
-        "conv": "convolutions are not made sparse",
+        "conv": "convolutions of this kind stay dense",
         "embedding": "an embedding is looked up",
         "norm": "a normalisation",
         "recurrent": "recurrent layers stay dense",

@@ -104,6 +104,62 @@ def _check_product(of: ns.SparseLinear, x: torch.Tensor, y: torch.Tensor, draw: 
         close(found[-1].reshape(-1, of.n_in), gradient @ weight, gradient.abs() @ weight.abs(), of.n_out)
 
 
+def _conv_options(draw: Draw, n_dims: int) -> tuple[BipartiteTopology, dict[str, Any]]:
+    """Return a topology and legal arguments of a sparse convolution."""
+    kernel = draw.choice((1, 3, (2, 3)[:n_dims] if n_dims > 1 else 2))
+    area = int(np.prod(kernel)) ** (n_dims if isinstance(kernel, int) else 1)
+    graph = draw.choice(("channel", "patch"))
+    n_in, n_out = draw.randint(1, 5), draw.randint(1, 5)
+    options = {"kernel_size": kernel, "stride": draw.choice((1, 2)), "padding": draw.choice((0, 2, "valid")), "graph": graph}
+    options |= {"dilation": draw.choice((1, 2)), "bias": draw.random() < 0.5, "dtype": draw.choice((None, torch.float64))}
+    options |= {"padding_mode": draw.choice(("zeros", "replicate")), "device": draw.choice((None, "cpu"))}
+    options["backend"] = draw.choice(("auto", "compiled", "csr", "dense"))
+    return topology(draw, n_in * (area if graph == "patch" else 1), n_out), options
+
+
+def _conv_maker(name: str, n_dims: int) -> None:
+    def check_output(layer: Any, x: torch.Tensor, y: torch.Tensor) -> None:
+        expected = layer.to_dense()(x)
+        assert y.shape == expected.shape
+        if not x.isfinite().all():
+            return  # a dense layer multiplies it by zeros, too
+        assert torch.allclose(y.double(), expected.double(), rtol=1e-4, atol=1e-4)
+
+    @calls("layers", f"netsci_nn.{name}", weight=2)
+    def make(draw: Draw) -> Call:
+        value, options = _conv_options(draw, n_dims)
+
+        def check(result: Any, *, topology: Any, **_: Any) -> None:
+            assert result.topology == topology
+            assert result.weight.shape[0] == topology.n_edges
+            x = torch.from_numpy(draw.numpy.normal(size=(2, result.in_channels, *(9,) * n_dims))).to(result.weight.dtype)
+            try:
+                y = result(x)
+            except ns.DataError:
+                return  # the kernel is larger than the padded map
+            check_output(result, x, y)
+
+        return Call({"topology": value, **options}, check, fixed=("bias", "device"))
+
+    @calls("layers", f"netsci_nn.{name}.forward", weight=2)
+    def forward(draw: Draw) -> Call:
+        value, options = _conv_options(draw, n_dims)
+        own = getattr(ns, name)(value, **options)
+        x = draw.numpy.normal(size=(draw.randint(0, 3), own.in_channels, *(draw.randint(7, 10) for _ in range(n_dims))))
+
+        def check(result: Any, *, self: Any, x: torch.Tensor) -> None:
+            check_output(self, x, result)
+
+        def like(self: Any, x: Any) -> Any:
+            return self.to_dense()(x)
+
+        return Call({"self": own, "x": torch.from_numpy(x).to(own.weight.dtype)}, check, fixed=("self",), like=like)
+
+
+_conv_maker("SparseConv1d", 1)
+_conv_maker("SparseConv2d", 2)
+
+
 @calls("layers", LINEAR, weight=2)
 def _linear(draw: Draw) -> Call:
     def check(result: Any, *, topology: Any, bias: Any, backend: Any, device: Any, dtype: Any) -> None:
