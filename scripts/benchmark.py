@@ -304,6 +304,20 @@ def measure_epoch(sizes: list[int], density: Any, batch: int, momentum: float, x
     return ratios(medians({name: partial(epoch, model) for name, model in models.items()}, repeats=3))
 
 
+def measure_conv(channels: int, density: float, batch: int, size: int, stride: int) -> Row:
+    """A convolution of 3 x 3 on a graph of channels, forward and backward, against that of torch."""
+    topology = ns.generators.erdos_renyi(channels, channels, density=density, rng=0)
+    sparse = ns.SparseConv2d(topology, 3, stride, padding=1, backend="compiled")
+    layers: dict[str, nn.Module] = {"ours": sparse, "nn.Conv2d": nn.Conv2d(channels, channels, 3, stride, padding=1)}
+    x = torch.randn(batch, channels, size, size, requires_grad=True)
+    gradient = torch.randn_like(sparse(x))
+
+    def step(layer: nn.Module) -> None:
+        layer(x).backward(gradient)
+
+    return ratios(medians({name: partial(step, layer) for name, layer in layers.items()}, repeats=9))
+
+
 def measure_rigl(n_in: int, n_out: int, density: float, batch: int) -> Row:
     """A step of RigL, which finds the largest gradients among all pairs and changes edges, against a dense layer's step.
 
@@ -494,6 +508,20 @@ def edges_cases() -> Iterator[Case]:
         yield Case("edges", name, partial(nanoseconds, size, 10**power, 16, 9 if power < 8 else 3, with_csr=False))
 
 
+def conv_cases() -> Iterator[Case]:
+    """Convolutions of several widths and densities."""
+    widths = [
+        (64, 0.1, 1),
+        (128, 0.1, 1),
+        (256, 0.1, 1),
+        (128, 0.1, 2),
+        *((128, density, 1) for density in (0.01, 0.05, 0.2, 0.3)),
+    ]
+    for channels, density, stride in widths:
+        name = f"{channels} -> {channels} channels, 3 x 3, stride {stride}, density {density}, 32 maps of 16 x 16"
+        yield Case("conv", name, partial(measure_conv, channels, density, 32, 16, stride))
+
+
 def rigl_cases() -> Iterator[Case]:
     """Steps of RigL on layers of several densities."""
     for n_in, n_out, density, batch in ((1568, 1568, 0.01, 32), (1568, 1568, 0.1, 32), (4096, 4096, 0.01, 32)):
@@ -523,6 +551,7 @@ PARTS: dict[str, Callable[[], Iterator[Case]]] = {
     "hypersparse": hypersparse_cases,
     "edges": edges_cases,
     "epoch": epoch_cases,
+    "conv": conv_cases,
     "rigl": rigl_cases,
     "scale": lambda: (Case("scale", name, partial(in_own_process, name)) for name in SCALE),
     "imports": lambda: (Case("imports", name, partial(measure_start, arguments)) for name, arguments in IMPORTS.items()),
