@@ -61,9 +61,8 @@ def to_dense(model: nn.Module) -> nn.Module:
 
 def _dense_twin(layer: SparseLinear | SparseConv, memo: dict[int, Any]) -> nn.Module:
     linear: Any = layer.to_dense()
-    if (
-        isinstance(layer, SparseLinear) and layer.dense_class is not nn.Linear
-    ):  # Hugging Face's Conv1D, whose weight is [n_in, n_out]
+    if isinstance(layer, SparseLinear) and layer.dense_class is not nn.Linear:
+        # Hugging Face's Conv1D, whose weight is [n_in, n_out].
         with torch.device("meta"):
             twin: Any = layer.dense_class(layer.n_out, layer.n_in)
         twin.weight, twin.bias = nn.Parameter(linear.weight.detach().t().contiguous()), linear.bias
