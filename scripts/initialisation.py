@@ -14,7 +14,7 @@ import os
 import platform
 import subprocess
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from itertools import pairwise, product
 from pathlib import Path
@@ -110,6 +110,19 @@ def read_runs(path: Path = RESULTS) -> list[Run]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
+def complete(out: Path, settings: Iterable[Run], constants: Callable[[Run], Run], run: Callable[[Run], Run]) -> None:
+    """Run what is missing in a file, on one thread, and append a line for each finished run."""
+    torch.set_num_threads(1)
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    done = [{**record, "result": None} for record in read_runs(out)]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for own in settings:
+        if not any(own.items() <= record.items() for record in done):
+            record = {**own, **constants(own), "commit": commit, **machine(), "result": run(own)}
+            with out.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+
+
 def table(runs: Iterable[Run]) -> str:
     """Return the means over the seeds as a Markdown table: deviation relative to dense, and accuracy on held-out digits."""
     values: dict[tuple[Any, ...], list[Run]] = defaultdict(list)
@@ -137,16 +150,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=RESULTS, help="file of the runs")
     out = parser.parse_args().out
-    torch.set_num_threads(1)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-    done = {tuple(record[key] for key in KEYS) for record in read_runs(out)}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    for settings in all_settings():
-        if tuple(settings.values()) not in done:
-            record = {**settings, "epochs": EPOCHS, "batch": BATCH, "lr": LEARNING_RATE, "commit": commit, **machine()}
-            record["result"] = run(settings)
-            with out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+    constants = {"epochs": EPOCHS, "batch": BATCH, "lr": LEARNING_RATE}
+    complete(out, all_settings(), lambda settings: constants, run)
     print(table(read_runs(out)))
 
 

@@ -12,10 +12,8 @@ of the ten steps after a rewiring divided by that of the ten steps before, as a 
 """
 
 import argparse
-import json
 import math
 import statistics
-import subprocess
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import cache
@@ -30,7 +28,7 @@ import netsci_nn as ns
 from netsci_nn.data import load_dataset
 from netsci_nn.rewiring.newborn import POLICIES
 from netsci_nn.training import evaluate
-from scripts.initialisation import Run, machine, read_runs
+from scripts.initialisation import Run, complete, read_runs
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "newborn_edges.jsonl"
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -120,15 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=RESULTS, help="file of the runs")
     out = parser.parse_args().out
-    torch.set_num_threads(1)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-    done = {tuple(record[key] for key in KEYS) for record in read_runs(out)}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    for settings in all_settings():
-        if tuple(settings.values()) not in done:
-            record = {**settings, **NETWORKS[settings["dataset"]], "commit": commit, **machine(), "result": run(settings)}
-            with out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+    complete(out, all_settings(), lambda settings: NETWORKS[settings["dataset"]], run)
     print(table(read_runs(out)))
 
 

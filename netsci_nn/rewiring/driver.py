@@ -4,26 +4,35 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from netsci_nn.checks import as_list, as_whole_number, check_choice, check_count, check_real
-from netsci_nn.errors import CheckpointError, ConfigError, TopologyError, shown
+from netsci_nn.checks import check_choice, check_count, check_real
+from netsci_nn.errors import CheckpointError, ConfigError, shown
 from netsci_nn.layers import SparseLayer
 from netsci_nn.layers.ranks import end_training, generator_of_first_rank, of_first_rank
 from netsci_nn.models import sparse_layers
-from netsci_nn.registry import check_parameters
 from netsci_nn.rewiring.apply import parameter_group, unwrapped
+from netsci_nn.rewiring.arguments import (
+    as_rule,
+    check_edges_of_followers,
+    check_followers,
+    check_rule,
+    chosen_layers,
+    name_of,
+    needs,
+    numbers_of,
+)
 from netsci_nn.rewiring.delta import EdgeDelta
 from netsci_nn.rewiring.dense_gradient import GradientWatch, check_linear
 from netsci_nn.rewiring.live_layer import LiveLayer, ModuleLayer
 from netsci_nn.rewiring.newborn import DEFAULT, POLICIES, NewbornSteps
-from netsci_nn.rewiring.rule import NEEDS, REWIRERS, Rewirer
-from netsci_nn.rewiring.view import EdgeView, Memory, check_whole, edge_view
+from netsci_nn.rewiring.optimizer_step import is_void, step_of
+from netsci_nn.rewiring.rule import Rewirer
+from netsci_nn.rewiring.view import EdgeView, Memory, edge_view
 from netsci_nn.sampling import Rng, as_generator
 from netsci_nn.schedules import Schedule
 
@@ -397,9 +406,9 @@ class Rewiring:
 
     def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
         """Keep gradients from the optimiser at a step in whose place edges change."""
-        if _is_void(optimizer):
+        if is_void(optimizer):
             return None
-        step = _step_of(optimizer)
+        step = step_of(optimizer)
         step.begin()
         closure = args[1] if len(args) > 1 else kwargs.get("closure")
         if self._is_due and self.collects and closure is None and not self._is_ready:
@@ -424,9 +433,9 @@ class Rewiring:
 
     def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         """Count the step, and change the edges if it is time."""
-        if _is_void(optimizer):
+        if is_void(optimizer):
             return
-        step = _step_of(optimizer)
+        step = step_of(optimizer)
         step.end()
         self.steps += 1
         if not step.is_replaced:
@@ -447,136 +456,3 @@ class Rewiring:
                     f"sparse layer {numbers[0]} is rewired by another Rewiring of this optimizer; call its remove() first, or "
                     "give each of them layers of its own"
                 )
-
-
-class _Step:
-    """A step of an optimiser, which several drivers may watch, and whether edges change in its place."""
-
-    def __init__(self) -> None:
-        self.is_over, self.is_replaced = True, False
-        self._kept: list[tuple[nn.Parameter, torch.Tensor | None]] = []
-
-    def begin(self) -> None:
-        """To be called by every driver before the step; the first one begins it."""
-        if self.is_over:
-            self.is_over, self.is_replaced = False, False
-
-    def replace(self, optimizer: torch.optim.Optimizer) -> None:
-        """Take every gradient away, once: an optimiser passes over parameters without one."""
-        if not self.is_replaced:
-            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-            self._kept = [(parameter, parameter.grad) for parameter in parameters]
-            for parameter in parameters:
-                parameter.grad = None
-            self.is_replaced = True
-
-    def end(self) -> None:
-        """To be called by every driver after the step; the first one gives the gradients back."""
-        for parameter, gradient in self._kept:
-            parameter.grad = gradient
-        self._kept, self.is_over = [], True
-
-
-_STEPS: WeakKeyDictionary[torch.optim.Optimizer, _Step] = WeakKeyDictionary()
-
-
-def _step_of(optimizer: torch.optim.Optimizer) -> _Step:
-    return _STEPS.setdefault(optimizer, _Step())
-
-
-def as_rule(rule: Any, fraction: Any = None) -> Rewirer:
-    """Return a rule, made from its name and fraction if it is one, or raise a ConfigError."""
-    if isinstance(rule, str):
-        factory, parameters = REWIRERS[rule], {} if fraction is None else {"fraction": fraction}
-        check_parameters(f"rewiring rule {rule!r}", factory, parameters)
-        return factory(**parameters)
-    if not callable(getattr(rule, "propose", None)) or isinstance(rule, type):
-        raise ConfigError(f"rule is a {type(rule).__name__}; it must be the name of a rewiring rule, or a rule with propose")
-    if fraction is not None:
-        raise ConfigError(f"fraction and a {type(rule).__name__} are both given; give the rule its fraction when it is made")
-    return rule
-
-
-def needs(rule: Rewirer) -> tuple[str, ...]:
-    """Return what a rule declares that it needs."""
-    return tuple(getattr(rule, "needs", ()))
-
-
-def name_of(rule: Rewirer) -> str:
-    """Return the registered name of a rule, or that of its class."""
-    return next((name for name in REWIRERS if REWIRERS[name] is type(rule)), type(rule).__name__)
-
-
-def check_rule(rule: Rewirer, layers: Sequence[SparseLayer], optimizer: torch.optim.Optimizer, every_steps: int | None) -> None:
-    """Raise a ConfigError if the rule cannot work on these layers or with this optimiser."""
-    for layer in layers:
-        layer._check_own_weight("the edges cannot change")
-        check_whole(layer)
-    unknown = sorted(set(needs(rule)) - NEEDS.keys())
-    if unknown:
-        raise ConfigError(f"the rewiring rule needs {unknown[0]!r}; training can provide: {', '.join(NEEDS)}")
-    inner = unwrapped(optimizer)
-    if isinstance(inner, torch.optim.LBFGS):
-        raise ConfigError(
-            "optimizer is LBFGS, whose state cannot be remapped; it must be one that keeps a tensor per parameter "
-            "(SGD, Adam, RMSprop, Rprop, ...)"
-        )
-    check = getattr(rule, "check", None)
-    if check is not None:
-        check(inner, every_steps)
-
-
-def check_followers(model: nn.Module, followers: Sequence[nn.Module]) -> None:
-    """Raise an error unless every follower has the model's sparse layers, with the same edges."""
-    layers = sparse_layers(model)
-    for number, follower in enumerate(followers):
-        twins = sparse_layers(follower)
-        if len(twins) != len(layers) or set(twins) & set(layers):
-            problem = f"has {len(twins)} sparse layers and the model {len(layers)}"
-            if set(twins) & set(layers):
-                problem = "holds a layer of the model itself"
-            raise ConfigError(f"followers[{number}] {problem}; it must be an averaged copy of the model")
-    check_edges_of_followers(dict(enumerate(layers)), followers)
-
-
-def check_edges_of_followers(layers: Mapping[int, SparseLayer], followers: Sequence[nn.Module]) -> None:
-    """Raise a TopologyError unless the layers of every follower have the edges of these."""
-    for place, follower in enumerate(followers):
-        twins = sparse_layers(follower)
-        unequal = [number for number, layer in layers.items() if twins[number]._topology != layer._topology]
-        if unequal:
-            raise TopologyError(
-                f"followers[{place}] has other edges than the model in sparse layer {unequal[0]}; "
-                "make the averaged copy of the model as it is when training starts, and let it follow every rewiring"
-            )
-
-
-def numbers_of(model: nn.Module, layers: Sequence[int] | None) -> list[int]:
-    """Return the positions of the chosen layers among the model's sparse layers."""
-    every = sparse_layers(model)
-    return [every.index(layer) for layer in chosen_layers(model, layers)]
-
-
-def chosen_layers(model: nn.Module, positions: Sequence[int] | None) -> list[SparseLayer]:
-    """Return the layers of `model` that are rewired; a ConfigError if one does not exist."""
-    layers = sparse_layers(model)
-    if not layers:
-        raise ConfigError(f"the model, a {type(model).__name__}, has no sparse layer that could be rewired")
-    if positions is None:
-        return layers
-    chosen = as_list(positions)
-    if not chosen or any(as_whole_number(position) is None for position in chosen):
-        raise ConfigError(f"layers is {shown(positions)}; it must be a list of positions among the model's sparse layers")
-    numbers = [int(position) for position in chosen]
-    unknown = [position for position in numbers if not 0 <= position < len(layers)]
-    if unknown:
-        raise ConfigError(f"layers names layer {unknown[0]}; the model has the sparse layers 0 to {len(layers) - 1}")
-    if len(set(numbers)) < len(numbers):
-        raise ConfigError(f"layers is {numbers}; every layer may be named once")
-    return [layers[position] for position in numbers]
-
-
-def _is_void(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether a GradScaler has found infinite gradients, and lets a fused optimiser make a step that changes nothing."""
-    found = getattr(optimizer, "found_inf", None)
-    return isinstance(found, torch.Tensor) and bool(found.item())

@@ -16,7 +16,8 @@ except ImportError as error:
     raise ImportError("TrainerRewiring needs transformers, which is not here: pip install 'netsci-nn[transformers]'") from error
 
 from netsci_nn.errors import CheckpointError, ConfigError
-from netsci_nn.rewiring.driver import Rewiring, name_of
+from netsci_nn.rewiring.arguments import name_of
+from netsci_nn.rewiring.driver import Rewiring
 
 
 class TrainerRewiring(TrainerCallback, ExportableState):

@@ -9,7 +9,7 @@ from netsci_nn.checks import check_choice, check_count
 from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer
 from netsci_nn.rewiring import Memory, Rewirer, Rewiring
-from netsci_nn.rewiring.driver import check_rule, chosen_layers, name_of, needs, numbers_of
+from netsci_nn.rewiring.arguments import check_rule, chosen_layers, name_of, needs, numbers_of
 from netsci_nn.rewiring.newborn import DEFAULT, POLICIES
 from netsci_nn.training.state import Event, TrainingState
 
