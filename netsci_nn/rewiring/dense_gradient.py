@@ -125,6 +125,11 @@ class GradientWatch:
         return DenseGradient(x, of_y, group)
 
     def _missing(self) -> str:
+        if self._pending and self.layer.weight.grad is not None:
+            return (
+                f"the gradient of sparse layer {self.number} was assigned and not accumulated by backward(), so that of the "
+                "pairs without an edge is not known; call backward(), or use a rule that grows at random"
+            )
         return (
             f"sparse layer {self.number} took no part in the backward pass, or its edges were changed since the optimiser's "
             "last step, so the gradient by which its edges grow is not known; leave it out by layers=, or use a rule that "

@@ -179,6 +179,14 @@ def test_a_pass_whose_gradient_is_zero_at_all_edges_counts() -> None:
         assert len(watch.factors) == 1
 
 
+def test_a_gradient_that_was_assigned_is_refused_with_the_way() -> None:
+    layer = SparseLinear(generators.erdos_renyi(20, 10, density=0.3, rng=0), bias=False)
+    watch = GradientWatch(3, layer)
+    (layer.weight.grad,) = torch.autograd.grad(layer(torch.ones(2, 20)).sum(), layer.weight)
+    with pytest.raises(ConfigError, match=r"the gradient of sparse layer 3 was assigned and not accumulated by backward\(\)"):
+        watch.check()
+
+
 def test_an_infinite_gradient_is_told_where_it_is_asked_for() -> None:
     layer = SparseLinear(generators.erdos_renyi(20, 10, density=0.3, rng=0))
     watch = GradientWatch(3, layer)
