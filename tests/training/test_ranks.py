@@ -23,8 +23,9 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel as DDP
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from netsci_nn import SparseLinear, SparseMLP, generators, schedules
+from netsci_nn import SparseLinear, SparseMLP, generators, schedules, sparsify
 from netsci_nn.errors import ConfigError, TopologyError
+from netsci_nn.models import sparse_layers
 from netsci_nn.rewiring import DeepR, EdgeDelta, EdgeView, Rewiring, RigL, SoftDeepR, SparseEvolution, apply_delta, edge_view
 from netsci_nn.training import Rewire, train
 
@@ -320,6 +321,35 @@ def rigl_on_two_ranks_is_rigl_on_the_whole_batch(rank: int) -> None:
 @scenario
 def set_on_two_ranks_is_set_on_the_whole_batch(rank: int) -> None:
     rigl_and_set_by_the_driver(rank, "set")
+
+
+@scenario
+def rigl_on_convolutions_is_rigl_on_the_whole_batch(rank: int) -> None:
+    def network() -> nn.Module:
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(8, 12, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(12 * 25, 3))
+        sparsify(model, density=0.3, rng=0)
+        return model.double()
+
+    both, alone = network(), network()
+    wrapper = DDP(both)
+    optimizers = [torch.optim.AdamW(model.parameters(), lr=1e-2) for model in (wrapper, alone)]
+    drivers = [Rewiring(m, o, "rigl", every=3, rng=0) for m, o in zip((wrapper, alone), optimizers, strict=True)]
+    for step in range(15):
+        x = torch.randn(8, 8, 5, 5, generator=torch.Generator().manual_seed(step), dtype=torch.float64)
+        y = torch.arange(8) % 3
+        for model, optimizer, driver, mine in (
+            (wrapper, optimizers[0], drivers[0], slice(rank, None, 2)),
+            (alone, optimizers[1], drivers[1], slice(None)),
+        ):
+            cross_entropy(model(x[mine]), y[mine]).backward()
+            driver.step()
+            optimizer.step()
+            optimizer.zero_grad()
+    assert_same_on_both(both, optimizers[0])
+    for ours, theirs, start in zip(sparse_layers(both), sparse_layers(alone), sparse_layers(network()), strict=True):
+        assert ours.topology == theirs.topology != start.topology
+        torch.testing.assert_close(ours.weight, theirs.weight, rtol=1e-7, atol=1e-9)
 
 
 class Branches(nn.Module):
