@@ -5,7 +5,7 @@ with AdamW. SET replaces 0.3 of each sign after every epoch; RigL acts at every 
 along half a cosine from 0.3. One line of JSON per finished run goes to docs/results/newborn_edges.jsonl; what is there is not
 run again.
 
-    NETSCI_NN_DATA=... python -m scripts.newborn_edges    # twenty minutes; prints the table of docs/newborn-edges.md
+    NETSCI_NN_DATA=... python -m scripts.newborn_edges    # twenty minutes; prints the tables of docs/newborn-edges.md
 
 Measured are the mean training loss of the last epoch, the accuracy on held-out images at the end, and the jump: the mean loss
 of the ten steps after a rewiring divided by that of the ten steps before, as a geometric mean over all rewirings.
@@ -113,13 +113,30 @@ def table(runs: Iterable[Run]) -> str:
     return "\n".join(lines)
 
 
+def differences(runs: Iterable[Run]) -> str:
+    """Return what each policy adds to the accuracy of "zero", in points, over all settings, as a Markdown table."""
+    accuracy = {tuple(record[key] for key in KEYS): 100 * record["result"]["accuracy"] for record in runs}
+    settings = list(product(NETWORKS, RULES, RATES))
+
+    def added(policy: str, setting: tuple[Any, ...], seed: int) -> float:
+        return accuracy[(*setting, policy, seed)] - accuracy[(*setting, "zero", seed)]
+
+    lines = ["| policy | mean difference | standard error over seeds | settings above zero |", "|---|---|---|---|"]
+    for policy in POLICIES[1:]:
+        means = [statistics.fmean(added(policy, setting, seed) for setting in settings) for seed in SEEDS]
+        error = statistics.stdev(means) / math.sqrt(len(means))
+        above = sum(statistics.fmean(added(policy, setting, seed) for seed in SEEDS) > 0 for setting in settings)
+        lines.append(f"| {policy} | {statistics.fmean(means):+.2f} | {error:.2f} | {above} of {len(settings)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Run what is missing, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=RESULTS, help="file of the runs")
     out = parser.parse_args().out
     complete(out, all_settings(), lambda settings: NETWORKS[settings["dataset"]], run)
-    print(table(read_runs(out)))
+    print(table(read_runs(out)), differences(read_runs(out)), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ values[e] * x[address[e] + p], a sparse product whose edges read at addresses, i
 registers. Positions between the lines are computed too, and left out. With a stride the pixels are parted by their remainders
 (phases), each of which is a row of its own, so that neighbouring outputs read neighbouring numbers.
 
-The gradient to x is the same product with the shifts turned around; that to the values is, for every entry, a scalar product.
+The gradient with respect to x is the same product with opposite shifts; that with respect to the values is one scalar product
+per entry.
 """
 
 from functools import lru_cache

@@ -167,11 +167,7 @@ def above(typing_context, a, threshold):  # type: ignore[no-untyped-def]
         vector = context.get_value_type(a)
         size = builder.call(_intrinsic(builder, "fabs", a.scalar, [vector], vector), arguments[:1])
         is_above = builder.fcmp_ordered(">", size, _splat(builder, arguments[1], vector))
-        return (
-            builder.zext(builder.bitcast(is_above, ir.IntType(a.lanes)), ir.IntType(64))
-            if a.lanes < 64
-            else builder.bitcast(is_above, ir.IntType(64))
-        )
+        return builder.zext(builder.bitcast(is_above, ir.IntType(a.lanes)), ir.IntType(64))
 
     return types.uint64(a, a.scalar), generate
 

@@ -85,8 +85,9 @@ class SparseConv(SparseLayer):
         size = int(padded.shape[2]), int(padded.shape[3])
         out_size = window.output_size(size)
         if min(out_size) < 1:
+            whole = [n + sum(pads) for n, pads in zip(x.shape[-self.n_dims :], self._padding_pairs(), strict=True)]
             raise DataError(
-                f"x has maps of {_shown(x.shape[-self.n_dims :])}; with its padding {_shown(self._padded(x))} they must not be "
+                f"x has maps of {_shown(x.shape[-self.n_dims :])}; with its padding {_shown(whole)} they must not be "
                 f"smaller than the kernel {_shown(self.kernel_size)}"
                 + (f" at dilation {_shown(self.dilation)}" if max(self.dilation) > 1 else "")
             )
@@ -204,9 +205,6 @@ class SparseConv(SparseLayer):
         if x.device != self.weight.device:
             raise DataError(f"x is on {x.device}; it must be on the layer's device, {self.weight.device}")
         return x
-
-    def _padded(self, x: torch.Tensor) -> tuple[int, ...]:
-        return tuple(n + sum(pads) for n, pads in zip(x.shape[-self.n_dims :], self._padding_pairs(), strict=True))
 
     def to_dense(self) -> nn.Module:
         """Return a dense convolution of torch that computes the same; its weight is zero where there is no active edge."""

@@ -159,7 +159,7 @@ def _choose(
     pattern, names = None if exclude is None else _compile("exclude", exclude), names_of(model)
     linear = linear_layers(model, attention=False)
     possible = {name: layer for name, layer in linear.items() if not isinstance(layer, SparseLayer)} | convolutions(model)
-    dense = {name: possible[name] for name in names_in_order(model) if name in possible}
+    dense = {name: possible[name] for name, _ in model.named_modules() if name in possible}
     if not dense:
         has = f"its {len(linear)} linear layers are sparse already" if linear else f"it has {listed_kinds(model)}"
         raise ConfigError(
@@ -188,11 +188,6 @@ def _choose(
         )
     check_replaceable(model, chosen, advice=lambda name: f'; exclude=r"^{re.escape(name)}$" keeps it dense')
     return chosen, left
-
-
-def names_in_order(model: nn.Module) -> list[str]:
-    """Return the first name of every module, in the order of `model.modules()`."""
-    return [name for name, _ in model.named_modules()]
 
 
 def _plan(

@@ -151,7 +151,7 @@ class Rewiring:
             followers: see the class.
             optimizer_state: see the class.
             total_steps: of the whole training, if it is known.
-            carried: what `kept` returned in a training that is resumed, for every layer; empty at a start.
+            carried: what `kept` returned for every layer, if a training is resumed; empty at a start.
         """
         driver = cls.__new__(cls)
         driver.every, driver.until, driver.total_steps = None, None, total_steps

@@ -14,7 +14,7 @@ from netsci_nn.rewiring.driver import Rewiring
 class LightningRewiring(Callback):
     """Rewire the sparse layers of a `LightningModule` while a `Trainer` trains it, by `netsci_nn.Rewiring`.
 
-    Its state is part of Lightning's checkpoints, so that a training that is resumed goes on to the same bits.
+    Its state is part of Lightning's checkpoints, so a resumed training rewires as the whole one does.
 
     Args:
         rule: a name in `REWIRERS`, or a rule.

@@ -19,7 +19,6 @@ from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer
 from netsci_nn.rewiring.apply import parameter_group
 from netsci_nn.rewiring.delta import EdgeDelta
-from netsci_nn.topology import Int64Array
 
 POLICIES = ("zero", "age", "survivors", "warmup")
 DEFAULT = "survivors"  # it ended best in the measurements of docs/newborn-edges.md
@@ -99,8 +98,11 @@ class NewbornSteps:
     def follow(self, delta: EdgeDelta) -> None:
         """Let the ages follow the edges after a change; new edges begin with age 0."""
         topology = self.layer._topology
-        keys = topology.dst.astype(np.int64) * topology.n_in + topology.src
-        self.age = _carried_along(self.age, delta, keys, topology.n_in)
+        is_new = np.zeros(topology.n_edges, np.bool_)
+        is_new[np.searchsorted(topology.keys(), delta.grown_dst * topology.n_in + delta.grown_src)] = True
+        age = np.zeros(topology.n_edges, np.int64)
+        age[~is_new] = np.delete(self.age, delta.dropped)
+        self.age = age
 
     def _step_of_adam(self, before: torch.Tensor, young: torch.Tensor, age: torch.Tensor) -> torch.Tensor:
         """Return what Adam adds to the weights of young edges; its moments, which started at 0 with them, are its own."""
@@ -112,12 +114,3 @@ class NewbornSteps:
         step = step * (-rate / (1 - beta1**age)).to(before.dtype)
         is_decoupled = group.get("decoupled_weight_decay", isinstance(self.optimizer, torch.optim.AdamW))
         return step - before * (rate * group["weight_decay"]) if is_decoupled else step
-
-
-def _carried_along(values: np.ndarray, delta: EdgeDelta, keys: Int64Array, n_in: int) -> np.ndarray:
-    """Return one value per edge after a change; survivors keep theirs, new edges have 0."""
-    is_new = np.zeros(len(keys), np.bool_)
-    is_new[np.searchsorted(keys, delta.grown_dst * n_in + delta.grown_src)] = True
-    moved = np.zeros(len(keys), values.dtype)
-    moved[~is_new] = np.delete(values, delta.dropped)
-    return moved

@@ -24,7 +24,7 @@ class TrainerRewiring(TrainerCallback, ExportableState):
     """Rewire the sparse layers of a model while Hugging Face's `Trainer` trains it, by `netsci_nn.Rewiring`.
 
     Its state is part of every checkpoint of the Trainer (in trainer_state.json), so that `train(resume_from_checkpoint=...)`
-    goes on. Several callbacks in one Trainer have rules or layers of their own.
+    resumes. Several callbacks in one Trainer have rules or layers of their own.
 
     Args:
         rule: a name in `REWIRERS`, or a rule.

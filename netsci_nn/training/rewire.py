@@ -149,10 +149,6 @@ class Rewire:
         """Set up the driver, with the rule's memory of each layer if a checkpoint holds it."""
         self._check_rivals(state)
         carried = {number: self._carried(state, number) for number in numbers_of(state.model, self.layers)}
-        total_steps = state.total_steps
-        self._check_times(state)
-        if self.until_epoch is not None and state.steps_per_epoch is not None:
-            total_steps = self.until_epoch * state.steps_per_epoch
         self.driver = Rewiring.led(
             state.model,
             state.optimizer,
@@ -161,20 +157,21 @@ class Rewire:
             layers=self.layers,
             followers=self.followers,
             optimizer_state=self.optimizer_state,
-            total_steps=total_steps,
+            total_steps=self._end(state),
             carried=carried,
         )
 
-    def _check_times(self, state: TrainingState) -> None:
-        """Raise a ConfigError if the rule would never act."""
-        epochs = state.epochs if self.until_epoch is None else min(self.until_epoch, state.epochs)
-        if self.every_steps is not None and state.steps_per_epoch is not None and epochs > 0:
-            end = epochs * state.steps_per_epoch
-            if end < self.every_steps:
-                raise ConfigError(
-                    f"every_steps is {self.every_steps}, and the rewiring ends at step {end}, before it begins; give a smaller "
-                    "interval, or train for longer"
-                )
+    def _end(self, state: TrainingState) -> int | None:
+        """Return the step at which the rule's schedules end, if it is known; a ConfigError if the rule would never act."""
+        if state.steps_per_epoch is None:
+            return None
+        last = state.epochs if self.until_epoch is None else min(self.until_epoch, state.epochs)
+        if self.every_steps is not None and 0 < last * state.steps_per_epoch < self.every_steps:
+            raise ConfigError(
+                f"every_steps is {self.every_steps}, and the rewiring ends at step {last * state.steps_per_epoch}, before it "
+                "begins; give a smaller interval, or train for longer"
+            )
+        return (self.until_epoch or state.epochs) * state.steps_per_epoch
 
     def _check_rivals(self, state: TrainingState) -> None:
         """Raise a ConfigError if another rule changes a layer whose former weights this rule needs, edge by edge."""
@@ -229,6 +226,8 @@ class Rewire:
         if driver.rewired or self.every_steps is not None or state.epoch % self.every_epochs == 0:
             before = state.record.get("rewired_edges", 0), state.record.get("rewiring_seconds", 0.0)
             state.record.update(rewired_edges=before[0] + driver.rewired, rewiring_seconds=before[1] + driver.seconds)
+            if self.gradient_interval is not None:  # it acted inside of optimiser steps, and counts once
+                state.record["seconds"] = max(0.0, state.record["seconds"] - driver.seconds)
         driver.rewired, driver.seconds = 0, 0.0
         for number, kept in driver.kept().items():
             prefix = self._prefix(state, number)

@@ -14,9 +14,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "newborn-edges.md"
 
 def test_the_page_shows_the_table_of_the_runs() -> None:
     runs = newborn_edges.read_runs(newborn_edges.RESULTS)
-    found = re.search(r"<!-- table -->\n(.*?)\n<!-- table -->", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
-    assert found is not None
-    assert found[1] == newborn_edges.table(runs), "paste what `python -m scripts.newborn_edges` prints"
+    shown = dict(re.findall(r"<!-- (\w+) -->\n(.*?)\n<!-- \1 -->", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL))
+    expected = {"table": newborn_edges.table(runs), "differences": newborn_edges.differences(runs)}
+    assert shown == expected, "paste what `python -m scripts.newborn_edges` prints"
     settings = [{key: run[key] for key in newborn_edges.KEYS} for run in runs]
     assert sorted(settings, key=str) == sorted(newborn_edges.all_settings(), key=str)
 

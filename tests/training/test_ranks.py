@@ -283,6 +283,15 @@ def of_a_rule_that_draws_elsewhere_all_ranks_get_what_rank_0_drew(rank: int) -> 
     assert not set(zip(other_src.tolist(), other_dst.tolist(), strict=True)) <= edges
 
 
+def halves_and_whole(rank: int, models: Any, optimizers: Any, drivers: Any, x: torch.Tensor, y: torch.Tensor) -> None:
+    """A step on both ranks, each with half of the batch, and one of a model alone, with all of it."""
+    for model, optimizer, driver, mine in zip(models, optimizers, drivers, (slice(rank, None, 2), slice(None)), strict=True):
+        cross_entropy(model(x[mine]), y[mine]).backward()
+        driver.step()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
 def rigl_and_set_by_the_driver(rank: int, rule: str) -> None:
     """200 steps on two ranks, each with half of every batch, are those of one process with the whole batch."""
     both, alone = mlp(dtype=torch.float64), mlp(dtype=torch.float64)
@@ -294,15 +303,7 @@ def rigl_and_set_by_the_driver(rank: int, rule: str) -> None:
         Rewiring(alone, optimizers[1], rule, rng=3, **options),
     ]
     for step in range(200):
-        x, y = rows(step, 8, torch.float64)
-        for model, optimizer, driver, mine in (
-            (wrapper, optimizers[0], drivers[0], slice(rank, None, 2)),
-            (alone, optimizers[1], drivers[1], slice(None)),
-        ):
-            cross_entropy(model(x[mine]), y[mine]).backward()
-            driver.step()
-            optimizer.step()
-            optimizer.zero_grad()
+        halves_and_whole(rank, (wrapper, alone), optimizers, drivers, *rows(step, 8, torch.float64))
         if step % 20 == 19:
             assert_same_on_both(both, optimizers[0])
     for ours, theirs in zip(layers_of(both), layers_of(alone), strict=True):
@@ -337,15 +338,7 @@ def rigl_on_convolutions_is_rigl_on_the_whole_batch(rank: int) -> None:
     drivers = [Rewiring(m, o, "rigl", every=3, rng=0) for m, o in zip((wrapper, alone), optimizers, strict=True)]
     for step in range(15):
         x = torch.randn(8, 8, 5, 5, generator=torch.Generator().manual_seed(step), dtype=torch.float64)
-        y = torch.arange(8) % 3
-        for model, optimizer, driver, mine in (
-            (wrapper, optimizers[0], drivers[0], slice(rank, None, 2)),
-            (alone, optimizers[1], drivers[1], slice(None)),
-        ):
-            cross_entropy(model(x[mine]), y[mine]).backward()
-            driver.step()
-            optimizer.step()
-            optimizer.zero_grad()
+        halves_and_whole(rank, (wrapper, alone), optimizers, drivers, x, torch.arange(8) % 3)
     assert_same_on_both(both, optimizers[0])
     for ours, theirs, start in zip(sparse_layers(both), sparse_layers(alone), sparse_layers(network()), strict=True):
         assert ours.topology == theirs.topology != start.topology

@@ -1,5 +1,6 @@
 """The callback `Rewire` around the driver: intervals, the gradients of single steps, and experiment files."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,26 @@ def test_only_the_steps_of_rigl_are_torchs(compiled: bool, monkeypatch: pytest.M
     assert forwards.count(10) == (7 if compiled else 36)
     births = set(torch.cat([layer.birth for layer in model.layers]).tolist())
     assert {10, 35} < births <= {0, 5, 10, 15, 20, 25, 30, 35}
+
+
+def test_the_time_of_a_rewiring_inside_of_a_step_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    propose, records = RigL.propose, []
+
+    def slow(self: RigL, *arguments: Any, **options: Any) -> Any:
+        time.sleep(0.05)
+        return propose(self, *arguments, **options)
+
+    def note(event: Event, state: TrainingState) -> None:
+        if event is Event.EPOCH:
+            records.append(dict(state.record))
+
+    monkeypatch.setattr(RigL, "propose", slow)
+    begin = time.perf_counter()
+    fit([Rewire(RigL(0.3), every_steps=4), note], epochs=1, compiled=False)
+    seconds = time.perf_counter() - begin
+    (record,) = records
+    assert record["rewiring_seconds"] >= 6 * 0.05  # three steps, two layers
+    assert record["seconds"] + record["rewiring_seconds"] <= seconds
 
 
 def test_both_engines_make_the_same_changes() -> None:
