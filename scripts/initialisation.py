@@ -110,9 +110,11 @@ def read_runs(path: Path = RESULTS) -> list[Run]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
-def complete(out: Path, settings: Iterable[Run], constants: Callable[[Run], Run], run: Callable[[Run], Run]) -> None:
-    """Run what is missing in a file, on one thread, and append a line for each finished run."""
-    torch.set_num_threads(1)
+def complete(
+    out: Path, settings: Iterable[Run], constants: Callable[[Run], Run], run: Callable[[Run], Run], threads: int = 1
+) -> None:
+    """Run what is missing in a file, on so many threads, and append a line for each finished run."""
+    torch.set_num_threads(threads)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     done = [{**record, "result": None} for record in read_runs(out)]
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """Stacks of layers, layers of any model made sparse, and the graph of a whole network."""
 
 from netsci_nn.models.dense import to_dense
+from netsci_nn.models.gpt import GPT
 from netsci_nn.models.masks import from_masks
 from netsci_nn.models.mlp import SparseMLP, dense_mlp
 from netsci_nn.models.parameter_groups import parameter_groups
@@ -10,6 +11,7 @@ from netsci_nn.models.walk import linear_layers, sparse_layers
 from netsci_nn.models.wiring import network_graph
 
 __all__ = [
+    "GPT",
     "SparseMLP",
     "SparsifySummary",
     "dense_mlp",
