@@ -50,6 +50,7 @@ from netsci_nn.data import load_dataset
 from netsci_nn.errors import DataError
 from netsci_nn.files import try_writing
 from netsci_nn.kernels import BACKENDS, choose_backend
+from netsci_nn.models import GPT
 from netsci_nn.training import train
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -207,43 +208,10 @@ def measure_auto(n: int, density: float, batch: int) -> Row:
     return {**row, "auto takes": chosen, "auto / fastest": seconds[chosen] / min(seconds.values())}
 
 
-class Block(nn.Module):
-    """A block of a GPT: causal attention with four heads, and two layers with GELU between them."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.before_attention, self.before_mlp = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.queries_keys_values, self.merge = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map `(batch, length, width)` to the same shape."""
-        batch, length, width = x.shape
-        parts = self.queries_keys_values(self.before_attention(x)).reshape(batch, length, 3, 4, width // 4)
-        queries, keys, values = parts.permute(2, 0, 3, 1, 4)
-        seen = nn.functional.scaled_dot_product_attention(queries, keys, values, is_causal=True)
-        x = x + self.merge(seen.transpose(1, 2).reshape(batch, length, width))
-        return x + self.mlp(self.before_mlp(x))
-
-
-class GPT(nn.Module):
-    """Four blocks, 256 wide, for a vocabulary of 65 characters and texts of 128."""
-
-    def __init__(self, width: int = 256, vocabulary: int = 65, length: int = 128) -> None:
-        super().__init__()
-        self.tokens, self.positions = nn.Embedding(vocabulary, width), nn.Parameter(torch.zeros(length, width))
-        self.blocks = nn.Sequential(*(Block(width) for _ in range(4)))
-        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, vocabulary)
-
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Map `(batch, length)` to logits `(batch, length, vocabulary)`."""
-        return self.head(self.norm(self.blocks(self.tokens(tokens) + self.positions)))
-
-
 def measure_gpt(density: float) -> Row:
     """A step of training on 32 texts, all linear layers sparse, against the same network dense."""
     torch.manual_seed(0)
-    models = {"ours": GPT(), "nn.Linear": GPT()}
+    models = {name: GPT(65, 128, rng=0) for name in ("ours", "nn.Linear")}
     ns.sparsify(models["ours"], density=density, rng=0)
     optimizers = {name: torch.optim.AdamW(model.parameters(), lr=1e-3) for name, model in models.items()}
     tokens = torch.randint(65, (32, 129))

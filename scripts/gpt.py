@@ -161,7 +161,7 @@ def table(runs: list[Run]) -> str:
     ]
     finished = {row: next((record for record in runs if _is(record, row, STEPS)), None) for row in ROWS}
     dense = finished["dense"]
-    seconds = next((record["result"] for record in runs if record["row"] == "seconds"), {})
+    seconds: Run = next((record["result"] for record in runs if record["row"] == "seconds"), {})
     for row, record in finished.items():
         tried = "; ".join(
             f"{before['result']['validation'][-1]:.3f} ({before['rate']:g})" for before in runs if _is(before, row, TRIED_STEPS)

@@ -1,5 +1,6 @@
 """Stacks of layers, layers of any model made sparse, and the graph of a whole network."""
 
+from netsci_nn.models.attention import UnpackedAttention
 from netsci_nn.models.dense import to_dense
 from netsci_nn.models.gpt import GPT
 from netsci_nn.models.masks import from_masks
@@ -14,6 +15,7 @@ __all__ = [
     "GPT",
     "SparseMLP",
     "SparsifySummary",
+    "UnpackedAttention",
     "dense_mlp",
     "from_masks",
     "linear_layers",

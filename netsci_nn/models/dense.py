@@ -11,6 +11,7 @@ from torch import nn
 from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer, SparseLinear
 from netsci_nn.layers.conv import SparseConv
+from netsci_nn.models.attention import PROJECTIONS, UnpackedAttention
 from netsci_nn.models.surgery import HOOKS_LOST, has_hooks
 from netsci_nn.models.walk import linear_layers
 
@@ -18,7 +19,8 @@ from netsci_nn.models.walk import linear_layers
 def to_dense(model: nn.Module) -> nn.Module:
     """Return a copy of `model` whose sparse layers are dense ones that compute the same; `model` stays as it is.
 
-    They are `nn.Linear` layers, or what the sparse layers were made of (Hugging Face's `Conv1D`).
+    They are `nn.Linear` layers, or what the sparse layers were made of (Hugging Face's `Conv1D`); an `UnpackedAttention` is an
+    `nn.MultiheadAttention` again.
 
     A weight is 0 where there is no edge, and where the edge is not active. All other modules are copied. Layers and biases
     that are shared stay shared; modes, dtypes, devices and what is trainable stay. Gradients, births of edges and backends are
@@ -52,6 +54,11 @@ def to_dense(model: nn.Module) -> nn.Module:
                 raise ConfigError(f"layer {name!r} cannot become dense: {reason}")
             assert isinstance(layer, (SparseLinear, SparseConv))
             memo[id(layer)] = _dense_twin(layer, memo)
+    for attention in model.modules():
+        if isinstance(attention, UnpackedAttention) and not has_hooks(attention):
+            projections = {name: getattr(attention, name) for name in PROJECTIONS}
+            dense = {name: memo.get(id(layer), layer) for name, layer in projections.items()}
+            memo[id(attention)] = attention.packed(dense)
     try:
         return copy.deepcopy(model, memo)
     except (RuntimeError, TypeError) as error:

@@ -11,6 +11,7 @@ from netsci_nn.sampling import Rng, as_generator
 
 INIT_STD = 0.02
 EXPANSION = 4
+LARGEST_SIZE, MOST_LAYERS = 2**20, 1000
 
 
 class CausalSelfAttention(nn.Module):
@@ -23,9 +24,10 @@ class CausalSelfAttention(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map `[batch, length, width]` to the same shape."""
-        heads = [part.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for part in self.query_key_value(x).chunk(3, dim=-1)]
+        parts = self.query_key_value(x).chunk(3, dim=-1)
+        query, key, value = (part.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for part in parts)
         dropout = self.dropout if self.training else 0.0
-        seen = nn.functional.scaled_dot_product_attention(*heads, dropout_p=dropout, is_causal=True)
+        seen = nn.functional.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=True)
         return self.projection(seen.transpose(1, 2).flatten(2))
 
 
@@ -51,10 +53,10 @@ class GPT(nn.Module):
     """A causal transformer with pre-normalisation and learned positions.
 
     Args:
-        vocabulary_size: number of different tokens, at least 1.
-        context: most tokens that it reads at once, at least 1.
+        vocabulary_size: number of different tokens, 1 to 2^20, as the next two.
+        context: most tokens that it reads at once.
         width: numbers per token, a multiple of `n_heads`.
-        n_layers: blocks of attention and perceptron, at least 1.
+        n_layers: blocks of attention and perceptron, 1 to 1000.
         n_heads: of attention, at least 1.
         dropout: probability with which what a block adds, and attention, is dropped in training; in [0, 1).
         rng: int seed or numpy Generator, for the initial weights; torch's global generator is left as it was.
@@ -91,9 +93,8 @@ class GPT(nn.Module):
     ) -> None:
         super().__init__()
         sizes = {"vocabulary_size": vocabulary_size, "context": context, "width": width}
-        sizes |= {"n_layers": n_layers, "n_heads": n_heads}
-        for name, value in sizes.items():
-            check_count(name, value, 1, error=ConfigError)
+        for name, value in (sizes | {"n_layers": n_layers, "n_heads": n_heads}).items():
+            check_count(name, value, 1, MOST_LAYERS if name == "n_layers" else LARGEST_SIZE, error=ConfigError)
         if width % n_heads:
             raise ConfigError(f"width is {width} and n_heads is {n_heads}; the width must be a multiple of the heads")
         dropout = check_real("dropout", dropout, lambda value: 0 <= value < 1, "in [0, 1)", ConfigError)

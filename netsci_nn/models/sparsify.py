@@ -3,10 +3,11 @@
 import inspect
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -15,17 +16,17 @@ from netsci_nn.checks import check_choice, check_density
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.generators import GENERATORS, Generator, call, resolve_n_edges, takes
 from netsci_nn.layers import SparseLayer
-from netsci_nn.layers.dense import dense_kind
 from netsci_nn.layers.init import rescale_to_in_degree_
+from netsci_nn.models.attention import PROJECTIONS, UnpackedAttention
 from netsci_nn.models.summary import SparsifySummary, listed_kinds, summarise
 from netsci_nn.models.surgery import check_replaceable, replace_layers, sparse_twin
-from netsci_nn.models.walk import CONVOLUTIONS, convolutions, linear_layers, names_of, shape_of, size_of
+from netsci_nn.models.walk import CONVOLUTIONS, convolutions, is_linear, linear_layers, names_of, shape_of, size_of
 from netsci_nn.registry import RESERVED
 from netsci_nn.sampling import Rng, as_generator
 from netsci_nn.topology import BipartiteTopology
 
 INITS = "fan_in", "keep"
-FEWEST_CHANNELS = 8  # that a convolution reads, for it to become sparse without being named
+FEWEST_SOURCES = 8  # of a layer, for it to become sparse without being named
 
 LayerSettings = Mapping[str, Any]
 """What `sparsify` is told of the layers of a pattern: `density`, `generator`, and parameters of the generator."""
@@ -58,19 +59,21 @@ def sparsify(
     backend: str = "auto",
     rng: Rng,
 ) -> SparsifySummary:
-    """Replace linear layers and convolutions of `model` by sparse layers with their weights and biases.
+    """Replace linear layers, convolutions and attention of `model` by sparse layers with their weights and biases.
 
     Every `nn.Linear`, and every Hugging Face `Conv1D`, becomes a `SparseLinear`; every `nn.Conv1d` and `nn.Conv2d` without
-    groups a sparse convolution on a graph of its channels. A convolution that reads fewer than 8 channels stays dense, unless
-    `layers` has a pattern for it: the colours of an image are few enough.
+    groups a sparse convolution on a graph of its channels; every `nn.MultiheadAttention` an `UnpackedAttention` with the sparse
+    layers `q_proj`, `k_proj`, `v_proj` and `out_proj`. A layer with fewer than 8 sources stays dense, unless `layers` has a
+    pattern for it: the colours of an image are few enough. Every target has at least one edge where a layer is given as many
+    edges as it has targets: those without get one that another target can spare, drawn at random, from the same source. (A
+    generator that fixes its own number of edges is taken at its word.)
 
     The model is changed in place, at any depth, and only when all layers could be built. A layer that is registered under
     several names is replaced once, everywhere. Make optimisers afterwards: the parameters are new ones, trainable where the old
     ones were; `netsci_nn.parameter_groups` tells those apart that weight decay is for.
 
-    What is neither stays dense, and the summary says so: embeddings, recurrent layers, other convolutions, and
-    `nn.MultiheadAttention`, whose output projection reads its weight past the layer, as its input projections do.
-    `nn.TransformerEncoder` leaves its fused path of evaluation, which would do the same.
+    What is neither stays dense, and the summary says so: embeddings, recurrent layers, other convolutions.
+    `nn.TransformerEncoder` and its layers leave their fused paths of evaluation, which read weights past the layers.
 
     Args:
         model: any module that has linear layers or convolutions and is none itself.
@@ -85,7 +88,7 @@ def sparsify(
             pattern that matches a layer is the one that counts. A layer with a density of its own has round(density * n_in *
             n_out) edges and no share in the common budget; nor has one whose generator fixes its own number of edges.
         exclude: regular expression; layers with a match anywhere in one of their dotted names stay dense and take no part
-            in the budget. None excludes none.
+            in the budget. None excludes none. Attention of which all four projections are excluded stays as it is.
         init: "fan_in" multiplies every weight by sqrt(n_in / in-degree of its target), which gives back the variance that the
             dense initialisation had: a target with k sources gets the weights of a dense layer with k inputs. "keep" leaves
             weights as they are. At a density of 5 %, networks of 3, 10 and 30 layers with He's initialisation learned the
@@ -118,26 +121,26 @@ def sparsify(
         >>> model[3]
         SparseLinear(n_in=32, n_out=10, n_edges=160, density=0.5, bias=True, backend='auto')
     """
-    chosen, left = _choose(model, exclude, layers)
+    _check_model(model)
     check_choice("init", init, INITS, ConfigError)
-    plans = _plan(chosen, names_of(model), _generator("generator", generator), layers)
-    sharing = [name for name, plan in plans.items() if plan.shares_budget]
-    budget = _allocate({name: shape_of(chosen[name]) for name in sharing}, density, allocation)
-    n_edges = {**{name: plan.n_edges() for name, plan in plans.items()}, **budget}
-    random = as_generator(rng)
-    devices = {p.device for layer in chosen.values() for p in layer.parameters() if p.device.type == "cuda"}
-    replacement: dict[nn.Module, nn.Module] = {}
-    with torch.random.fork_rng(devices=devices):
-        for name, plan in plans.items():
-            topology = _draw(name, plan, n_edges[name], random)
-            twin = sparse_twin(plan.layer, topology, backend)
-            if init == "fan_in":
-                rescale_to_in_degree_(twin.weight, twin.dst, twin.n_in, twin.n_out)
-            replacement[plan.layer] = twin
+    stays = _Staying(exclude, layers)
+    packed, left_packed = _attention(model, stays)
+    unpacked: dict[nn.Module, nn.Module] = {attention: UnpackedAttention(attention) for attention in packed}
+    replace_layers(model, unpacked)
+    try:
+        chosen, left = _choose(model, stays)
+        plans = _plan(chosen, names_of(model), _generator("generator", generator), layers)
+        sharing = [name for name, plan in plans.items() if plan.shares_budget]
+        budget = _allocate({name: shape_of(chosen[name]) for name in sharing}, density, allocation)
+        n_edges = {**{name: plan.n_edges() for name, plan in plans.items()}, **budget}
+        replacement = _sparse_twins(plans, n_edges, init, backend, as_generator(rng))
+    except BaseException:
+        replace_layers(model, {attention: dense for dense, attention in unpacked.items()})
+        raise
     replace_layers(model, replacement)
     new = {layer: type(dense).__name__ for dense, layer in replacement.items()}
     asked = density if density is not None and len(sharing) == len(plans) else None
-    summary = summarise(model, new, left, asked)
+    summary = summarise(model, new, left | left_packed, asked)
     if summary.density > 2 * summary.asked:
         warnings.warn(
             f"the whole model has a density of {summary.density:.4g}, more than twice the {summary.asked:.4g} that was asked "
@@ -147,47 +150,102 @@ def sparsify(
     return summary
 
 
-def _choose(
-    model: nn.Module, exclude: str | None, settings: Mapping[str, LayerSettings] | None
-) -> tuple[dict[str, nn.Module], dict[nn.Module, str]]:
-    """Return the layers to be replaced by their first names, after checking that they can be, and why others are left."""
-    if not isinstance(model, nn.Module) or dense_kind(model) is not None or type(model) in CONVOLUTIONS:
+class _Staying:
+    """Which layers stay dense, and why."""
+
+    def __init__(self, exclude: str | None, settings: Mapping[str, LayerSettings] | None) -> None:
+        self.exclude = None if exclude is None else _compile("exclude", exclude)
+        self.named = [_compile("layers", text) for text in settings] if isinstance(settings, Mapping) else []
+
+    def because(self, names: Sequence[str], n_in: int) -> str | None:
+        """Return why a layer of these names and so many sources stays dense; None if it does not."""
+        if self.exclude and any(self.exclude.search(name) for name in names):
+            return "excluded"
+        if 0 < n_in < FEWEST_SOURCES and not any(text.search(name) for text in self.named for name in names):
+            return f"it has fewer than {FEWEST_SOURCES} sources"
+        return None
+
+
+def _check_model(model: nn.Module) -> None:
+    if not isinstance(model, nn.Module) or is_linear(model) or type(model) in (*CONVOLUTIONS, nn.MultiheadAttention):
         raise ConfigError(
-            f"model is a {type(model).__name__}; it must be a module that contains nn.Linear layers or convolutions "
-            "(SparseLinear.from_dense, or that of a sparse convolution, makes a sparse layer of a single one)"
+            f"model is a {type(model).__name__}; it must be a module that contains nn.Linear layers, convolutions or "
+            "attention (SparseLinear.from_dense, or that of a sparse convolution, makes a sparse layer of a single one)"
         )
-    pattern, names = None if exclude is None else _compile("exclude", exclude), names_of(model)
-    linear = linear_layers(model, attention=False)
+
+
+def _attention(model: nn.Module, stays: _Staying) -> tuple[list[nn.MultiheadAttention], dict[nn.Module, str]]:
+    """Return the attention of which a projection can become sparse, after checking it, and why the rest stays as it is."""
+    found: dict[str, nn.MultiheadAttention] = {}
+    left: dict[nn.Module, str] = {}
+    for module, names in names_of(model).items():
+        if type(module) is nn.MultiheadAttention:
+            sizes = zip(PROJECTIONS, (module.embed_dim, module.kdim, module.vdim, module.embed_dim), strict=True)
+            reasons = [stays.because([f"{name}.{part}".lstrip(".") for name in names], n_in) for part, n_in in sizes]
+            if None in reasons:
+                found[names[0]] = module
+            else:
+                left[module] = str(reasons[0])
+    check_replaceable(model, found, advice=lambda name: rf'; exclude=r"^{re.escape(name)}\." keeps it dense')
+    return list(found.values()), left
+
+
+def _choose(model: nn.Module, stays: _Staying) -> tuple[dict[str, nn.Module], dict[nn.Module, str]]:
+    """Return the layers to be replaced by their first names, after checking that they can be, and why others are left."""
+    names, linear = names_of(model), linear_layers(model, attention=False)
     possible = {name: layer for name, layer in linear.items() if not isinstance(layer, SparseLayer)} | convolutions(model)
     dense = {name: possible[name] for name, _ in model.named_modules() if name in possible}
     if not dense:
         has = f"its {len(linear)} linear layers are sparse already" if linear else f"it has {listed_kinds(model)}"
         raise ConfigError(
-            f"model is a {type(model).__name__} without dense linear layers: {has}; "
-            "sparsify replaces nn.Linear, Hugging Face's Conv1D, nn.Conv1d and nn.Conv2d, and there must be one"
+            f"model is a {type(model).__name__} without dense linear layers: {has}; sparsify replaces nn.Linear, Hugging "
+            "Face's Conv1D, nn.Conv1d, nn.Conv2d and nn.MultiheadAttention, and there must be one"
         )
-    named = [_compile("layers", text) for text in settings] if isinstance(settings, Mapping) else []
-    left: dict[nn.Module, str] = {}
-    for layer in dense.values():
-        if pattern and any(pattern.search(name) for name in names[layer]):
-            left[layer] = "excluded"
-            continue
-        is_small = type(layer) in CONVOLUTIONS and size_of(layer)[0] < FEWEST_CHANNELS
-        if is_small and not any(text.search(name) for text in named for name in names[layer]):
-            left[layer] = f"it reads fewer than {FEWEST_CHANNELS} channels"
+    reasons = {layer: stays.because(names[layer], size_of(layer)[0]) for layer in dense.values()}
+    left = {layer: reason for layer, reason in reasons.items() if reason is not None}
     chosen = {name: layer for name, layer in dense.items() if layer not in left}
-    if not chosen and "excluded" not in left.values():
+    if not chosen and stays.exclude and set(left.values()) == {"excluded"}:
         raise ConfigError(
-            f"model is a {type(model).__name__} whose layers ({_listed(dense)}) are convolutions that read fewer than "
-            f"{FEWEST_CHANNELS} channels; name them in layers= to make them sparse"
+            f"exclude is {stays.exclude.pattern!r}, which keeps every linear layer dense ({_listed(dense)}); "
+            "at least one must be left to replace"
         )
     if not chosen:
         raise ConfigError(
-            f"exclude is {exclude!r}, which keeps every linear layer dense ({_listed(dense)}); "
-            "at least one must be left to replace"
+            f"model is a {type(model).__name__} in which no layer is left to replace: {_listed(dense)} have fewer than "
+            f"{FEWEST_SOURCES} sources, or are excluded; name them in layers= to make them sparse"
         )
     check_replaceable(model, chosen, advice=lambda name: f'; exclude=r"^{re.escape(name)}$" keeps it dense')
     return chosen, left
+
+
+def _sparse_twins(
+    plans: Mapping[str, _Plan], n_edges: Mapping[str, int | None], init: str, backend: str, rng: np.random.Generator
+) -> dict[nn.Module, nn.Module]:
+    """Return the sparse layers by those that they take the place of."""
+    devices = {p.device for plan in plans.values() for p in plan.layer.parameters() if p.device.type == "cuda"}
+    replacement: dict[nn.Module, nn.Module] = {}
+    with torch.random.fork_rng(devices=devices):
+        for name, plan in plans.items():
+            topology = _draw(name, plan, n_edges[name], rng)
+            if n_edges[name] is not None:
+                topology = _with_fed_targets(topology, rng)
+            twin = sparse_twin(plan.layer, topology, backend)
+            if init == "fan_in":
+                rescale_to_in_degree_(twin.weight, twin.dst, twin.n_in, twin.n_out)
+            replacement[plan.layer] = twin
+    return replacement
+
+
+def _with_fed_targets(topology: BipartiteTopology, rng: np.random.Generator) -> BipartiteTopology:
+    """Return the edges with one for every target, where there are as many: a target that has several gives one of them."""
+    lacking = np.flatnonzero(topology.in_degrees == 0)
+    if not len(lacking) or topology.n_edges < topology.n_out:
+        return topology
+    order = rng.permutation(topology.n_edges)
+    kept = np.unique(topology.dst[order], return_index=True)[1]  # one of every target that has any
+    dst = topology.dst.copy()
+    dst[np.delete(order, kept)[: len(lacking)]] = lacking
+    return BipartiteTopology.from_keys(dst.astype(np.int64) * topology.n_in + topology.src, topology.n_in, topology.n_out)
 
 
 def _plan(

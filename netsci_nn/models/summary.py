@@ -20,7 +20,7 @@ LINE_WIDTH, NAME_WIDTH, KIND_WIDTH = 100, 28, 18
 """Characters of a line, and of what may be long in it."""
 
 REASONS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
-    ((nn.MultiheadAttention,), "its input projections are no layers"),
+    ((nn.MultiheadAttention,), "its projections stay dense"),
     ((nn.modules.conv._ConvNd,), "convolutions of this kind stay dense"),
     ((nn.Embedding, nn.EmbeddingBag), "an embedding is looked up"),
     (NORMALISATIONS, "a normalisation"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer, SparseLinear
@@ -22,6 +23,10 @@ WRAPPERS = frozenset({"DistributedDataParallel", "FullyShardedDataParallel", "Av
 MODULE_HOOKS = (
     *("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks"),
     *("_state_dict_pre_hooks", "_state_dict_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks"),
+)
+ATTENTION_PARAMETERS = (
+    *("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight", "in_proj_bias", "bias_k", "bias_v"),
+    *("out_proj.weight", "out_proj.bias"),
 )
 PARAMETER_HOOKS = "_backward_hooks", "_post_accumulate_grad_hooks"
 HOOKS_LOST = "it has hooks, which would be lost"
@@ -69,7 +74,8 @@ def check_convertible(
     owners = Counter(id(parameter) for module in model.modules() for parameter in module.parameters(recurse=False))
     for name, layer in layers.items():
         parameters = dict(layer.named_parameters())
-        shared = [part for part in own if part in parameters and owners[id(parameters[part])] > 1]
+        known = ATTENTION_PARAMETERS if isinstance(layer, nn.MultiheadAttention) else own
+        shared = [part for part in known if part in parameters and owners[id(parameters[part])] > 1]
         reason = None if isinstance(layer, SparseLayer) else _reason_against(layer)
         if reason is None and shared:
             reason = f"its {' and '.join(shared)} is shared with another module, and they would train apart"
@@ -81,20 +87,24 @@ def _reason_against(layer: nn.Module) -> str | None:
     parameters = dict(layer.named_parameters())
     if any(isinstance(parameter, nn.parameter.UninitializedParameter) for parameter in parameters.values()):
         return "it has no weights before its first input"
-    kind = type(layer) if type(layer) in CONVOLUTIONS else dense_kind(layer)
+    kind = type(layer) if type(layer) in (*CONVOLUTIONS, nn.MultiheadAttention) else dense_kind(layer)
     if kind is None or type(layer).forward is not kind.forward or "forward" in vars(layer):
         return f"it is a {type(layer).__name__} with a forward of its own"
-    further = sorted(parameters.keys() - {"weight", "bias"})
+    is_attention = kind is nn.MultiheadAttention
+    own, beside = (ATTENTION_PARAMETERS, "its projections") if is_attention else (("weight", "bias"), "weight and bias")
+    children = {name for name, child in layer.named_children() if type(child) is not NonDynamicallyQuantizableLinear}
+    further = sorted(parameters.keys() - set(own))
     if further:
-        return f"it has the parameters {', '.join(further)} beside weight and bias"
-    parts = sorted(name for name, _ in (*layer.named_buffers(), *layer.named_children()))
+        return f"it has the parameters {', '.join(further)} beside {beside}"
+    parts = sorted({name for name, _ in layer.named_buffers()} | children)
     if parts:
-        return f"it has {', '.join(parts)} beside weight and bias"
-    if type(parameters.get("weight")) is not nn.Parameter:
-        return f"its weight is a {type(layer.weight).__name__}, and no plain parameter"
-    if layer.weight.dtype not in DTYPES:
-        return f"its weights are {layer.weight.dtype}; they must be {DTYPES_IN_WORDS}"
-    return HOOKS_LOST if has_hooks(layer) else None
+        return f"it has {', '.join(parts)} beside {beside}"
+    for weight in parameters.values() if is_attention else [layer.weight]:
+        if type(weight) is not nn.Parameter:
+            return f"its weight is a {type(weight).__name__}, and no plain parameter"
+        if weight.dtype not in DTYPES:
+            return f"its weights are {weight.dtype}; they must be {DTYPES_IN_WORDS}"
+    return HOOKS_LOST if any(has_hooks(module) for module in layer.modules()) else None
 
 
 def has_hooks(layer: nn.Module) -> bool:

@@ -36,7 +36,7 @@ def linear_layers(model: nn.Module, *, attention: bool = True) -> dict[str, Line
     Args:
         model: any module.
         attention: whether the output projection of an `nn.MultiheadAttention` counts. Its weight is read past the layer, so
-            it can be neither replaced nor pruned.
+            it cannot be replaced while it is there.
 
     Raises:
         ConfigError: if `model` is no module.

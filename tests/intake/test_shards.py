@@ -187,7 +187,7 @@ def test_pickled_shards_run_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def sparse_norm() -> nn.ModuleDict:
     model = nn.ModuleDict({"norm": nn.Linear(6, 6)})
-    ns.sparsify(model, density=0.5, rng=0)
+    ns.sparsify(model, density=0.5, layers={"norm": {}}, rng=0)
     return model
 
 
@@ -211,7 +211,7 @@ X = torch.arange(9)
 def trained() -> Tied:
     torch.manual_seed(0)
     model = Tied()
-    ns.sparsify(model, density=0.4, exclude="head", rng=0)
+    ns.sparsify(model, density=0.4, exclude="head", layers={"up": {}}, rng=0)
     model(X)  # moves the averages of the norm
     return model.eval()  # type: ignore[return-value]
 
@@ -252,7 +252,7 @@ def test_layers_that_are_sparse_already_keep_their_backend(tmp_path: Path) -> No
     model.up.active = torch.arange(model.up.n_edges) > 2
     torch.save(model.state_dict(), tmp_path / "m.pt")
     other = Tied()
-    ns.sparsify(other, density=0.9, exclude="head", backend="csr", rng=3)
+    ns.sparsify(other, density=0.9, exclude="head", layers={"up": {}}, backend="csr", rng=3)
     parameter = other.up.weight
     ns.load_pretrained(other, tmp_path / "m.pt").eval()
     assert other.up.weight is parameter

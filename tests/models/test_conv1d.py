@@ -124,7 +124,7 @@ def test_from_dense() -> None:
 
 
 def hooked() -> nn.Module:
-    layer = Conv1D(3, 3)
+    layer = Conv1D(8, 8)
     layer.register_forward_hook(lambda module, arguments, output: output)
     return layer
 
@@ -132,17 +132,17 @@ def hooked() -> nn.Module:
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        (Shifted(3, 3), r'layer \'0\' cannot become sparse: it is a Shifted with a forward of its own; exclude=r"\^0\$" keeps'),
+        (Shifted(8, 8), r'layer \'0\' cannot become sparse: it is a Shifted with a forward of its own; exclude=r"\^0\$" keeps'),
         (hooked(), "layer '0' cannot become sparse: it has hooks"),
     ],
 )
 def test_what_would_be_lost_is_refused(layer: nn.Module, message: str) -> None:
     with pytest.raises(ns.ConfigError, match=message):
-        ns.sparsify(nn.Sequential(layer, nn.Linear(3, 3)), density=0.5, rng=0)
+        ns.sparsify(nn.Sequential(layer, nn.Linear(8, 8)), density=0.5, rng=0)
 
 
 def test_a_tied_head_is_refused_and_the_message_names_the_way() -> None:
-    model: Any = nn.ModuleDict({"wte": nn.Embedding(9, 4), "mlp": Conv1D(4, 4), "lm_head": nn.Linear(4, 9, bias=False)})
+    model: Any = nn.ModuleDict({"wte": nn.Embedding(9, 8), "mlp": Conv1D(8, 8), "lm_head": nn.Linear(8, 9, bias=False)})
     model["lm_head"].weight = model["wte"].weight
     with pytest.raises(ns.ConfigError, match=r'its weight is shared .*; exclude=r"\^lm_head\$" keeps it dense'):
         ns.sparsify(model, density=0.5, rng=0)

@@ -190,9 +190,9 @@ def test_a_transformer_encoder_trains_and_evaluates() -> None:
     torch.manual_seed(0)
     model = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, dropout=0, batch_first=True), 2)
     dense = copy.deepcopy(model)
-    sparsified(model, density=0.2, init="keep", rng=0)
+    sparsified(model, density=0.2, init="keep", exclude="self_attn", rng=0)
     assert len(sparse_layers(model)) == 4
-    assert isinstance(model.layers[0].self_attn.out_proj, nn.Linear)
+    assert isinstance(model.layers[0].self_attn, nn.MultiheadAttention)
     x, padding = torch.randn(3, 5, 8), torch.tensor([[False] * (5 - n) + [True] * n for n in range(3)])
     expected = masked(dense, model)(x, src_key_padding_mask=padding)
     for module in (model, model.eval()):
@@ -215,32 +215,32 @@ def tied_linears() -> nn.Module:
 
 
 def tied_embedding() -> nn.Module:
-    model = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 9))
+    model = nn.Sequential(nn.Embedding(9, 8), nn.Linear(8, 9))
     model[1].weight = model[0].weight
     return model
 
 
 def hooked() -> nn.Module:
-    model = nn.Sequential(nn.Linear(4, 4))
+    model = nn.Sequential(nn.Linear(8, 8))
     model[0].register_forward_hook(lambda module, arguments, output: output + 1)
     return model
 
 
 def hooked_parameter(kind: str, part: str) -> nn.Module:
-    model = nn.Sequential(nn.Linear(4, 4))
+    model = nn.Sequential(nn.Linear(8, 8))
     getattr(getattr(model[0], part), kind)(lambda value: None)
     return model
 
 
 def hooked_state_dict() -> nn.Module:
-    model = nn.Sequential(nn.Linear(4, 4))
+    model = nn.Sequential(nn.Linear(8, 8))
     model[0].register_load_state_dict_post_hook(lambda module, keys: None)
     return model
 
 
 def with_parts() -> nn.Module:
-    model = nn.Sequential(nn.Linear(4, 4))
-    model[0].register_buffer("scale", torch.ones(4))
+    model = nn.Sequential(nn.Linear(8, 8))
+    model[0].register_buffer("scale", torch.ones(8))
     model[0].after = nn.ReLU()
     return model
 
@@ -250,7 +250,7 @@ class Listed(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layer = nn.Linear(4, 4)
+        self.layer = nn.Linear(8, 8)
         self.stages = [self.layer]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -258,7 +258,7 @@ class Listed(nn.Module):
 
 
 def pruned() -> nn.Module:
-    return nn.Sequential(prune.random_unstructured(nn.Linear(4, 4), "weight", 0.5))
+    return nn.Sequential(prune.random_unstructured(nn.Linear(8, 8), "weight", 0.5))
 
 
 @pytest.mark.parametrize(
@@ -266,10 +266,10 @@ def pruned() -> nn.Module:
     [
         (tied_linears, r"layer '0' cannot become sparse: its weight is shared with another module, and they would train apart"),
         (tied_embedding, r"layer '1' cannot become sparse: its weight is shared with another module"),
-        (lambda: nn.Sequential(Scaled(4, 4)), "layer '0' cannot become sparse: it is a Scaled with a forward of its own"),
+        (lambda: nn.Sequential(Scaled(8, 8)), "layer '0' cannot become sparse: it is a Scaled with a forward of its own"),
         (lambda: nn.Sequential(nn.LazyLinear(4)), "layer '0' cannot become sparse: it has no weights before its first input"),
         (
-            lambda: nn.Sequential(parametrizations.weight_norm(nn.Linear(4, 4))),
+            lambda: nn.Sequential(parametrizations.weight_norm(nn.Linear(8, 8))),
             r"it has the parameters parametrizations\.weight\.original0, .* beside weight and bias; exclude=r.* keeps it dense",
         ),
         (pruned, "it has the parameters weight_orig beside weight and bias"),
@@ -280,22 +280,22 @@ def pruned() -> nn.Module:
         (hooked_state_dict, "layer '0' cannot become sparse: it has hooks"),
         (with_parts, "layer '0' cannot become sparse: it has after, scale beside weight and bias"),
         (
-            lambda: nn.Sequential(nn.Linear(4, 4, dtype=torch.complex64)),
+            lambda: nn.Sequential(nn.Linear(8, 8, dtype=torch.complex64)),
             r"its weights are torch\.complex64; they must be float32, float64, bfloat16 or float16",
         ),
         (
-            lambda: nn.Sequential(nn.Linear(4, 4)).to(torch.float8_e4m3fn),
+            lambda: nn.Sequential(nn.Linear(8, 8)).to(torch.float8_e4m3fn),
             r"its weights are torch\.float8_e4m3fn; they must be float32, float64, bfloat16 or float16",
         ),
         (Listed, r"the attribute '0\.stages' holds it, too, and would go on with the dense layer; exclude="),
         (
-            lambda: nn.Sequential(torch.compile(nn.Linear(4, 4), backend="eager")),
+            lambda: nn.Sequential(torch.compile(nn.Linear(8, 8), backend="eager")),
             "torch.compile has compiled it by itself, and would go on with the dense layer",
         ),
     ],
 )
 def test_layers_that_would_lose_something_are_refused_unless_excluded(build: Any, message: str) -> None:
-    model = nn.ModuleList([build(), nn.Linear(3, 3)])
+    model = nn.ModuleList([build(), nn.Linear(9, 9)])
     with pytest.raises(ConfigError, match=message.replace("layer '", r"layer '0\.")):
         sparsify(model, density=0.5, rng=0)
     assert not sparse_layers(model)
@@ -303,8 +303,8 @@ def test_layers_that_would_lose_something_are_refused_unless_excluded(build: Any
 
 
 def test_what_is_removed_from_a_layer_is_no_reason_against_it() -> None:
-    model = nn.Sequential(nn.LazyLinear(4), nn.Linear(4, 4))
-    model(torch.zeros(2, 3))
+    model = nn.Sequential(nn.LazyLinear(8), nn.Linear(8, 8))
+    model(torch.zeros(2, 9))
     model[1].weight.register_hook(lambda gradient: None).remove()
     model[1].register_forward_hook(lambda *arguments: None).remove()
     assert len(sparse_layers(sparsified(model, density=0.5, rng=0))) == 2
@@ -348,12 +348,12 @@ def test_a_model_that_is_wrapped_already_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_compiled_model_computes_with_its_sparse_layers() -> None:
-    model, x = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 2)), torch.randn(3, 8)
+    model, x = nn.Sequential(nn.Linear(8, 9), nn.ReLU(), nn.Linear(9, 2)), torch.randn(3, 8)
     compiled = torch.compile(model, backend="eager")
     compiled(x)
     sparsify(compiled, density=0.5, rng=0)
     torch.testing.assert_close(compiled(x), to_dense(model)(x))
-    alone = torch.compile(nn.Linear(4, 4), backend="eager")
+    alone = torch.compile(nn.Linear(8, 8), backend="eager")
     with pytest.raises(ConfigError, match=r"'_orig_mod' cannot become sparse: torch\.compile has compiled it by itself"):
         sparsify(alone, density=0.5, rng=0)
 
@@ -362,7 +362,7 @@ def test_a_model_that_guards_its_attributes_is_changed_all_the_same() -> None:
     class Guarded(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.layer = nn.Linear(4, 4)
+            self.layer = nn.Linear(8, 8)
             self.is_made = True
 
         def __setattr__(self, name: str, value: Any) -> None:
@@ -370,7 +370,7 @@ def test_a_model_that_guards_its_attributes_is_changed_all_the_same() -> None:
                 raise AttributeError(name)
             super().__setattr__(name, value)
 
-    assert len(sparse_layers(sparsified(nn.Sequential(nn.Linear(4, 4), Guarded()), density=0.5, rng=0))) == 2
+    assert len(sparse_layers(sparsified(nn.Sequential(nn.Linear(8, 8), Guarded()), density=0.5, rng=0))) == 2
 
 
 def stubborn(n_in: int, n_out: int, **arguments: Any) -> BipartiteTopology:
@@ -430,7 +430,10 @@ def test_bad_arguments_leave_the_model_as_it_was(arguments: dict[str, Any], erro
         (nn.Linear(3, 3), "model is a Linear; it must be a module that contains nn.Linear layers"),
         ([nn.Linear(3, 3)], "model is a list; it must be a module"),
         (nn.Sequential(nn.ReLU()), "without dense linear layers: it has no parameters at all; sparsify replaces"),
-        (nn.MultiheadAttention(4, 2), "without dense linear layers: it has 1 MultiheadAttention; sparsify"),
+        (
+            nn.MultiheadAttention(8, 2),
+            "model is a MultiheadAttention; it must be a module that contains nn.Linear layers, conv",
+        ),
     ],
     ids=["linear", "list", "none", "attention"],
 )
@@ -446,8 +449,8 @@ def test_a_second_call_finds_nothing_left() -> None:
 
 
 def test_empty_layers_are_legal() -> None:
-    model = sparsified(nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2)), allocation=Allocation((6, 4), (0, 4)), rng=0)
-    assert torch.equal(model[0](torch.randn(5, 3)), model[0].bias.expand(5, 2))
+    model = sparsified(nn.Sequential(nn.Linear(8, 9), nn.Linear(9, 2)), allocation=Allocation((72, 18), (0, 4)), rng=0)
+    assert torch.equal(model[0](torch.randn(5, 8)), model[0].bias.expand(5, 9))
 
 
 def test_rng_is_required() -> None:

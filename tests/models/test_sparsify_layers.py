@@ -11,7 +11,8 @@ from torch import nn
 import netsci_nn as ns
 from netsci_nn.allocation import Allocation, erk
 from netsci_nn.generators import constant_fan_in, erdos_renyi, grouped, small_world
-from netsci_nn.models import sparse_layers
+from netsci_nn.models import sparse_layers, sparsify
+from netsci_nn.topology import BipartiteTopology
 
 
 def two_parts() -> nn.ModuleDict:
@@ -193,3 +194,33 @@ def test_settings_are_not_changed() -> None:
     before = copy.deepcopy(layers)
     ns.sparsify(two_parts(), density=0.1, layers=layers, rng=0)
     assert layers == before
+
+
+def test_every_target_has_an_edge_where_there_are_as_many() -> None:
+    """A law that leaves many targets without: all edges to the first ones; each gives what it can spare."""
+
+    def to_the_first(n_in: int, n_out: int, *, n_edges: int, rng: Any) -> BipartiteTopology:
+        return BipartiteTopology.from_keys(np.arange(n_edges), n_in, n_out)
+
+    model = nn.Sequential(nn.Linear(20, 30), nn.Linear(30, 40))
+    sparsify(model, allocation=Allocation((600, 1200), (45, 39)), generator=to_the_first, rng=0)
+    first, second = (layer.topology for layer in sparse_layers(model))
+    assert (first.n_edges, first.in_degrees.min()) == (45, 1)
+    assert first.out_degrees.tolist() == [3] * 5 + [2] * 15  # sources keep their edges
+    assert second == to_the_first(30, 40, n_edges=39, rng=0)  # 39 edges are too few for 40 targets
+
+
+def test_a_generator_that_fixes_its_number_of_edges_is_taken_at_its_word() -> None:
+    def only_two(n_in: int, n_out: int, *, rng: Any) -> BipartiteTopology:
+        return BipartiteTopology(n_in, n_out, np.arange(9), np.repeat([0, 1], [4, 5]))
+
+    model = nn.Sequential(nn.Linear(9, 3))
+    sparsify(model, generator=only_two, rng=0)
+    assert model[0].topology.in_degrees.tolist() == [4, 5, 0]
+
+
+def test_layers_with_few_sources_stay_dense_unless_named() -> None:
+    model = nn.Sequential(nn.Linear(7, 20), nn.Linear(20, 7), nn.Linear(7, 9))
+    summary = sparsify(model, density=0.5, layers={"^2$": {}}, rng=0)
+    assert [entry.name for entry in summary.sparse] == ["1", "2"]
+    assert [(entry.name, entry.reason) for entry in summary.dense] == [("0", "it has fewer than 8 sources")]

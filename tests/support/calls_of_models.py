@@ -14,6 +14,7 @@ from torch import nn
 import netsci_nn as ns
 from netsci_nn import data, rewiring, training
 from netsci_nn.layers import ACTIVATIONS, SparseLayer
+from netsci_nn.models import GPT, UnpackedAttention
 from netsci_nn.rewiring import EdgeDelta, EdgeView
 
 REWIRING, PRUNING, MODELS, TRAINING = (f"netsci_nn.{name}" for name in ("rewiring", "pruning", "models", "training"))
@@ -467,6 +468,35 @@ def _mlp(draw: Draw) -> Call:
     return Call({**call, **rest}, check, fixed=("bias",))
 
 
+@calls("models", f"{MODELS}.GPT", weight=0.3)
+def _gpt(draw: Draw) -> Call:
+    n_heads = draw.randint(1, 3)
+    call = {"vocabulary_size": draw.randint(1, 9), "context": draw.randint(1, 6), "width": n_heads * draw.randint(1, 4)}
+    call |= {"n_layers": draw.randint(1, 2), "n_heads": n_heads, "rng": draw.randint(0, 99)}
+
+    def check(result: GPT, *, vocabulary_size: int, context: int, **_: Any) -> None:
+        tokens = torch.randint(vocabulary_size, (2, context))
+        logits = result(tokens)
+        assert logits.shape == (2, context, vocabulary_size)
+        changed = tokens.clone()
+        changed[:, -1] = (changed[:, -1] + 1) % vocabulary_size
+        torch.testing.assert_close(result(changed)[:, :-1], logits[:, :-1])  # nothing is seen before its time
+
+    return Call(call | {"dropout": draw.choice((0.0, 0.3))}, lambda result, **given: check(result.eval(), **given))
+
+
+@calls("models", f"{MODELS}.UnpackedAttention", weight=0.3)
+def _unpacked_attention(draw: Draw) -> Call:
+    n_heads = draw.randint(1, 3)
+    packed = nn.MultiheadAttention(4 * n_heads, n_heads, batch_first=draw.random() < 0.5)
+
+    def check(result: UnpackedAttention, *, attention: nn.MultiheadAttention) -> None:
+        x = torch.randn(2, 3, attention.embed_dim)
+        torch.testing.assert_close(result(x, x, x), attention(x, x, x))
+
+    return Call({"attention": packed}, check)
+
+
 @calls("models", "netsci_nn.dense_mlp")
 def _dense_mlp(draw: Draw) -> Call:
     def check(result: nn.Sequential, *, layer_sizes: Any, bias: bool, **_: Any) -> None:
@@ -481,7 +511,7 @@ def _dense_mlp(draw: Draw) -> Call:
 
 @calls("models", "netsci_nn.sparsify", weight=2)
 def _sparsify(draw: Draw) -> Call:
-    model = ns.dense_mlp([draw.randint(2, 15) for _ in range(draw.randint(2, 4))], rng=0)
+    model = ns.dense_mlp([draw.randint(8, 20) for _ in range(draw.randint(2, 4))], rng=0)
     model = nn.Sequential(model, nn.ReLU()) if draw.random() < 0.3 else model
     before = {name: part.weight.detach().clone() for name, part in _linear(model)}
     size = sum(weight.numel() for weight in before.values())
@@ -498,6 +528,7 @@ def _sparsify(draw: Draw) -> Call:
                 scale = (part.n_in / degree.clamp(min=1)).sqrt()
             wanted = before[name].double() * scale * torch.from_numpy(dense(part.topology))
             assert torch.allclose(_full(part), wanted, rtol=1e-5)
+            assert part.n_edges < part.n_out or part.topology.in_degrees.min() > 0
         assert abs(result.density - total / size) < 1e-9
 
     call = {
