@@ -242,34 +242,68 @@ def from_mask(mask: ArrayLike) -> BipartiteTopology:
     return BipartiteTopology(n_in, n_out, src, dst)
 
 
-def stack_to_igraph(
-    topologies: Sequence[BipartiteTopology],
-    weights: npt.NDArray[Any],
-    group_sizes: Sequence[int],
-    groups: Sequence[tuple[int, int]],
-) -> igraph.Graph:
-    """Return the layers of a network as one undirected igraph graph.
+class WiredLayer(NamedTuple):
+    """A layer within a network.
 
-    Vertices carry `layer`, the number of their group of neurons; edges carry `layer`, 0..len(topologies) - 1, and `weight`.
-    Edges come layer by layer.
+    Attributes:
+        name: of the layer.
+        kind: "linear" or "convolution".
+        kernel: its size; empty for a linear layer.
+        topology: its edges.
+        weights: `[n_edges]`, of its edges.
+        sources: int64 `[n_in]`, the vertex that is each source; several sources may be one vertex.
+        targets: int64 `[n_out]`, likewise.
+    """
+
+    name: str
+    kind: str
+    kernel: tuple[int, ...]
+    topology: BipartiteTopology
+    weights: npt.NDArray[Any]
+    sources: Int64Array
+    targets: Int64Array
+
+
+def network_to_igraph(layers: Sequence[WiredLayer], groups: Int64Array, links: Int64Array) -> igraph.Graph:
+    """Return a network as one undirected igraph graph.
+
+    Vertices carry `layer`, the number of their group of neurons; edges carry `layer`, 0..len(layers) - 1 and len(layers) for
+    links, and `weight`, 1 for links. Edges come layer by layer, links last. The graph attribute `layers` holds a dict per
+    layer and one for the links, if there are any: `name`, `kind` ("linear", "convolution", "link"), `kernel`, the vertices
+    that are its `sources` and `targets`, and of its edges the positions `src` and `dst` among these, and the ids `edges` =
+    (first, last + 1).
 
     Args:
-        topologies: one per layer.
-        weights: of the edges of all layers.
-        group_sizes: number of neurons per group.
-        groups: per layer, the group of its sources and that of its targets.
+        layers: in order.
+        groups: int64 `[n_vertices]`, the group of every vertex.
+        links: int64 `[n_links, 2]`, vertices that are joined by an edge without a weight of its own.
     """
     import igraph
 
-    first = np.concatenate([[0], np.cumsum(group_sizes)])
-    ends = [
-        np.stack([t.src + first[source], t.dst + first[target]], axis=1)
-        for t, (source, target) in zip(topologies, groups, strict=True)
+    ends = [np.stack([each.sources[each.topology.src], each.targets[each.topology.dst]], axis=1) for each in layers]
+    counts = [len(pairs) for pairs in (*ends, links)]
+    graph = igraph.Graph(n=len(groups), edges=np.concatenate([*ends, links]))
+    graph.vs["layer"] = groups.tolist()
+    graph.es["layer"] = np.repeat(np.arange(len(counts)), counts).tolist()
+    graph.es["weight"] = np.concatenate([*(each.weights for each in layers), np.ones(len(links))]).tolist()
+    last = np.cumsum(counts).tolist()
+    graph["layers"] = [
+        {
+            "name": each.name,
+            "kind": each.kind,
+            "kernel": each.kernel,
+            "sources": each.sources,
+            "targets": each.targets,
+            "src": each.topology.src,
+            "dst": each.topology.dst,
+            "edges": (end - each.topology.n_edges, end),
+        }
+        for each, end in zip(layers, last, strict=False)
     ]
-    graph = igraph.Graph(n=int(first[-1]), edges=np.concatenate(ends))
-    graph.vs["layer"] = np.repeat(np.arange(len(group_sizes)), group_sizes).tolist()
-    graph.es["layer"] = np.repeat(np.arange(len(topologies)), [t.n_edges for t in topologies]).tolist()
-    graph.es["weight"] = weights.tolist()
+    if len(links):
+        (sources, src), (targets, dst) = (np.unique(ends, return_inverse=True) for ends in links.T)
+        whole = {"sources": sources, "targets": targets, "src": src, "dst": dst, "edges": (last[-1] - len(links), last[-1])}
+        graph["layers"].append({"name": "links", "kind": "link", "kernel": (), **whole})
     return graph
 
 

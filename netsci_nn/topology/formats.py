@@ -314,7 +314,7 @@ def _read_graphml(path: Path) -> WeightedTopology:
 
 
 def read_layered_graphml(path: Path) -> igraph.Graph | None:
-    """Read a GraphML file of a whole network, whose vertices and edges carry `layer` as `stack_to_igraph` gives it.
+    """Read a GraphML file of a whole network, whose vertices and edges carry `layer` as `network_to_igraph` gives it.
 
     Returns:
         the graph, `layer` as whole numbers (GraphML stores decimals); None if its vertices carry `type` or `bipartite` instead.

@@ -31,7 +31,7 @@ UNCALLED = {
     "load_topology load_weighted load_network save_topology save_network check_format": FILES,
     "take_in load_pretrained load_dataset export_onnx": FILES,
     "load_checkpoint save_checkpoint read_edges model_tensors Checkpoint JsonlLog RecordTopology log_digest": FILES,
-    "Mixing WeightedTopology MergedEdges SparsifySummary Intake Metric Quantity Modules SmallWorld Verdict": RESULT,
+    "Mixing WeightedTopology WiredLayer MergedEdges SparsifySummary Intake Metric Quantity Modules SmallWorld Verdict": RESULT,
     "SeedComparison TopologyReport Measure TrainingState Progress Event": RESULT,
     "Schedule": "made by the functions of `schedules`, and called with their results",
     "ArrayLike CheckpointError ConfigError DataError TopologyError AnalysisError Rewirer LiveLayer": PROTOCOL,

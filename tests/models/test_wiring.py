@@ -1,5 +1,6 @@
 """`network_graph`: all layers in one igraph graph, edge ids and attributes, and how layers are joined."""
 
+import copy
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import analysis
-from netsci_nn import SparseLinear, SparseMLP, TopologyError, dense_mlp, generators, network_graph
+from netsci_nn import ConfigError, SparseLinear, SparseMLP, TopologyError, dense_mlp, generators, network_graph
 from netsci_nn.models import sparse_layers
 
 
@@ -66,7 +67,10 @@ def test_sparse_layers_in_order() -> None:
     ("model", "message"),
     [
         (nn.ReLU(), "model is a ReLU without linear layers; it must have at least one"),
-        (nn.Sequential(nn.Linear(4, 3), nn.Linear(2, 2)), "layer 0 has n_out = 3 and layer 1 has n_in = 2"),
+        (
+            nn.Sequential(nn.Linear(4, 3), nn.Linear(2, 2)),
+            r"reads \(mat1 and mat2 shapes cannot be multi",
+        ),
     ],
 )
 def test_models_that_are_no_stack(model: nn.Module, message: str) -> None:
@@ -120,6 +124,13 @@ def test_a_chain_that_is_stated_is_the_chain_that_is_known(model: nn.Module) -> 
     assert same(network_graph(model, wiring=wiring[::-1]), network_graph(model))
 
 
+def test_a_flattened_map_may_be_stated() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(36, 5))
+    assert same(network_graph(model, wiring=[("0", "2")]), network_graph(model, torch.zeros(1, 3, 5, 5)))
+    with pytest.raises(TopologyError, match="layer 0 has n_out = 4 and layer 2 has n_in = 34"):
+        network_graph(nn.Sequential(model[0], model[1], nn.Linear(34, 5)), wiring=[("0", "2")])
+
+
 def test_a_chain_in_another_order_than_that_of_registration() -> None:
     model = Sum()
     graph = network_graph(model, wiring=[("a", "c")])
@@ -136,16 +147,13 @@ def test_summed_outputs_are_one_group() -> None:
     assert graph.es["layer"] == [0] * 12 + [1] * 15 + [2] * 6
     assert graph.es["weight"] == [w for layer in (model.a, model.b, model.c) for w in layer.weight.flatten().tolist()]
     assert graph.degree()[9:12] == [4 + 5 + 2] * 3
-    with pytest.raises(analysis.AnalysisError, match=r"whose 'layer' is 0 and 2; an edge must join consecutive groups"):
-        analysis.as_layered(graph)
+    assert same(network_graph(model, (torch.zeros(1, 4), torch.zeros(1, 5))), graph)
 
 
 def test_layers_that_are_not_joined() -> None:
     graph = network_graph(Block(), wiring=[])
     assert graph.vs["layer"] == [0] * 6 + [1] * 4 + [2] * 4 + [3] * 4 + [4] * 4 + [5] * 2
     assert len(graph.connected_components()) == 3
-    with pytest.raises(analysis.AnalysisError, match=r"is 1, but its vertices lie in layers 2 and 3"):
-        analysis.as_layered(graph)
 
 
 def test_one_output_that_goes_two_ways() -> None:
@@ -155,42 +163,107 @@ def test_one_output_that_goes_two_ways() -> None:
     assert graph.degree()[5:8] == [5 + 2 + 4] * 3
 
 
-class Doubled(nn.Linear):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return 2 * super().forward(x) + x
-
-
-def transformer() -> nn.Module:
-    return nn.Sequential(*(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True) for _ in range(2)))
-
-
 def shared() -> nn.Module:
     layer = nn.Linear(3, 3)
     return nn.Sequential(layer, nn.ReLU(), nn.Sequential(layer))
 
 
-def patched() -> nn.Module:
-    model = dense_mlp([3, 2, 2], rng=0)
-    model.forward = lambda x: x  # type: ignore[method-assign]
-    return model
+class Aside(nn.Module):
+    """A layer that only training uses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.main, self.aside = nn.Linear(3, 2), nn.Linear(3, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.main(x) + self.aside(x) if self.training else self.main(x)
+
+
+class Weighted(nn.Module):
+    """A matrix of its own, which is no layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.matrix = nn.Linear(3, 4), nn.Parameter(torch.ones(4, 2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x) @ self.matrix
+
+
+class Mixer(nn.Module):
+    """A layer along the places of a map, where every channel is another neuron."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.mix = nn.Conv1d(3, 4, 2, stride=2), nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.mix(self.patches(x))
+
+
+class Chosen(nn.Module):
+    """Neurons that are chosen by what they compute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.last = nn.Linear(3, 4), nn.Linear(2, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.layer(x)
+        return self.last(h[:, h[0].topk(2).indices])
 
 
 @pytest.mark.parametrize(
-    ("model", "message"),
+    ("model", "example", "message"),
     [
-        (Block(), r"Block and no plain stack, so .* first \(6 -> 4\), inner \(4 -> 4\), second \(4 -> 2\)$"),
-        (transformer(), r"\(0 is a TransformerEncoderLayer\), .* 0\.self_attn\.out_proj \(8 -> 8\), 0\.linear1 \(8 -> 16\), "),
-        (shared(), r"no plain stack \(0 is used 2 times\), so .* are 0 \(3 -> 3\)$"),
-        (patched(), r"Sequential and no plain stack, so"),
-        (nn.Sequential(nn.Linear(3, 3), Doubled(3, 3)), r"\(1 is a Doubled\)"),
-        (nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 2)), r"\(0 is a Conv2d\)"),
-        (nn.ModuleList([nn.Linear(1, 1) for _ in range(11)]), r"7 \(1 -> 1\) and 3 more$"),
+        (shared(), None, r"layer '0' is used more than once; pass wiring=.* the layers are 0 \(3 -> 3\)$"),
+        (Aside(), None, "layer 'aside' has no part in its forward pass in evaluation mode; pass"),
+        (nn.Sequential(nn.Linear(3, 3), nn.LSTM(3, 4)), None, "module '1' calls torch's lstm, which is not known here; pass"),
+        (Weighted(), None, r"the model itself multiplies by a matrix that is no layer's \(matmul\)"),
+        (Mixer(), torch.zeros(1, 3, 8), "module 'mix' takes numbers of different neurons for one and the same"),
+        (Chosen(), None, "the model itself calls torch's topk, which is not known here"),
+        (nn.ModuleList([nn.Linear(1, 1) for _ in range(11)]), None, r"it cannot be run on zeros .* 7 \(1 -> 1\) and 3 more$"),
+        (Sum(), None, "it cannot be run on zeros of the shape that one of its first layers reads .*pass example=, or"),
+        (Sum(), torch.zeros(1, 4), r"it cannot be run on example \(.*missing 1 required positional argument: 'y'"),
+        (
+            nn.Sequential(nn.Conv2d(9, 9, 5)),
+            torch.zeros(1, 9, 3, 3),
+            r"cannot be run on example \(.*Kernel size can't be greater",
+        ),
     ],
 )
-def test_unknown_wiring_is_refused(model: nn.Module, message: str) -> None:
+def test_what_cannot_be_read_is_refused_and_the_way_out_is_named(model: nn.Module, example: Any, message: str) -> None:
+    training = [module.training for module in model.modules()]
     with pytest.raises(TopologyError, match=message) as caught:
-        network_graph(model)
-    assert "pass wiring=[(a, b), ...]" in str(caught.value)
+        network_graph(model, example)
+    assert "wiring=[(a, b), ...]" in str(caught.value)
+    assert [module.training for module in model.modules()] == training
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_bad_arguments() -> None:
+    with pytest.raises(ConfigError, match="example and wiring are both given; the wiring is either read or stated"):
+        network_graph(Block(), torch.zeros(1, 6), [])
+    with pytest.raises(ConfigError, match="model is a list; it must be a module"):
+        network_graph([])  # type: ignore[arg-type]
+
+
+def test_the_model_is_left_as_it_was() -> None:
+    """Modes, averages, packed attention, hooks and random numbers; the user's hooks see one run."""
+    model = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), nn.Dropout(0.5))
+    encoder = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    whole = nn.ModuleDict({"model": model, "encoder": encoder})
+    model[2].eval()
+    before, modules, seen = copy.deepcopy(whole.state_dict()), list(whole.modules()), []
+    model[0].register_forward_hook(lambda *arguments: seen.append(1))
+    example, random = torch.randn(4, 8), torch.get_rng_state()
+    network_graph(model, example)
+    network_graph(encoder)
+    assert seen == [1]
+    assert torch.equal(torch.get_rng_state(), random)
+    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), before.values(), strict=True))
+    assert all(a is b for a, b in zip(whole.modules(), modules, strict=True))
+    assert (model.training, model[1].training, model[2].training) == (True, True, False)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +274,7 @@ def test_unknown_wiring_is_refused(model: nn.Module, message: str) -> None:
         (["ab"], "wiring holds 'ab'; it must hold pairs"),
         ([("first",)], r"wiring holds \('first',\); it must hold pairs"),
         ([("first", 1)], r"wiring holds \('first', 1\); it must hold pairs"),
-        ([("first", "third")], r"wiring names 'third'; the linear layers of the model are first \(6 -> 4\)"),
+        ([("first", "third")], r"wiring names 'third'; the layers of the model are first \(6 -> 4\)"),
         ([("first", "inner"), ("first", "inner")], r"wiring holds \('first', 'inner'\) more than once"),
         ([("second", "first")], "layer second has n_out = 2 and layer first has n_in = 6"),
         ([("inner", "inner")], "wiring makes a cycle through 'inner'; "),

@@ -13,7 +13,7 @@ from api_calls import Call, Draw, calls, resolve
 
 from netsci_nn import allocation, generators, schedules
 from netsci_nn import topology as topologies
-from netsci_nn.topology import BipartiteTopology
+from netsci_nn.topology import BipartiteTopology, WiredLayer
 
 GRAPHS, TOPOLOGY, VALUE = "netsci_nn.generators", "netsci_nn.topology", "netsci_nn.BipartiteTopology"
 SAMPLING, ALLOCATION = "netsci_nn.sampling", "netsci_nn.allocation"
@@ -690,21 +690,26 @@ def _from_scipy(draw: Draw) -> Call:
     return Call({"matrix": matrix}, check)
 
 
-@calls("graphs", f"{TOPOLOGY}.stack_to_igraph", weight=0.5)
+@calls("graphs", f"{TOPOLOGY}.network_to_igraph", weight=0.5)
 def _stack(draw: Draw) -> Call:
     sizes = [draw.randint(1, 12) for _ in range(draw.randint(2, 4))]
     layers = [topology(draw, a, b) for a, b in itertools.pairwise(sizes)]
-    groups = [(number, number + 1) for number in range(len(layers))]
-    weights = weights_of(draw, sum(layer.n_edges for layer in layers))
+    first = np.cumsum([0, *sizes])
+    weights = [weights_of(draw, layer.n_edges) for layer in layers]
+    wired = [
+        WiredLayer(f"{n}", "linear", (), layer, weights[n], *(np.arange(first[k], first[k + 1]) for k in (n, n + 1)))
+        for n, layer in enumerate(layers)
+    ]
+    links = np.array([[0, first[-1] - 1]] * draw.randint(0, 1)).reshape(-1, 2)
 
     def check(result: igraph.Graph, **_: Any) -> None:
-        first = np.concatenate([[0], np.cumsum(sizes)])
         ends = [(s + first[n], t + first[n + 1]) for n, layer in enumerate(layers) for s, t in layer.to_edges().tolist()]
-        assert result.get_edgelist() == ends
+        assert result.get_edgelist() == ends + [tuple(link) for link in links.tolist()]
         assert result.vs["layer"] == [number for number, size in enumerate(sizes) for _ in range(size)]
-        assert result.es["weight"] == weights.tolist()
+        assert result.es["weight"] == np.concatenate([*weights, np.ones(len(links))]).tolist()
+        assert [part["kind"] for part in result["layers"]] == ["linear"] * len(layers) + ["link"] * len(links)
 
-    call = {"topologies": layers, "weights": weights, "group_sizes": sizes, "groups": groups}
+    call = {"layers": wired, "groups": np.repeat(np.arange(len(sizes)), sizes), "links": links}
     return Call(call, check, fixed=tuple(call))  # of the program, not of users: it trusts what it is given
 
 
