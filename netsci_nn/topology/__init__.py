@@ -8,7 +8,6 @@ from netsci_nn.topology import methods
 from netsci_nn.topology.arrays import ArrayLike, BoolArray, Float64Array, FloatArray, Int32Array, Int64Array, IntArray, as_array
 from netsci_nn.topology.convert import (
     WeightedTopology,
-    WiredLayer,
     from_edges,
     from_igraph,
     from_mask,
@@ -31,6 +30,8 @@ from netsci_nn.topology.formats import (
     save_topology,
 )
 from netsci_nn.topology.value import BipartiteTopology
+from netsci_nn.topology.wiring import WiredLayer, Wiring
+from netsci_nn.topology.wiring_file import load_wiring, save_wiring
 
 __all__ = [
     "ArrayLike",
@@ -43,6 +44,7 @@ __all__ = [
     "IntArray",
     "WeightedTopology",
     "WiredLayer",
+    "Wiring",
     "as_array",
     "check_format",
     "from_edges",
@@ -54,9 +56,11 @@ __all__ = [
     "load_network",
     "load_topology",
     "load_weighted",
+    "load_wiring",
     "network_to_igraph",
     "save_network",
     "save_topology",
+    "save_wiring",
     "to_igraph",
     "to_mask",
     "to_networkx",

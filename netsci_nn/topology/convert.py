@@ -17,6 +17,7 @@ from netsci_nn.checks import neuron_count
 from netsci_nn.errors import TopologyError
 from netsci_nn.topology.arrays import ArrayLike, BoolArray, FloatArray, Int64Array, as_array
 from netsci_nn.topology.value import BipartiteTopology, check_topology, edge_pairs
+from netsci_nn.topology.wiring import Wiring
 
 if TYPE_CHECKING:
     import igraph
@@ -242,55 +243,31 @@ def from_mask(mask: ArrayLike) -> BipartiteTopology:
     return BipartiteTopology(n_in, n_out, src, dst)
 
 
-class WiredLayer(NamedTuple):
-    """A layer within a network.
-
-    Attributes:
-        name: of the layer.
-        kind: "linear" or "convolution".
-        kernel: its size; empty for a linear layer.
-        topology: its edges.
-        weights: `[n_edges]`, of its edges.
-        sources: int64 `[n_in]`, the vertex that is each source; several sources may be one vertex.
-        targets: int64 `[n_out]`, likewise.
-    """
-
-    name: str
-    kind: str
-    kernel: tuple[int, ...]
-    topology: BipartiteTopology
-    weights: npt.NDArray[Any]
-    sources: Int64Array
-    targets: Int64Array
-
-
-def network_to_igraph(layers: Sequence[WiredLayer], groups: Int64Array, links: Int64Array) -> igraph.Graph:
+def network_to_igraph(wiring: Wiring) -> igraph.Graph:
     """Return a network as one undirected igraph graph.
 
-    Vertices carry `layer`, the number of their group of neurons; edges carry `layer`, 0..len(layers) - 1 and len(layers) for
-    links, and `weight`, 1 for links. Edges come layer by layer, links last. The graph attribute `layers` holds a dict per
-    layer and one for the links, if there are any: `name`, `kind` ("linear", "convolution", "link"), `kernel`, the vertices
-    that are its `sources` and `targets`, and of its edges the positions `src` and `dst` among these, and the ids `edges` =
-    (first, last + 1).
-
-    Args:
-        layers: in order.
-        groups: int64 `[n_vertices]`, the group of every vertex.
-        links: int64 `[n_links, 2]`, vertices that are joined by an edge without a weight of its own.
+    Vertices carry `layer`, the number of their group of neurons; edges carry `layer`, the number of their layer (for links, the
+    number of layers), and `weight`, 1 for links, if all layers have weights. Edges come layer by layer, links last. The graph
+    attribute `layers` holds a dict per layer and one for the links, if there are any: `name`, `kind` ("linear", "convolution",
+    "link"), `kernel`, the vertices that are its `sources` and `targets`, and of its edges the positions `src` and `dst` among
+    these, and the ids `edges` = (first, last + 1).
     """
     import igraph
 
+    layers, links = wiring.layers, wiring.links
     ends = [np.stack([each.sources[each.topology.src], each.targets[each.topology.dst]], axis=1) for each in layers]
     counts = [len(pairs) for pairs in (*ends, links)]
-    graph = igraph.Graph(n=len(groups), edges=np.concatenate([*ends, links]))
-    graph.vs["layer"] = groups.tolist()
+    graph = igraph.Graph(n=len(wiring.groups), edges=np.concatenate([*ends, links]))
+    graph.vs["layer"] = wiring.groups.tolist()
     graph.es["layer"] = np.repeat(np.arange(len(counts)), counts).tolist()
-    graph.es["weight"] = np.concatenate([*(each.weights for each in layers), np.ones(len(links))]).tolist()
+    weights = [each.weights for each in layers if each.weights is not None]
+    if len(weights) == len(layers):
+        graph.es["weight"] = np.concatenate([*weights, np.ones(len(links))]).tolist()
     last = np.cumsum(counts).tolist()
     graph["layers"] = [
         {
             "name": each.name,
-            "kind": each.kind,
+            "kind": "convolution" if each.kernel else "linear",
             "kernel": each.kernel,
             "sources": each.sources,
             "targets": each.targets,

@@ -127,7 +127,7 @@ def save_network(topologies: Sequence[BipartiteTopology], path: AnyPath, values:
     """
     arrays: dict[str, np.ndarray] = {}
     for layer, topology in enumerate(topologies):
-        arrays |= {f"layers.{layer}.{name}": array for name, array in _arrays(topology).items()}
+        arrays |= {f"layers.{layer}.{name}": array for name, array in arrays_of(topology).items()}
         if values is not None:
             arrays[f"layers.{layer}.values"] = np.ascontiguousarray(values[layer])
     with atomic_write(path) as temporary:
@@ -146,7 +146,7 @@ def load_network(path: AnyPath) -> list[WeightedTopology]:
         arrays = load_file(path)
         n_layers = len({name.split(".")[1] for name in arrays if name.startswith("layers.")})
         prefixes = [f"layers.{layer}." for layer in range(max(1, n_layers))]
-        layers = [WeightedTopology(_from_arrays(arrays, prefix), arrays.get(f"{prefix}values")) for prefix in prefixes]
+        layers = [WeightedTopology(topology_in(arrays, prefix), arrays.get(f"{prefix}values")) for prefix in prefixes]
         check_neurons(path, sum(layer.topology.n_in + layer.topology.n_out for layer in layers))
     except (CheckpointError, ConfigError):
         raise
@@ -167,20 +167,22 @@ def _format(path: AnyPath) -> _Format:
     return _FORMATS[ending]
 
 
-def _arrays(topology: BipartiteTopology, values: Values = None) -> dict[str, np.ndarray]:
+def arrays_of(topology: BipartiteTopology, values: Values = None) -> dict[str, np.ndarray]:
+    """Return the arrays that stand for a topology in files."""
     shape = np.array([topology.n_in, topology.n_out], dtype=np.int64)
     arrays = {"shape": shape, "src": np.array(topology.src), "dst": np.array(topology.dst)}
     return arrays if values is None else {**arrays, "values": np.ascontiguousarray(values)}
 
 
 def _weighted(arrays: Mapping[str, np.ndarray]) -> WeightedTopology:
-    topology = _from_arrays(arrays)
+    topology = topology_in(arrays)
     if "values" not in arrays:
         return WeightedTopology(topology, None)
     return WeightedTopology(topology, edge_weights(arrays["values"], topology.n_edges).astype(np.float32))
 
 
-def _from_arrays(arrays: Mapping[str, np.ndarray], prefix: str = "") -> BipartiteTopology:
+def topology_in(arrays: Mapping[str, np.ndarray], prefix: str = "") -> BipartiteTopology:
+    """Return the topology whose arrays have names with this prefix; a TopologyError says what is missing or wrong."""
     names = [prefix + name for name in ("shape", "src", "dst")]
     missing = [repr(name) for name in names if name not in arrays]
     if missing:
@@ -193,7 +195,7 @@ def _from_arrays(arrays: Mapping[str, np.ndarray], prefix: str = "") -> Bipartit
 
 def _write_npz(topology: BipartiteTopology, values: Values, path: Path) -> None:
     with path.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **_arrays(topology, values))
+        np.savez_compressed(file, allow_pickle=False, **arrays_of(topology, values))
     seal_zip(path)
 
 
@@ -285,7 +287,7 @@ def _sizes(line: str) -> tuple[int, int]:
 
 
 def _write_safetensors(topology: BipartiteTopology, values: Values, path: Path) -> None:
-    save_file(_arrays(topology, values), path, metadata=METADATA)
+    save_file(arrays_of(topology, values), path, metadata=METADATA)
     seal_safetensors(path)
 
 

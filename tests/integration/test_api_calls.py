@@ -28,11 +28,11 @@ FILES = "reads or writes files: damaged files and kills are campaigns of their o
 RESULT = "what functions return, checked with them"
 PROTOCOL = "a type, not called"
 UNCALLED = {
-    "load_topology load_weighted load_network save_topology save_network check_format": FILES,
+    "load_topology load_weighted load_network load_wiring save_topology save_network save_wiring check_format": FILES,
     "take_in load_pretrained load_dataset export_onnx": FILES,
     "load_checkpoint save_checkpoint read_edges model_tensors Checkpoint JsonlLog RecordTopology log_digest": FILES,
-    "Mixing WeightedTopology WiredLayer MergedEdges SparsifySummary Intake Metric Quantity Modules SmallWorld Verdict": RESULT,
-    "SeedComparison TopologyReport Measure TrainingState Progress Event": RESULT,
+    "Mixing WeightedTopology WiredLayer Wiring MergedEdges SparsifySummary Intake Metric Quantity Modules SmallWorld": RESULT,
+    "Verdict SeedComparison TopologyReport Measure TrainingState Progress Event": RESULT,
     "Schedule": "made by the functions of `schedules`, and called with their results",
     "ArrayLike CheckpointError ConfigError DataError TopologyError AnalysisError Rewirer LiveLayer": PROTOCOL,
     "Layer Network": "plain values without checks; `analysis` checks what they hold",

@@ -13,7 +13,7 @@ from api_calls import Call, Draw, calls, resolve
 
 from netsci_nn import allocation, generators, schedules
 from netsci_nn import topology as topologies
-from netsci_nn.topology import BipartiteTopology, WiredLayer
+from netsci_nn.topology import BipartiteTopology, WiredLayer, Wiring
 
 GRAPHS, TOPOLOGY, VALUE = "netsci_nn.generators", "netsci_nn.topology", "netsci_nn.BipartiteTopology"
 SAMPLING, ALLOCATION = "netsci_nn.sampling", "netsci_nn.allocation"
@@ -697,7 +697,7 @@ def _stack(draw: Draw) -> Call:
     first = np.cumsum([0, *sizes])
     weights = [weights_of(draw, layer.n_edges) for layer in layers]
     wired = [
-        WiredLayer(f"{n}", "linear", (), layer, weights[n], *(np.arange(first[k], first[k + 1]) for k in (n, n + 1)))
+        WiredLayer(f"{n}", (), layer, weights[n], *(np.arange(first[k], first[k + 1]) for k in (n, n + 1)))
         for n, layer in enumerate(layers)
     ]
     links = np.array([[0, first[-1] - 1]] * draw.randint(0, 1)).reshape(-1, 2)
@@ -709,7 +709,7 @@ def _stack(draw: Draw) -> Call:
         assert result.es["weight"] == np.concatenate([*weights, np.ones(len(links))]).tolist()
         assert [part["kind"] for part in result["layers"]] == ["linear"] * len(layers) + ["link"] * len(links)
 
-    call = {"layers": wired, "groups": np.repeat(np.arange(len(sizes)), sizes), "links": links}
+    call = {"wiring": Wiring(tuple(wired), np.repeat(np.arange(len(sizes)), sizes), links)}
     return Call(call, check, fixed=tuple(call))  # of the program, not of users: it trusts what it is given
 
 

@@ -24,7 +24,7 @@ from netsci_nn.models.walk import linear_layers
 from netsci_nn.models.wiring.neurons import Neurons
 from netsci_nn.models.wiring.reading import Ends, UnreadableError, read_wiring
 from netsci_nn.models.wiring.recording import record, tensors_in
-from netsci_nn.topology import WiredLayer, from_mask, network_to_igraph
+from netsci_nn.topology import WiredLayer, Wiring, from_mask, network_to_igraph
 from netsci_nn.topology.arrays import Int64Array, as_array
 
 if TYPE_CHECKING:
@@ -86,10 +86,15 @@ def network_graph(model: nn.Module, example: Any = None, wiring: Iterable[Pair] 
         >>> graph.vs["layer"], graph.es["layer"]
         ([0, 0, 0, 1, 1, 2], [0, 0, 0, 0, 0, 0, 1, 1])
     """
-    if not isinstance(model, nn.Module):
-        raise ConfigError(f"model is a {type(model).__name__}; it must be a module")
     if example is not None and wiring is not None:
         raise ConfigError("example and wiring are both given; the wiring is either read or stated")
+    return network_to_igraph(wiring_of(model, example, wiring))
+
+
+def wiring_of(model: nn.Module, example: Any = None, pairs: Iterable[Pair] | None = None) -> Wiring:
+    """Return how the layers of a model are joined; see `network_graph`."""
+    if not isinstance(model, nn.Module):
+        raise ConfigError(f"model is a {type(model).__name__}; it must be a module")
     unpacked: dict[nn.Module, nn.Module] = {
         module: UnpackedAttention(module) for module in model.modules() if type(module) is nn.MultiheadAttention
     }
@@ -99,8 +104,8 @@ def network_graph(model: nn.Module, example: Any = None, wiring: Iterable[Pair] 
         layers = _layers(whole)
         if not layers:
             raise TopologyError(f"model is a {type(model).__name__} without linear layers; it must have at least one")
-        neurons, ends = _read(whole, layers, example) if wiring is None else _joined(layers, _stated(wiring, layers))
-        return _graph(layers, neurons, ends)
+        neurons, ends = _read(whole, layers, example) if pairs is None else _joined(layers, _stated(pairs, layers))
+        return _wiring(layers, neurons, ends)
     finally:
         replace_layers(whole, {separate: packed for packed, separate in unpacked.items()})
 
@@ -240,8 +245,8 @@ def _joined(layers: Layers, pairs: list[Pair]) -> tuple[Neurons, dict[str, Ends]
 # The graph
 
 
-def _graph(layers: Layers, neurons: Neurons, ends: Mapping[str, Ends]) -> igraph.Graph:
-    """Return the graph of neurons and the layers that join them."""
+def _wiring(layers: Layers, neurons: Neurons, ends: Mapping[str, Ends]) -> Wiring:
+    """Return the neurons in the order of their groups, and the layers that join them."""
     numbers, groups = neurons.joined_groups()
     sources = {name: numbers[end.sources] for name, end in ends.items()}
     targets = {name: numbers[end.targets] for name, end in ends.items()}
@@ -256,7 +261,7 @@ def _graph(layers: Layers, neurons: Neurons, ends: Mapping[str, Ends]) -> igraph
     names = sorted(layers, key=lambda name: (place[sources[name]].max(), place[targets[name]].max()))
     wired = [_wired(name, layers[name], vertex_of[sources[name]], vertex_of[targets[name]]) for name in names]
     _, dense_order = np.unique(place[vertices], return_inverse=True)
-    return network_to_igraph(wired, dense_order, vertex_of[links])
+    return Wiring(tuple(wired), dense_order, vertex_of[links])
 
 
 def _order(
@@ -296,13 +301,13 @@ def _order(
 def _wired(name: str, layer: nn.Module, sources: Int64Array, targets: Int64Array) -> WiredLayer:
     """Return a layer with the vertices that it joins."""
     if isinstance(layer, SparseLayer):
-        kind, kernel = ("convolution", layer.kernel_size) if isinstance(layer, SparseConv) else ("linear", ())
-        return WiredLayer(name, kind, kernel, layer.topology, layer.edge_weights(), sources, targets)
+        kernel = layer.kernel_size if isinstance(layer, SparseConv) else ()
+        return WiredLayer(name, kernel, layer.topology, layer.edge_weights(), sources, targets)
     if isinstance(layer, DENSE_CONVOLUTIONS):
         weight, allowed = grouped_weight(layer)
         norms = torch.linalg.vector_norm(weight.detach().flatten(2), dim=2)
-        topology, weights = from_mask(allowed.cpu().numpy()), as_array(norms[allowed])
-        return WiredLayer(name, "convolution", tuple(layer.kernel_size), topology, weights, sources, targets)
+        topology, kernel = from_mask(allowed.cpu().numpy()), tuple(layer.kernel_size)
+        return WiredLayer(name, kernel, topology, as_array(norms[allowed]), sources, targets)
     weights = as_array(weight_matrix(layer))
     topology = from_mask(np.ones(weights.shape, dtype=np.bool_))
-    return WiredLayer(name, "linear", (), topology, weights.reshape(-1), sources, targets)
+    return WiredLayer(name, (), topology, weights.reshape(-1), sources, targets)
