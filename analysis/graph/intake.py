@@ -18,7 +18,8 @@ from scipy import sparse
 
 from analysis.base.errors import AnalysisError
 from analysis.graph.arrays import FloatArray, LongArray, as_array, first_not_finite
-from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.graph.bipartite import BipartiteGraph
+from analysis.graph.values import LayeredGraph
 
 if TYPE_CHECKING:
     import igraph

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from analysis.base.errors import AnalysisError
+from analysis.graph.bipartite import BipartiteGraph
 from analysis.graph.intake import as_layered
-from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.graph.values import LayeredGraph
 from analysis.measures.small_world import SmallWorld, small_world
 from analysis.render.cells import STATE_TITLES, evenly_spread, state_cells, value_cell
 from analysis.render.page import Block, Heading, Paragraph, Picture, Section, Table, page

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from analysis.base.checks import as_generator
 from analysis.base.errors import AnalysisError
 from analysis.graph.arrays import FloatArray
+from analysis.graph.bipartite import BipartiteGraph
 from analysis.graph.intake import as_layered
-from analysis.graph.values import BipartiteGraph
 from analysis.measures.community import modules
 from analysis.measures.small_world import CONTROL_REPLICATES, REFERENCE
 from analysis.nulls.models import WEIGHT_NULL, WIRING_NULLS

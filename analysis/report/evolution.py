@@ -13,8 +13,9 @@ from analysis.base.checks import check_count
 from analysis.base.errors import AnalysisError
 from analysis.base.quantity import Quantity, defined, undefined
 from analysis.graph.arrays import LongArray, as_array
+from analysis.graph.bipartite import BipartiteGraph
 from analysis.graph.intake import as_layered
-from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.graph.values import LayeredGraph
 from analysis.measures.registry import select_measures
 from analysis.report.describe import describe
 
