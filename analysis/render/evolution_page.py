@@ -93,7 +93,7 @@ def evolution_page(
             *_plane_blocks(followed, index, points, nulls),
             *_measure_blocks(followed, f"layer {index}", [followed.layers[index]]),
         ]
-        sections.append(Section(f"layer {index}: {layer.n_in} x {layer.n_out}", blocks))
+        sections.append(Section(f"{followed.full_name(index)}: {layer.n_in} x {layer.n_out}", blocks))
     whole = _measure_blocks(followed, "network", followed.layers)
     return page(title, [*sections, Section("network", whole)] if whole else sections)
 
