@@ -12,8 +12,7 @@ from analysis.graph.bipartite import BipartiteGraph
 from analysis.graph.values import LayeredGraph
 from analysis.graph.wiring import checked_neurons
 
-LINK = "link"
-KINDS = ("linear", "convolution", LINK)
+KINDS = ("linear", "convolution", "link")
 KEYS = ("name", "kind", "kernel", "sources", "targets", "edges", "src", "dst")
 
 
@@ -22,6 +21,7 @@ class StatedLayer(NamedTuple):
 
     name: str
     kind: str
+    is_link: bool
     sources: LongArray
     targets: LongArray
     first: int
@@ -67,8 +67,8 @@ def from_stated_layers(
         edge = int(np.argmax(owners != 1))
         raise AnalysisError(f"graph attribute 'layers': edge {edge} is in {owners[edge]} layers; every edge must be in one")
     neurons = np.argsort(np.argsort(groups, kind="stable"))
-    links = [neurons[np.stack([one.sources[one.src], one.targets[one.dst]], axis=1)] for one in layers if one.kind == LINK]
-    trained = [one for one in layers if one.kind != LINK]
+    links = [neurons[np.stack([one.sources[one.src], one.targets[one.dst]], axis=1)] for one in layers if one.is_link]
+    trained = [one for one in layers if not one.is_link]
     return LayeredGraph(
         tuple(_layer(one, weights) for one in trained),
         sources=tuple(neurons[one.sources] for one in trained),
@@ -108,14 +108,14 @@ def _checked(number: int, entry: Any, n_vertices: int, n_edges: int) -> StatedLa
         checked_neurons(f"{what}: {key}", entry[key], (edges[1] - edges[0],), neurons.size)
         for key, neurons in (("src", sources), ("dst", targets))
     )
-    return StatedLayer(name, _in_words(kind, kernel), sources, targets, int(edges[0]), src, dst)
+    return StatedLayer(name, _in_words(kind, kernel), kind == "link", sources, targets, int(edges[0]), src, dst)
 
 
 def _in_words(kind: str, kernel: Any) -> str:
-    """What a `LayeredGraph` calls this kind; nothing for a linear layer."""
-    if kind == "linear":
+    """What a `LayeredGraph` calls this kind: only convolutions are said to be one."""
+    if kind != "convolution":
         return ""
-    return kind if not kernel else f"{kind} {' x '.join(map(str, kernel))}"
+    return f"{kind} {' x '.join(map(str, kernel))}" if kernel else kind
 
 
 def _check_vertices(number: int, layer: StatedLayer, ends: LongArray, is_directed: bool) -> None:
