@@ -127,7 +127,7 @@ def test_cores_agree_with_networkx(network: LayeredGraph) -> None:
         assert values["rich_club_density"] is None
 
 
-def test_the_largest_possible_coreness_of_a_network_with_triangles_is_reached_by_a_complete_graph() -> None:
+def test_the_largest_possible_coreness_of_a_network_with_triangles_is_reached() -> None:
     everything = LayeredGraph(
         (complete(1, 1), complete(2, 1), complete(3, 1)),
         sources=(np.arange(1), np.arange(2), np.arange(3)),
@@ -137,6 +137,15 @@ def test_the_largest_possible_coreness_of_a_network_with_triangles_is_reached_by
     assert nx.is_isomorphic(undirected(everything), nx.complete_graph(4))
     values = values_of(measured("core", everything))
     assert (values["max_coreness"], values["max_coreness_ratio"], values["innermost_core_fraction"]) == (3, 1.0, 1.0)
+    # A triangle and two more edges: 5 edges are too few for a core of degree 3, though the 5 neurons are enough.
+    triangle = LayeredGraph(
+        (complete(1, 1), complete(2, 1), complete(1, 2)),
+        sources=(np.arange(1), np.arange(2), np.array([2])),
+        targets=(np.array([1]), np.array([2]), np.array([3, 4])),
+        group_sizes=(1, 1, 1, 2),
+    )
+    values = values_of(measured("core", triangle))
+    assert (values["max_coreness"], values["max_coreness_ratio"], values["innermost_core_fraction"]) == (2, 1.0, 0.6)
 
 
 @COMMON
