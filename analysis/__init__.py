@@ -11,8 +11,9 @@ pictures).
 
 from analysis.base.errors import AnalysisError
 from analysis.base.quantity import Quantity, defined, undefined
+from analysis.graph.bipartite import BipartiteGraph
 from analysis.graph.intake import as_layered
-from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.graph.values import LayeredGraph
 from analysis.measures.community import Modules, modules
 from analysis.measures.measure import Measure
 from analysis.measures.registry import get_measure, measure_names, register_measure

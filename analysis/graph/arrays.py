@@ -17,6 +17,12 @@ LARGEST_DEGREE = 2**53
 """Above it floats do not hold every whole number."""
 
 
+def frozen(array: Any) -> Any:
+    """The same array, which from now on is read-only."""
+    array.flags.writeable = False
+    return array
+
+
 def as_array(values: Any) -> npt.NDArray[Any]:
     """A numpy array of what a user passed, of any shape and kind.
 

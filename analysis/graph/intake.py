@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from itertools import chain
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,10 @@ from scipy import sparse
 
 from analysis.base.errors import AnalysisError
 from analysis.graph.arrays import FloatArray, LongArray, as_array, first_not_finite
-from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.graph.bipartite import BipartiteGraph
+from analysis.graph.grouped_edges import GroupedEdges, network_of
+from analysis.graph.stated_layers import from_stated_layers
+from analysis.graph.values import LayeredGraph
 
 if TYPE_CHECKING:
     import igraph
@@ -32,7 +35,9 @@ def as_layered(graph: Any) -> LayeredGraph:
         graph: one of
 
             - an igraph graph whose vertices carry the boolean attribute `type` (False = source, True = target), or the
-              integer attribute `layer` (0..L; the edge attribute `layer`, if present, is that of the edge's lower end);
+              integer attribute `layer`, the number 0..L of their group;
+            - an igraph graph that has such groups and says in the graph attribute `layers` what its layers are (see
+              `analysis.graph.stated_layers`), as `netsci_nn.network_graph` makes it;
             - a networkx graph whose nodes carry `bipartite` (0 = source, 1 = target), or `layer`;
             - a scipy sparse biadjacency of shape [n_out, n_in]: **targets are rows, sources are columns**, as in a
               PyTorch weight. Every stored entry is an edge, a stored zero too; entries that are not boolean become the
@@ -44,15 +49,24 @@ def as_layered(graph: Any) -> LayeredGraph:
             - a list or tuple of these, one per layer.
 
             Within a group neurons keep the order of their vertices, and groups are numbered without gaps. The edge attribute
-            `weight` is taken over if present. In a directed graph every edge must point from a source to a target, or from
-            layer l to layer l + 1; an undirected one says nothing about direction.
+            `weight` is taken over if present. In a directed graph every edge must point from a lower to a higher group; an
+            undirected one says nothing about direction.
+
+            If all edges join consecutive groups, the graph is a chain: a layer leads from every group to the next, even if it
+            has no edge, and igraph's edge attribute `layer`, if present, must be the group of the edge's lower end. Otherwise
+            edges between the same two groups are a layer, in the order of these pairs; or, if igraph's edge attribute
+            `layer` numbers the layers 0, 1, ..., edges of the same number, and a layer may join several groups. The sources of
+            a layer are all neurons of the groups that its edges start from, its targets those of the groups that they lead
+            to. There is no layer without edges then; and a group without edges is an error, as it is not known which layer it
+            belongs to.
 
     Returns:
-        The layers, one or more.
+        The layers, one or more. Those of a list are a chain.
 
     Raises:
-        AnalysisError: a side is empty, an edge does not join two consecutive groups, an edge is repeated or points backward,
-            an attribute is missing or malformed, a weight is not a finite real number, or the kind of object is not known.
+        AnalysisError: a side is empty; an edge lies within a group, is repeated or points backward; a graph that is no chain
+            has a group without edges; an attribute is missing, malformed or contradicts the edges; a weight is not a
+            finite real number; or the kind of object is not known.
 
     >>> import scipy.sparse
     >>> network = as_layered(scipy.sparse.csr_array([[0.5, 0.0, -1.0], [0.0, 2.0, 0.0]]))
@@ -132,26 +146,6 @@ def _from_scipy(matrix: Any) -> BipartiteGraph:
     return BipartiteGraph(n_in, n_out, entries.coords[1], entries.coords[0], weights)
 
 
-class _Edges(NamedTuple):
-    """Edges as they came, between vertices that are numbered 0, 1, ..., with the groups and the names of the vertices."""
-
-    ends: LongArray
-    is_directed: bool
-    groups: LongArray
-    attribute: str
-    labels: Sequence[Any]
-
-    def described(self, edge: int, verb: str, link: str) -> str:
-        """An edge and its two vertices, in words."""
-        first, second = self.ends[edge]
-        return f"edge {edge} {verb} {self.labels[first]!r} {link} {self.labels[second]!r}"
-
-    def groups_of(self, edge: int) -> str:
-        """The groups of its two vertices, in words."""
-        first, second = self.groups[self.ends[edge]]
-        return f"whose {self.attribute!r} is {first} and {second}"
-
-
 def _is_graph_of(library: str, graph: Any) -> bool:
     """Whether it is a `Graph` of a library, which is loaded by then if it is."""
     module = sys.modules.get(library)
@@ -164,12 +158,12 @@ def _from_igraph(graph: igraph.Graph) -> LayeredGraph:
     groups = _groups(graph.vs[attribute], attribute, labels)
     # An empty edge list has no second axis of its own.
     ends = np.array(graph.get_edgelist(), dtype=np.int64).reshape(-1, 2)
-    edges = _Edges(ends, graph.is_directed(), groups, attribute, labels)
+    edges = GroupedEdges(ends, graph.is_directed(), groups, attribute, labels)
     weights = _weights(graph.es["weight"], edges) if "weight" in graph.es.attributes() else None
-    network = _assemble(edges, weights)
-    if attribute == "layer" and "layer" in graph.es.attributes():
-        _check_edge_layers(graph.es["layer"], edges)
-    return network
+    if attribute == "layer" and "layers" in graph.attributes():
+        return from_stated_layers(graph["layers"], ends, edges.is_directed, groups, weights)
+    is_numbered = attribute == "layer" and "layer" in graph.es.attributes()
+    return network_of(edges, weights, graph.es["layer"] if is_numbered else None)
 
 
 def _from_networkx(graph: networkx.Graph) -> LayeredGraph:
@@ -181,9 +175,9 @@ def _from_networkx(graph: networkx.Graph) -> LayeredGraph:
     flat = chain.from_iterable(graph.edges())
     ends = np.fromiter(map(position.__getitem__, flat), dtype=np.int64, count=2 * graph.number_of_edges()).reshape(-1, 2)
     values = list(map(itemgetter(2), graph.edges(data="weight")))
-    edges = _Edges(ends, graph.is_directed(), groups, attribute, labels)
+    edges = GroupedEdges(ends, graph.is_directed(), groups, attribute, labels)
     weights = _weights(values, edges) if values and values.count(None) < len(values) else None
-    return _assemble(edges, weights)
+    return network_of(edges, weights)
 
 
 def _group_attribute(labels: Sequence[Any], names: Any, sides: str, kind: str) -> str:
@@ -235,7 +229,7 @@ def _stated(values: Sequence[Any], vertex: int, labels: Sequence[Any]) -> str:
     return f"is missing on vertex {labels[vertex]!r}" if value is None else f"of vertex {labels[vertex]!r} is {value!r}"
 
 
-def _weights(values: Sequence[Any], edges: _Edges) -> FloatArray:
+def _weights(values: Sequence[Any], edges: GroupedEdges) -> FloatArray:
     array = as_array(values)
     edge = 0 if array.ndim != 1 else first_not_finite(array)
     if edge is not None:
@@ -245,58 +239,6 @@ def _weights(values: Sequence[Any], edges: _Edges) -> FloatArray:
             "it must be a finite real number on every edge"
         )
     return array.astype(np.float64)
-
-
-def _assemble(edges: _Edges, weights: FloatArray | None) -> LayeredGraph:
-    """Sort vertices into groups and edges into layers; every edge must join two consecutive groups."""
-    groups, (first, second) = edges.groups, edges.ends.T
-    forward = groups[first] < groups[second]
-    low, high = np.where(forward, first, second), np.where(forward, second, first)
-    _check_ends(edges, forward)
-    sizes = np.bincount(groups)
-    # The stable sort keeps the order of the vertices inside each group.
-    order = np.argsort(groups, kind="stable")
-    local = np.empty(groups.size, dtype=np.int64)
-    local[order] = np.arange(groups.size) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    layers = []
-    for index in range(sizes.size - 1):
-        inside = np.flatnonzero(groups[low] == index)
-        values = None if weights is None else weights[inside]
-        src, dst = local[low[inside]].astype(np.int32), local[high[inside]].astype(np.int32)
-        layers.append(BipartiteGraph(int(sizes[index]), int(sizes[index + 1]), src, dst, values))
-    return LayeredGraph(tuple(layers))
-
-
-def _check_ends(edges: _Edges, forward: npt.NDArray[np.bool_]) -> None:
-    """Refuse an edge that does not join consecutive groups, and one that points backward."""
-    bad = np.flatnonzero(np.abs(np.diff(edges.groups[edges.ends], axis=1)) != 1)
-    if bad.size:
-        raise AnalysisError(
-            f"graph is not bipartite: {edges.described(bad[0], 'joins vertices', 'and')}, {edges.groups_of(bad[0])}; "
-            "an edge must join consecutive groups"
-        )
-    bad = np.flatnonzero(~forward)
-    if edges.is_directed and bad.size:
-        raise AnalysisError(
-            f"graph is directed: {edges.described(bad[0], 'points from vertex', 'to vertex')}, {edges.groups_of(bad[0])}; "
-            "in a directed graph every edge must point from a source to a target, or from a layer to the next"
-        )
-
-
-def _check_edge_layers(values: Sequence[Any], edges: _Edges) -> None:
-    groups = edges.groups[edges.ends]
-    stated, actual = as_array(values), groups.min(axis=1)
-    if stated.size and (stated.ndim != 1 or not np.issubdtype(stated.dtype, np.integer)):
-        edge = next((edge for edge, value in enumerate(values) if not isinstance(value, int | np.integer)), 0)
-        given = "missing" if values[edge] is None else repr(values[edge])
-        raise AnalysisError(f"edge attribute 'layer' of edge {edge} is {given}; it must be a whole number on every edge")
-    bad = np.flatnonzero(stated != actual)
-    if bad.size:
-        edge = bad[0]
-        raise AnalysisError(
-            f"edge attribute 'layer' of edge {edge} is {stated[edge]}, but its vertices lie in layers "
-            f"{groups[edge, 0]} and {groups[edge, 1]}; it must be {actual[edge]}"
-        )
 
 
 P = ParamSpec("P")

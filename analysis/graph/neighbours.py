@@ -8,7 +8,7 @@ from scipy import sparse
 from analysis.base.checks import shown
 from analysis.base.errors import AnalysisError
 from analysis.graph.arrays import FloatArray, IntArray, LongArray
-from analysis.graph.values import BipartiteGraph
+from analysis.graph.bipartite import BipartiteGraph
 
 Side = Literal["source", "target"]
 

@@ -1,222 +1,341 @@
-"""One bipartite layer, and a stack of layers that share neurons.
-
-A biadjacency matrix has the shape [n_out, n_in] everywhere in this package: **targets are rows and sources are columns**, as
-in the weight matrix of a PyTorch linear layer.
-"""
+"""A network of layers that share neurons."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 
-from analysis.base.checks import is_whole, shown
+from analysis.base.checks import shown
 from analysis.base.errors import AnalysisError
-from analysis.graph.arrays import FloatArray, IntArray, LongArray, as_array, first_not_finite
-from analysis.graph.singular import largest_singular_values
+from analysis.graph.arrays import BoolArray, FloatArray, LongArray, as_array, frozen
+from analysis.graph.bipartite import MAX_NEURONS, BipartiteGraph
+from analysis.graph.wiring import (
+    GroupPair,
+    check_order,
+    checked_neurons,
+    checked_sizes,
+    checked_texts,
+    joined_groups,
+    two_colours,
+)
 
-MAX_NEURONS = 2**31 - 1
 NO_WEIGHTS = "the graph has no weights"
+NOT_BIPARTITE = "edges skip groups, so the network is not bipartite (it has a cycle of an odd number of groups)"
+"""Why a measure of bipartite graphs has no value for a network."""
+
+
+class Edges(NamedTuple):
+    """Edges between neurons of a whole network: `src` and `dst`, int64 of shape [n]."""
+
+    src: LongArray
+    dst: LongArray
+
+
+class Arrivals(NamedTuple):
+    """The edges that lead to a group: its `neurons`, and the positions of the `edges` in `LayeredGraph.edges`."""
+
+    neurons: slice
+    edges: LongArray
 
 
 @dataclass(frozen=True, eq=False)
-class BipartiteGraph:
-    """A simple bipartite graph: sources (input neurons) on one side, targets (output neurons) on the other.
-
-    Attributes:
-        n_in: number of sources, at least 1.
-        n_out: number of targets, at least 1.
-        src: source of every edge, int32 of shape [n_edges], in 0..n_in-1.
-        dst: target of every edge, int32 of shape [n_edges], in 0..n_out-1. Edges are unique, sorted by (dst, src),
-            read-only.
-        weights: weight of every edge, float64 of shape [n_edges] and finite, or None. Like `src` and `dst` it may be given
-            as anything that numpy makes an array of, or as a tensor.
-        n_pairs: number of pairs that an edge could join; n_in * n_out unless the graph is a folded network.
-
-    Raises:
-        AnalysisError: an empty side, an index out of range, an edge given twice, or a weight that is not a finite real
-            number.
-
-    >>> graph = BipartiteGraph(3, 2, [2, 0, 1], [1, 0, 0])
-    >>> graph.out_degrees.tolist(), graph.in_degrees.tolist(), graph.density
-    ([1, 1, 1], [2, 1], 0.5)
-    """
-
-    n_in: int
-    n_out: int
-    src: IntArray
-    dst: IntArray
-    weights: FloatArray | None = None
-    n_pairs: int = field(default=0)
-
-    def __post_init__(self) -> None:
-        n_in, n_out = _side_size("n_in", self.n_in), _side_size("n_out", self.n_out)
-        src, dst = _indices("src", self.src, n_in), _indices("dst", self.dst, n_out)
-        if src.size != dst.size:
-            raise AnalysisError(f"src has {src.size} entries and dst has {dst.size}; they must have one entry per edge each")
-        order = _sorted_order(n_in, src, dst)
-        weights = None if self.weights is None else _checked_weights(self.weights, src, dst)
-        object.__setattr__(self, "n_in", n_in)
-        object.__setattr__(self, "n_out", n_out)
-        object.__setattr__(self, "src", _frozen(src[order].astype(np.int32)))
-        object.__setattr__(self, "dst", _frozen(dst[order].astype(np.int32)))
-        object.__setattr__(self, "weights", None if weights is None else _frozen(weights[order]))
-        object.__setattr__(self, "n_pairs", self.n_pairs or n_in * n_out)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, BipartiteGraph):
-            return NotImplemented
-        same_edges = np.array_equal(self.src, other.src) and np.array_equal(self.dst, other.dst)
-        if (self.n_in, self.n_out, self.n_pairs) != (other.n_in, other.n_out, other.n_pairs) or not same_edges:
-            return False
-        if self.weights is None or other.weights is None:
-            return self.weights is other.weights
-        return np.array_equal(self.weights, other.weights)
-
-    def __hash__(self) -> int:
-        return hash((self.n_in, self.n_out, self.src.tobytes(), self.dst.tobytes()))
-
-    @property
-    def n_edges(self) -> int:
-        """Number of edges."""
-        return int(self.src.size)
-
-    @property
-    def n_neurons(self) -> int:
-        """Number of neurons of both sides together."""
-        return self.n_in + self.n_out
-
-    @property
-    def density(self) -> float:
-        """Edges divided by the pairs that an edge could join, in [0, 1]."""
-        return self.n_edges / self.n_pairs
-
-    @property
-    def keys(self) -> LongArray:
-        """dst * n_in + src of every edge, strictly rising, int64 of shape [n_edges]."""
-        return self.dst.astype(np.int64) * self.n_in + self.src
-
-    @cached_property
-    def out_degrees(self) -> LongArray:
-        """Number of edges of every source, int64 of shape [n_in]."""
-        return _frozen(np.bincount(self.src, minlength=self.n_in))
-
-    @cached_property
-    def in_degrees(self) -> LongArray:
-        """Number of edges of every target, int64 of shape [n_out]."""
-        return _frozen(np.bincount(self.dst, minlength=self.n_out))
-
-    @cached_property
-    def biadjacency(self) -> sparse.csr_array:
-        """Pattern of the edges as 0/1 (int64) in CSR form, shape [n_out, n_in]: targets are rows."""
-        row_starts = np.concatenate([[0], np.cumsum(self.in_degrees)])
-        entries = (np.ones(self.n_edges, dtype=np.int64), self.src, row_starts)
-        return sparse.csr_array(entries, shape=(self.n_out, self.n_in))
-
-    @cached_property
-    def adjacency(self) -> sparse.csr_array:
-        """Symmetric adjacency of the undirected graph as 0/1 (int64) in CSR form, sources first, then targets."""
-        lower = self.biadjacency
-        upper = sparse.csr_array(lower.T)
-        # Put together by hand: scipy's block_array goes through coordinates and takes five times as long.
-        starts = np.concatenate([upper.indptr, upper.nnz + lower.indptr[1:]])
-        ends = np.concatenate([upper.indices + self.n_in, lower.indices])
-        return sparse.csr_array((np.ones(ends.size, dtype=np.int64), ends, starts), shape=(self.n_neurons, self.n_neurons))
-
-    @cached_property
-    def singular_values(self) -> FloatArray:
-        """The largest singular values of the biadjacency, float64 of shape [min(3, n_in, n_out)], descending.
-
-        Computed at most once per graph: several measures ask for them.
-        """
-        matrix = self.biadjacency.astype(np.float64)
-        values = largest_singular_values(matrix, min(3, *matrix.shape), np.random.default_rng(0))
-        return _frozen(values)
-
-    def transposed(self) -> "BipartiteGraph":
-        """The same edges with sources and targets exchanged."""
-        return BipartiteGraph(self.n_out, self.n_in, self.dst, self.src, self.weights, self.n_pairs)
-
-
-@dataclass(frozen=True)
 class LayeredGraph:
-    """A feed-forward stack of bipartite layers: the targets of one layer are the sources of the next.
+    """A feed-forward network of bipartite layers that share neurons.
+
+    The neurons lie in groups that are numbered in the order of computation, and they are numbered group after group. Without
+    further fields the layers are a chain: the targets of layer l are the sources of layer l + 1. Otherwise `sources` and
+    `targets` say which neuron every source and every target of a layer is. The sources of a layer may lie in several groups
+    (a concatenation) or be a part of one; a neuron may be several sources (of a linear layer that reads the maps of a
+    convolution, which have many features each); and layers may share targets (outputs that are added up).
+
+    Links are edges without a trained weight, which counts as 1: the identity of a skip connection, heads, gates. They are part
+    of paths, components and cores, but of no layer: they count neither in `n_edges` nor in `degrees`, and null models leave
+    them alone.
 
     Attributes:
-        layers: at least one layer; consecutive layers agree on the number of neurons that they share.
+        layers: at least one layer; in a chain, consecutive ones agree on the number of neurons that they share.
+        sources: for every layer the neurons that its sources are, int64 of shape [n_in]; None for a chain.
+        targets: for every layer the neurons that its targets are, int64 of shape [n_out]; None for a chain.
+        group_sizes: number of neurons of every group; () for a chain.
+        links: int64 of shape [n_links, 2], from neuron to neuron.
+        names: for every layer a name, or ""; () for none.
+        kinds: for every layer what it is if it is not linear, such as "convolution 3 x 3", else ""; () if all are linear.
 
     Raises:
-        AnalysisError: no layer, or consecutive layers that do not fit.
+        AnalysisError: no layer; consecutive layers of a chain that do not fit; a shape that does not fit, or a neuron that does
+            not exist; a layer or a link that does not lead from lower to higher groups; or a group that nothing joins.
+
+    >>> fork = BipartiteGraph(2, 1, [0, 1], [0, 0])  # neuron 2 is computed from 0 and 1, and neuron 3 from 1 and 2
+    >>> network = LayeredGraph((fork, fork), sources=([0, 1], [1, 2]), targets=([2], [3]), group_sizes=(2, 1, 1))
+    >>> network.is_chain, network.degrees.tolist(), network.is_bipartite
+    (False, [1, 2, 3, 2], False)
     """
 
     layers: tuple[BipartiteGraph, ...]
+    sources: tuple[LongArray, ...] | None = None
+    targets: tuple[LongArray, ...] | None = None
+    group_sizes: tuple[int, ...] = ()
+    links: LongArray = field(default_factory=lambda: np.empty((0, 2), dtype=np.int64))
+    names: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.layers, list | tuple) or not all(isinstance(layer, BipartiteGraph) for layer in self.layers):
             raise AnalysisError(f"graph is {shown(self.layers)}; a tuple of BipartiteGraph is needed (`as_layered` makes it)")
-        object.__setattr__(self, "layers", tuple(self.layers))
         if not self.layers:
             raise AnalysisError("graph has no layer; at least one is needed")
-        for index, (first, second) in enumerate(zip(self.layers, self.layers[1:], strict=False)):
+        self._set(layers=tuple(self.layers))
+        for name in ("names", "kinds"):
+            self._set(**{name: checked_texts(name, getattr(self, name), len(self.layers))})
+        if self.sources is None and self.targets is None:
+            self._check_chain()
+        else:
+            self._check_ends()
+        links = np.atleast_1d(as_array(self.links))
+        self._set(links=checked_neurons("links", links, (len(links), 2), self.n_neurons))
+        if not self.is_chain:
+            check_order(self.ends, self.links, self.groups)
+
+    def _set(self, **fields: Any) -> None:
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+    def _check_chain(self) -> None:
+        for index, (first, second) in enumerate(pairwise(self.layers)):
             if first.n_out != second.n_in:
                 raise AnalysisError(
                     f"graph: layer {index} has {first.n_out} targets and layer {index + 1} has {second.n_in} sources; "
                     "consecutive layers share these neurons, so the two numbers must be equal"
                 )
+        sizes = (self.layers[0].n_in, *(layer.n_out for layer in self.layers))
+        if self.group_sizes and tuple(self.group_sizes) != sizes:
+            raise AnalysisError(f"group_sizes is {shown(self.group_sizes)}; a chain of these layers has {sizes}")
+        self._set(group_sizes=sizes)
+
+    def _check_ends(self) -> None:
+        """Check `sources` and `targets`; those of a chain become None."""
+        self._set(group_sizes=checked_sizes(self.group_sizes, MAX_NEURONS))
+        starts, total = np.cumsum([0, *self.group_sizes]), sum(self.group_sizes)
+        is_chain = len(self.group_sizes) == len(self.layers) + 1
+        for name, sides, shift in (
+            ("sources", [layer.n_in for layer in self.layers], 0),
+            ("targets", [layer.n_out for layer in self.layers], 1),
+        ):
+            given = getattr(self, name)
+            if not isinstance(given, list | tuple) or len(given) != len(self.layers):
+                raise AnalysisError(f"{name} is {shown(given)}; an array for each of the {len(self.layers)} layers is needed")
+            ends = tuple(
+                checked_neurons(f"{name}[{index}]", neurons, (n,), total)
+                for index, (neurons, n) in enumerate(zip(given, sides, strict=True))
+            )
+            self._set(**{name: ends})
+            is_chain = is_chain and all(
+                np.array_equal(neurons, np.arange(*starts[index + shift : index + shift + 2]))
+                for index, neurons in enumerate(ends)
+            )
+        if is_chain:
+            self._set(sources=None, targets=None)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, LayeredGraph):
+            return NotImplemented
+        same_texts = (self.names, self.kinds) == (other.names, other.kinds)
+        return self.layers == other.layers and same_texts and self.is_wired_like(other)
+
+    def __hash__(self) -> int:
+        return hash((self.layers, self.group_sizes))
+
+    def with_layers(self, layers: Sequence[BipartiteGraph]) -> "LayeredGraph":
+        """The same network with other edges: layers of the same sizes, wired and named as these are."""
+        return replace(self, layers=tuple(layers))
+
+    def is_wired_like(self, other: "LayeredGraph") -> bool:
+        """Whether another network has layers of the same sizes that share the same neurons, and the same links."""
+        if self.group_sizes != other.group_sizes or not np.array_equal(self.links, other.links):
+            return False
+        if self.sources is None or other.sources is None:
+            return self.sources is other.sources
+        return len(self.ends) == len(other.ends) and all(
+            np.array_equal(mine, theirs)
+            for pair in zip(self.ends, other.ends, strict=True)
+            for mine, theirs in zip(*pair, strict=True)
+        )
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether the targets of every layer are the sources of the next, and there are no links."""
+        return self.sources is None and len(self.links) == 0
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
-        """Number of neurons of every group, from the inputs to the outputs; shape [len(layers) + 1]."""
-        return (self.layers[0].n_in, *(layer.n_out for layer in self.layers))
+        """Number of neurons of every group, from the inputs to the outputs; shape [len(layers) + 1] in a chain."""
+        return self.group_sizes
+
+    @property
+    def n_neurons(self) -> int:
+        """Number of neurons of all groups."""
+        return sum(self.group_sizes)
 
     @property
     def n_edges(self) -> int:
         """Number of edges of all layers."""
         return sum(layer.n_edges for layer in self.layers)
 
+    @property
+    def density(self) -> float:
+        """Edges of all layers divided by the pairs that they could join, in [0, 1]."""
+        return self.n_edges / sum(layer.n_pairs for layer in self.layers)
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """Name and kind of every layer, such as "features.3, convolution 3 x 3"; "" if neither was given."""
+        return tuple(", ".join(filter(None, texts)) for texts in zip(self.names, self.kinds, strict=True))
+
+    @cached_property
+    def groups(self) -> LongArray:
+        """The group of every neuron, int64 of shape [n_neurons]."""
+        return frozen(np.repeat(np.arange(len(self.group_sizes)), self.group_sizes))
+
+    @cached_property
+    def ends(self) -> tuple[tuple[LongArray, LongArray], ...]:
+        """`sources` and `targets` of every layer, also in a chain."""
+        if self.sources is not None and self.targets is not None:
+            return tuple(zip(self.sources, self.targets, strict=True))
+        neurons = np.split(np.arange(self.n_neurons), np.cumsum(self.group_sizes)[:-1])
+        return tuple(pairwise(neurons))
+
+    @cached_property
+    def edges(self) -> Edges:
+        """The edges of all layers, layer after layer, and then the links, as edges between neurons of the network.
+
+        Several may join the same two neurons.
+        """
+        layers = list(zip(self.layers, self.ends, strict=True))
+        src = np.concatenate([*(sources[layer.src] for layer, (sources, _) in layers), self.links[:, 0]])
+        dst = np.concatenate([*(targets[layer.dst] for layer, (_, targets) in layers), self.links[:, 1]])
+        return Edges(frozen(src), frozen(dst))
+
+    @cached_property
+    def arrivals(self) -> tuple[Arrivals, ...]:
+        """Every group that edges lead to, in the order of computation, with these edges in the order of `edges`."""
+        arriving = self.groups[self.edges.dst]
+        order, counts = np.argsort(arriving, kind="stable"), np.bincount(arriving, minlength=len(self.group_sizes))
+        stops = np.cumsum(self.group_sizes).tolist()
+        parts = np.split(order, np.cumsum(counts)[:-1])
+        return tuple(
+            Arrivals(slice(stop - size, stop), part)
+            for stop, size, part in zip(stops, self.group_sizes, parts, strict=True)
+            if part.size
+        )
+
+    @cached_property
+    def inputs(self) -> BoolArray:
+        """Neurons of the groups that no layer and no link leads to, bool of shape [n_neurons]."""
+        return frozen(~np.isin(self.groups, [second for _, second in self.joined_groups]))
+
+    @cached_property
+    def outputs(self) -> BoolArray:
+        """Neurons of the groups that no layer and no link leads away from, bool of shape [n_neurons]."""
+        return frozen(~np.isin(self.groups, [first for first, _ in self.joined_groups]))
+
+    @cached_property
+    def joined_groups(self) -> tuple[GroupPair, ...]:
+        """Pairs (from, to) of groups that a layer or a link may join; as often as there are such layers, once for the links."""
+        return tuple(joined_groups(self.ends, self.links, self.groups))
+
+    @property
+    def skips_groups(self) -> bool:
+        """Whether a layer or a link joins groups that are not consecutive."""
+        return any(second - first > 1 for first, second in self.joined_groups)
+
+    @property
+    def may_repeat_pairs(self) -> bool:
+        """Whether several edges, of whatever wiring of these layers, may join the same two neurons."""
+        if self.is_chain:
+            return False
+        is_shared = len(set(self.joined_groups)) < len(self.joined_groups) or _repeats(self.links)
+        return is_shared or any(_repeats(neurons) for pair in self.ends for neurons in pair)
+
     @cached_property
     def degrees(self) -> LongArray:
-        """Incoming plus outgoing edges of every neuron, group after group; int64 of shape [sum(layer_sizes)]."""
-        starts = np.concatenate([[0], np.cumsum(self.layer_sizes)])
-        total = np.zeros(starts[-1], dtype=np.int64)
-        for index, layer in enumerate(self.layers):
-            total[starts[index] : starts[index + 1]] += layer.out_degrees
-            total[starts[index + 1] : starts[index + 2]] += layer.in_degrees
-        return _frozen(total)
+        """Incoming plus outgoing edges of every neuron, without links; int64 of shape [n_neurons]."""
+        src, dst = self.edges
+        n = self.n_neurons
+        return frozen(np.bincount(src[: self.n_edges], minlength=n) + np.bincount(dst[: self.n_edges], minlength=n))
+
+    @cached_property
+    def _colours(self) -> LongArray | None:
+        colours = two_colours(len(self.group_sizes), self.joined_groups)
+        return None if colours is None else np.array(colours)
+
+    @property
+    def is_bipartite(self) -> bool:
+        """Whether the groups fall into two sides so that every layer and every link joins one to the other."""
+        return self._colours is not None
 
     @cached_property
     def folded(self) -> BipartiteGraph:
         """The whole network as one undirected bipartite graph.
 
-        Without skip connections every edge joins a group of even number to one of odd number, so the network is
-        bipartite itself: its "sources" are the even groups and its "targets" the odd groups. Paths, cycles and
-        components are those of the network; `n_pairs` counts only pairs of neurons in consecutive groups. It has weights
+        In a chain every edge joins a group of even number to one of odd number, so the network is bipartite itself: its
+        "sources" are the even groups and its "targets" the odd groups. In general its "sources" are the side of group 0 (of the
+        lowest group, in a part of the network that is joined to no other). Paths, cycles and components are those of the
+        network. Links are edges of weight 1; several edges between the same two neurons are one, whose weight is the sum of
+        their magnitudes. `n_pairs` counts the pairs that the layers could join, layer by layer, and the links. It has weights
         if every layer has.
+
+        Raises:
+            AnalysisError: the network is not bipartite.
         """
-        even_starts, odd_starts = _group_starts(self.layer_sizes)
-        ends = [_folded_ends(layer, index, even_starts, odd_starts) for index, layer in enumerate(self.layers)]
-        n_pairs = sum(layer.n_pairs for layer in self.layers)
-        src, dst = np.concatenate([end[0] for end in ends]), np.concatenate([end[1] for end in ends])
-        n_even, n_odd = sum(self.layer_sizes[0::2]), sum(self.layer_sizes[1::2])
-        parts = [layer.weights for layer in self.layers if layer.weights is not None]
-        weights = np.concatenate(parts) if len(parts) == len(self.layers) else None
-        return BipartiteGraph(n_even, n_odd, src, dst, weights, n_pairs)
+        if self._colours is None:
+            raise AnalysisError(f"graph cannot be folded: {NOT_BIPARTITE}")
+        is_second = self._colours[self.groups] == 1
+        place = np.where(is_second, np.cumsum(is_second), np.cumsum(~is_second)) - 1
+        src, dst = self.edges
+        turned = is_second[src]
+        first, second = place[np.where(turned, dst, src)], place[np.where(turned, src, dst)]
+        n_first, n_second = int(np.count_nonzero(~is_second)), int(np.count_nonzero(is_second))
+        weights = None
+        if missing_weights(self.layers) is None:
+            weights = np.concatenate(
+                [*(layer.weights for layer in self.layers if layer.weights is not None), np.ones(len(self.links))]
+            )
+        if self.may_repeat_pairs:
+            first, second, weights = _merged(first, second, weights)
+        n_pairs = sum(layer.n_pairs for layer in self.layers) + len(self.links)
+        return BipartiteGraph(n_first, n_second, first, second, weights, n_pairs)
+
+    @cached_property
+    def adjacency(self) -> sparse.csr_array:
+        """Symmetric adjacency of the undirected network as 0/1 (int64) in CSR form, links included.
+
+        The neurons are those of `folded`, sources first, if the network is bipartite; else they come group after group.
+        """
+        if self.is_bipartite:
+            return self.folded.adjacency
+        src, dst = self.edges
+        n = self.n_neurons
+        first, second = np.divmod(np.unique(np.concatenate([src * n + dst, dst * n + src])), n)
+        starts = np.concatenate([[0], np.cumsum(np.bincount(first, minlength=n))])
+        return sparse.csr_array((np.ones(second.size, dtype=np.int64), second, starts), shape=(n, n))
 
 
-def _group_starts(sizes: tuple[int, ...]) -> tuple[list[int], list[int]]:
-    """Where group 2i begins among the even neurons, and group 2i+1 among the odd ones."""
-    even = np.concatenate([[0], np.cumsum(sizes[0::2])])
-    odd = np.concatenate([[0], np.cumsum(sizes[1::2])])
-    return even.tolist(), odd.tolist()
+def _repeats(entries: LongArray) -> bool:
+    return len(np.unique(entries, axis=0)) < len(entries)
 
 
-def _folded_ends(layer: BipartiteGraph, index: int, even_starts: list[int], odd_starts: list[int]) -> tuple[IntArray, IntArray]:
-    """The even and the odd end of every edge of layer `index`, which joins group `index` to group `index + 1`."""
-    if index % 2 == 0:
-        return layer.src + np.int32(even_starts[index // 2]), layer.dst + np.int32(odd_starts[index // 2])
-    return layer.dst + np.int32(even_starts[(index + 1) // 2]), layer.src + np.int32(odd_starts[index // 2])
+def _merged(src: LongArray, dst: LongArray, weights: FloatArray | None) -> tuple[LongArray, LongArray, FloatArray | None]:
+    """Every pair once, with its weight, or with the sum of the magnitudes if it was there several times."""
+    n = int(src.max(initial=0)) + 1
+    keys, first, place, counts = np.unique(dst * n + src, return_index=True, return_inverse=True, return_counts=True)
+    merged = None
+    if weights is not None:
+        merged = np.where(counts == 1, weights[first], np.bincount(place, np.abs(weights), minlength=keys.size))
+    return keys % n, keys // n, merged
 
 
 def missing_weights(layers: Sequence[BipartiteGraph]) -> str | None:
@@ -225,53 +344,3 @@ def missing_weights(layers: Sequence[BipartiteGraph]) -> str | None:
     if not bare:
         return None
     return NO_WEIGHTS if len(bare) == len(layers) else f"layer {bare[0]} has no weights"
-
-
-def _frozen(array: Any) -> Any:
-    array.flags.writeable = False
-    return array
-
-
-def _side_size(name: str, size: int) -> int:
-    if not is_whole(size, 1, MAX_NEURONS):
-        raise AnalysisError(f"{name} is {size!r}; each side needs at least 1 and at most {MAX_NEURONS} neurons")
-    return int(size)
-
-
-def _indices(name: str, values: Any, size: int) -> LongArray:
-    array = as_array(values)
-    if array.shape == (0,):
-        return np.empty(0, np.int64)
-    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
-        raise AnalysisError(f"{name} has shape {array.shape} and dtype {array.dtype}; a 1-D array of integers is needed")
-    bad = np.flatnonzero((array < 0) | (array >= size))
-    if bad.size:
-        raise AnalysisError(f"{name}[{bad[0]}] is {array[bad[0]]}; the allowed range is 0 to {size - 1}")
-    return array.astype(np.int64)
-
-
-def _sorted_order(n_in: int, src: LongArray, dst: LongArray) -> LongArray:
-    """Positions that sort the edges by (dst, src); a repeated edge is an error."""
-    keys = dst * n_in + src
-    order = np.argsort(keys, kind="stable")
-    repeated = np.flatnonzero(np.diff(keys[order]) == 0)
-    if repeated.size:
-        edge = order[repeated[0]]
-        raise AnalysisError(
-            f"graph has the edge from source {src[edge]} to target {dst[edge]} more than once; multi-edges are not allowed"
-        )
-    return order
-
-
-def _checked_weights(values: Any, src: LongArray, dst: LongArray) -> FloatArray:
-    array = as_array(values)
-    if array.shape != src.shape:
-        raise AnalysisError(f"weights has shape {array.shape}; one number for each of the {src.size} edges is needed")
-    edge = first_not_finite(array)
-    if edge is not None:
-        given = array.item(edge)
-        stated = "no weight" if given is None else f"the weight {given!r}"
-        raise AnalysisError(
-            f"weights: the edge from source {src[edge]} to target {dst[edge]} has {stated}; weights must be finite real numbers"
-        )
-    return array.astype(np.float64)

@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis.base.compiling import njit
 from analysis.graph.arrays import IntArray, LongArray
-from analysis.graph.values import BipartiteGraph
+from analysis.graph.bipartite import BipartiteGraph
 
 KICKS_PER_RESTART = 9
 """After the restarts the best partition is disturbed this many times for each of them, and climbed from again."""

@@ -6,8 +6,8 @@ import numpy as np
 
 from analysis.base.compiling import njit
 from analysis.graph.arrays import FloatArray, IntArray, LongArray
+from analysis.graph.bipartite import BipartiteGraph
 from analysis.graph.neighbours import NeighbourLists, Side, neighbour_lists
-from analysis.graph.values import BipartiteGraph
 
 
 @njit(cache=True, nogil=True)

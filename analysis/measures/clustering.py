@@ -4,9 +4,9 @@ import numpy as np
 
 from analysis.base.quantity import Quantities, Quantity, defined, undefined
 from analysis.graph.arrays import FloatArray
+from analysis.graph.bipartite import BipartiteGraph
 from analysis.graph.intake import takes_any_graph
 from analysis.graph.neighbours import SIDES, Side, check_side
-from analysis.graph.values import BipartiteGraph
 from analysis.measures._overlaps import SideOverlaps, side_overlaps
 from analysis.measures.measure import Measure, on_folded, takes_any_layer
 

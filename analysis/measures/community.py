@@ -13,8 +13,9 @@ from analysis.base.checks import as_generator, check_count
 from analysis.base.errors import AnalysisError
 from analysis.base.quantity import Quantities, Quantity, defined, undefined
 from analysis.graph.arrays import FloatArray, IntArray, LongArray, as_array
+from analysis.graph.bipartite import BipartiteGraph
 from analysis.graph.intake import takes_any_graph
-from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.graph.values import NOT_BIPARTITE, LayeredGraph
 from analysis.measures._brim import best_labels, connected_sides
 from analysis.measures.measure import Measure, takes_any_layer
 
@@ -234,9 +235,10 @@ def network_community(network: LayeredGraph, rng: np.random.Generator) -> Quanti
     Barber's expectation then also counts pairs in groups that no layer joins, so even a random network of many layers has
     modules, its layers; judge it by null models, which randomise every layer by itself.
     """
+    if not network.is_bipartite or network.n_edges == 0:
+        reason = "the graph has no edge" if network.is_bipartite else NOT_BIPARTITE
+        return dict.fromkeys((*_PARTITION, *_ROLES), undefined(reason))
     graph = network.folded
-    if graph.n_edges == 0:
-        return {name: undefined("the graph has no edge") for name in (*_PARTITION, *_ROLES)}
     best = modules(graph, rng)
     pairs = (f(graph, best.source_labels, best.target_labels) for f in (participation, within_module_z))
     spread, z = (np.concatenate(pair) for pair in pairs)

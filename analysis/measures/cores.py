@@ -4,12 +4,14 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from analysis.base.compiling import njit
 from analysis.base.quantity import Quantities, Quantity, defined, undefined
 from analysis.graph.arrays import IntArray, LongArray
+from analysis.graph.bipartite import BipartiteGraph
 from analysis.graph.intake import takes_any_graph
-from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.graph.values import LayeredGraph
 from analysis.measures.measure import Measure, takes_any_layer
 from analysis.measures.rich_club import RICH_CLUB, Club, club_between, is_rich, rich_club_quantities
 
@@ -29,12 +31,15 @@ def coreness(graph: BipartiteGraph) -> tuple[LongArray, LongArray]:
     >>> [side.tolist() for side in coreness(networkx.complete_bipartite_graph(2, 3))]
     [[2, 2], [2, 2, 2]]
     """
-    adjacency = graph.adjacency
-    degrees = np.concatenate([graph.out_degrees, graph.in_degrees])
-    order = np.argsort(degrees, kind="stable")
-    starts, neighbours = adjacency.indptr.astype(np.int64), adjacency.indices.astype(np.int32)
-    levels = _peel(starts, neighbours, degrees, order, np.cumsum(np.bincount(degrees)) - np.bincount(degrees))
+    levels = _coreness(graph.adjacency)
     return levels[: graph.n_in], levels[graph.n_in :]
+
+
+def _coreness(adjacency: sparse.csr_array) -> LongArray:
+    starts, neighbours = adjacency.indptr.astype(np.int64), adjacency.indices.astype(np.int32)
+    degrees = np.diff(starts)
+    order, counts = np.argsort(degrees, kind="stable"), np.bincount(degrees)
+    return _peel(starts, neighbours, degrees, order, np.cumsum(counts) - counts)
 
 
 @njit(cache=True, nogil=True)
@@ -58,10 +63,14 @@ def _peel(starts: LongArray, neighbours: IntArray, degrees: LongArray, order: Lo
     return levels
 
 
-def _coreness_quantities(graph: BipartiteGraph, sides: dict[str, LongArray]) -> dict[str, Quantity]:
-    """Largest coreness, raw and against what n_edges allow (a k-core has at least k^2 edges), and the innermost core."""
+def _largest_bipartite(graph: BipartiteGraph) -> int:
+    """The largest coreness that the sides and n_edges allow: a k-core has at least k neurons on each side, and k^2 edges."""
+    return min(graph.n_in, graph.n_out, math.isqrt(graph.n_edges))
+
+
+def _coreness_quantities(sides: dict[str, LongArray], largest_possible: int) -> dict[str, Quantity]:
+    """Largest coreness, raw and against the largest possible one, and the innermost core."""
     highest = max(int(levels.max()) for levels in sides.values())
-    largest_possible = min(graph.n_in, graph.n_out, math.isqrt(graph.n_edges))
     fractions = {f"{side}innermost_core_fraction": defined((levels == highest).mean()) for side, levels in sides.items()}
     return {"max_coreness": defined(highest), "max_coreness_ratio": defined(highest / largest_possible), **fractions}
 
@@ -139,16 +148,26 @@ _CORE_PERIPHERY = ("core_periphery", "source_core_fraction", "target_core_fracti
 
 
 def network_core(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
-    """Coreness over all layers, and the rich club of the top 10 % of every group; pairs are those in consecutive groups."""
-    graph = network.folded
-    if graph.n_edges == 0:
+    """Coreness over all layers and links, and the rich club of the top 10 % of every group, over the pairs of the layers.
+
+    For the coreness several edges between two neurons are one. In a network that is not bipartite a k-core has at least
+    k + 1 neurons and k (k + 1) / 2 edges, which bounds k.
+    """
+    if network.n_edges == 0:
         return dict.fromkeys((*_CORENESS, "innermost_core_fraction", *RICH_CLUB), undefined("the graph has no edge"))
-    groups = [is_rich(degrees) for degrees in np.split(network.degrees, np.cumsum(network.layer_sizes)[:-1])]
-    clubs = [club_between(layer, *groups[index : index + 2]) for index, layer in enumerate(network.layers)]
+    adjacency = network.adjacency
+    if network.is_bipartite:
+        largest_possible = _largest_bipartite(network.folded)
+    else:
+        largest_possible = min(network.n_neurons - 1, (math.isqrt(4 * adjacency.nnz + 1) - 1) // 2)
+    degrees = np.split(network.degrees, np.cumsum(network.layer_sizes)[:-1])
+    rich = np.concatenate([is_rich(group) for group in degrees])
+    layers = zip(network.layers, network.ends, strict=True)
+    clubs = [club_between(layer, rich[sources], rich[targets]) for layer, (sources, targets) in layers]
     club = Club(sum(club.edges for club in clubs), sum(club.pairs for club in clubs))
     return {
-        **_coreness_quantities(graph, {"": np.concatenate(coreness(graph))}),
-        **rich_club_quantities(club, graph.density),
+        **_coreness_quantities({"": _coreness(adjacency)}, largest_possible),
+        **rich_club_quantities(club, network.density),
     }
 
 
@@ -172,7 +191,7 @@ def core(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
     sources, targets = coreness(graph)
     club = club_between(graph, is_rich(graph.out_degrees), is_rich(graph.in_degrees))
     return {
-        **_coreness_quantities(graph, {"source_": sources, "target_": targets}),
+        **_coreness_quantities({"source_": sources, "target_": targets}, _largest_bipartite(graph)),
         **rich_club_quantities(club, graph.density),
         **_core_periphery_quantities(graph),
     }

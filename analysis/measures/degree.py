@@ -9,7 +9,8 @@ from analysis.base.checks import as_real, check_count, shown
 from analysis.base.errors import AnalysisError
 from analysis.base.quantity import Quantities, Quantity, defined, undefined
 from analysis.graph.arrays import LongArray, checked_degrees
-from analysis.graph.values import MAX_NEURONS, BipartiteGraph, LayeredGraph
+from analysis.graph.bipartite import MAX_NEURONS, BipartiteGraph
+from analysis.graph.values import LayeredGraph
 from analysis.measures.measure import EVERYTHING, Measure, takes_any_layer
 
 SIZE_ONLY = frozenset({"edges", "density", "source_degree_mean", "target_degree_mean", "degree_mean"})
@@ -122,9 +123,8 @@ def _cv_excess(cv: Quantity, expected: Quantity) -> Quantity:
 
 
 def network_degrees(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
-    """`edges`, `density`, and the degrees of all neurons together; no binomial reference, as groups differ."""
-    density = network.n_edges / sum(layer.n_pairs for layer in network.layers)
-    counts = {"edges": defined(network.n_edges), "density": defined(density)}
+    """`edges`, `density`, and the degrees of all neurons together, without links; no binomial reference, as groups differ."""
+    counts = {"edges": defined(network.n_edges), "density": defined(network.density)}
     return counts | degree_quantities("degree", network.degrees)
 
 

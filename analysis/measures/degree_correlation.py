@@ -6,8 +6,8 @@ import numpy as np
 
 from analysis.base.quantity import Quantities, Quantity, defined, undefined
 from analysis.graph.arrays import LongArray
+from analysis.graph.bipartite import BipartiteGraph
 from analysis.graph.intake import takes_any_graph
-from analysis.graph.values import BipartiteGraph
 from analysis.measures.measure import Measure, takes_any_layer
 
 BIREGULAR = "on both sides all neurons with edges have the same degree"

@@ -9,8 +9,9 @@ import numpy as np
 
 from analysis.base.checks import as_generator
 from analysis.base.quantity import Quantities, undefined
+from analysis.graph.bipartite import BipartiteGraph
 from analysis.graph.intake import as_bipartite
-from analysis.graph.values import BipartiteGraph, LayeredGraph, missing_weights
+from analysis.graph.values import NOT_BIPARTITE, LayeredGraph, missing_weights
 from analysis.nulls.models import WEIGHT_NULL
 
 LayerFunction = Callable[[BipartiteGraph, np.random.Generator], Quantities]
@@ -18,6 +19,9 @@ AnyLayerFunction = Callable[[Any, int | np.random.Generator], Quantities]
 NetworkFunction = Callable[[LayeredGraph, np.random.Generator], Quantities]
 
 EVERYTHING = frozenset({"*"})
+
+_NO_EDGES = BipartiteGraph(1, 1, np.empty(0, np.int32), np.empty(0, np.int32))
+"""A measure has the same quantities on every graph; this one tells their names."""
 
 
 def takes_any_layer(function: LayerFunction) -> AnyLayerFunction:
@@ -33,10 +37,13 @@ def takes_any_layer(function: LayerFunction) -> AnyLayerFunction:
 def on_folded(layer: AnyLayerFunction, *, needs_weights: bool = False) -> NetworkFunction:
     """The same measure of a whole network as one bipartite graph (`LayeredGraph.folded`).
 
-    If it needs weights and a layer has none, the reason names that layer.
+    All its quantities are not defined if the network is not bipartite. If it needs weights and a layer has none, the reason
+    names that layer.
     """
 
     def measure(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
+        if not network.is_bipartite:
+            return dict.fromkeys(layer(_NO_EDGES, rng), undefined(NOT_BIPARTITE))
         quantities, reason = layer(network.folded, rng), missing_weights(network.layers)
         return quantities if reason is None or not needs_weights else dict.fromkeys(quantities, undefined(reason))
 

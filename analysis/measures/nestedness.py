@@ -6,9 +6,10 @@ import numpy as np
 
 from analysis.base.quantity import Quantities, Quantity, defined, undefined
 from analysis.graph.arrays import IntArray, LongArray
+from analysis.graph.bipartite import BipartiteGraph
 from analysis.graph.intake import takes_any_graph
-from analysis.graph.values import BipartiteGraph, LayeredGraph
-from analysis.measures.measure import Measure, takes_any_layer
+from analysis.graph.values import LayeredGraph
+from analysis.measures.measure import Measure, on_folded, takes_any_layer
 
 
 def paired_overlap(ends: IntArray, other_ends: IntArray, degrees: LongArray) -> float:
@@ -86,7 +87,7 @@ def network_nestedness(network: LayeredGraph, rng: np.random.Generator) -> Quant
 
     Pairs of neurons in groups that share no neighbouring group count, with an overlap of 0.
     """
-    quantities = nestedness(network.folded, rng)
+    quantities = on_folded(nestedness)(network, rng)
     return {name: quantity for name, quantity in quantities.items() if name not in ("source_nodf", "target_nodf")}
 
 

@@ -7,9 +7,10 @@ import numpy.typing as npt
 
 from analysis.base.quantity import Quantities, Quantity, defined, undefined
 from analysis.graph.arrays import FloatArray, LongArray
+from analysis.graph.bipartite import BipartiteGraph
 from analysis.graph.intake import takes_any_graph
 from analysis.graph.neighbours import SIDES, NeighbourLists, Side, check_side, edge_magnitudes, neighbour_lists
-from analysis.graph.values import NO_WEIGHTS, BipartiteGraph
+from analysis.graph.values import NO_WEIGHTS
 from analysis.measures._four_paths import EXACT_WORK, FourPaths, all_walks, are_closed, draw_walks, four_paths
 from analysis.measures.measure import EVERYTHING, Measure, on_folded, takes_any_layer
 

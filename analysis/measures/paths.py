@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from analysis.base.checks import check_count
@@ -11,8 +12,9 @@ from analysis.base.compiling import njit
 from analysis.base.errors import AnalysisError
 from analysis.base.quantity import Quantities, Quantity, defined, undefined
 from analysis.graph.arrays import FloatArray, IntArray, LongArray
+from analysis.graph.bipartite import BipartiteGraph
 from analysis.graph.intake import takes_any_graph
-from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.graph.values import LayeredGraph
 from analysis.measures.measure import Measure, takes_any_layer
 
 EXACT_LIMIT = 10_000
@@ -21,6 +23,8 @@ EXACT_LIMIT = 10_000
 SAMPLED_BATCHES = 16
 BATCH = 64
 """Sources that one breadth-first search serves at once: one bit of a 64-bit word each."""
+
+NO_BOUND = "edges skip groups, and the bound is that of groups of which only consecutive ones are joined"
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,10 @@ def path_sums(graph: BipartiteGraph, sources: LongArray) -> PathSums:
         raise AnalysisError(
             f"sources reaches from {sources.min()} to {sources.max()}; the allowed range is 0 to {graph.n_neurons - 1}"
         )
-    adjacency = graph.adjacency
+    return _path_sums(graph.adjacency, sources)
+
+
+def _path_sums(adjacency: sparse.csr_array, sources: LongArray) -> PathSums:
     starts, neighbours = adjacency.indptr.astype(np.int64), adjacency.indices.astype(np.int32)
     parts = [sources[first : first + BATCH] for first in range(0, sources.size, BATCH)]
     found = [_search(starts, neighbours, part) for part in parts]
@@ -134,7 +141,7 @@ def average_path_length(
     >>> average_path_length(networkx.complete_bipartite_graph(2, 2), np.random.default_rng(0)).value
     1.333...
     """
-    return _mean_distance(*_sums(graph, rng, exact_limit, n_batches))
+    return _mean_distance(*_sums(graph.adjacency, rng, exact_limit, n_batches))
 
 
 @takes_any_graph
@@ -146,7 +153,7 @@ def global_efficiency(
     Latora and Marchiori (2001), "Efficient behavior of small-world networks", Physical Review Letters 87, 198701, eq. 1.
     Arguments, errors and what is sampled are as in `average_path_length`; the standard error is that of a mean over batches.
     """
-    return _efficiency(*_sums(graph, rng, exact_limit, n_batches), graph.n_neurons)
+    return _efficiency(*_sums(graph.adjacency, rng, exact_limit, n_batches), graph.n_neurons)
 
 
 def path_bounds(layer_sizes: Sequence[int]) -> tuple[float, float]:
@@ -164,15 +171,15 @@ def path_bounds(layer_sizes: Sequence[int]) -> tuple[float, float]:
     return float((pairs * apart).sum() / pairs.sum()), float((pairs / apart).sum() / pairs.sum())
 
 
-def _sums(graph: BipartiteGraph, rng: np.random.Generator, exact_limit: int, n_batches: int) -> tuple[PathSums, int]:
+def _sums(adjacency: sparse.csr_array, rng: np.random.Generator, exact_limit: int, n_batches: int) -> tuple[PathSums, int]:
     """Sums of all neurons that have an edge if these are few, else of a sample of them; and how many there are."""
     check_count("n_batches", n_batches, 2)
     # Isolated neurons are connected to nothing: they add 0 to every sum, and need no search.
-    joined = np.flatnonzero(np.concatenate([graph.out_degrees, graph.in_degrees]))
+    joined = np.flatnonzero(np.diff(adjacency.indptr))
     if joined.size > max(exact_limit, 2 * BATCH):
         sources = rng.choice(joined, size=min(joined.size // BATCH, n_batches) * BATCH, replace=False)
-        return path_sums(graph, sources), joined.size
-    return path_sums(graph, joined), joined.size
+        return _path_sums(adjacency, sources), joined.size
+    return _path_sums(adjacency, joined), joined.size
 
 
 def _mean_distance(sums: PathSums, n_joined: int) -> Quantity:
@@ -206,12 +213,20 @@ def _ratio_error(parts: FloatArray | LongArray, wholes: FloatArray | LongArray, 
 @takes_any_graph
 def component_sizes(graph: BipartiteGraph) -> LongArray:
     """Number of neurons of every connected component, isolated neurons included, in no particular order."""
-    _, labels = connected_components(graph.adjacency, directed=False)
+    return _component_sizes(graph.adjacency)
+
+
+def _component_sizes(adjacency: sparse.csr_array) -> LongArray:
+    _, labels = connected_components(adjacency, directed=False)
     return np.bincount(labels).astype(np.int64)
 
 
-def _network_paths(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
-    return _path_quantities(network.folded, network.layer_sizes, rng)
+def network_paths(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
+    """`paths` of a whole network, links included; several edges between the same two neurons are one.
+
+    The bounds hold if every layer and every link joins consecutive groups, otherwise they are not defined.
+    """
+    return _path_quantities(network.adjacency, None if network.skips_groups else network.layer_sizes, rng)
 
 
 _BOUNDS = frozenset({"path_length_minimum", "efficiency_maximum"})
@@ -223,7 +238,7 @@ def paths(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
 
     The share of connected pairs is sum_c s_c (s_c - 1) / (N (N - 1)) over components of s_c neurons, and exact also if the
     path length is sampled. Bounds are those of `path_bounds`: of the complete bipartite graph, and for a whole network of the
-    complete wiring of all its layers.
+    complete wiring of all its layers (see `network_paths`).
 
     Returns:
         `average_path_length` L, `path_length_minimum` L_min and `path_length_excess` L - L_min, at least 0 (not defined if
@@ -231,28 +246,39 @@ def paths(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
         `efficiency_maximum` E_max and `efficiency_ratio` E / E_max in [0, 1]; `reachable_pair_fraction` in [0, 1];
         `giant_component_size` (neurons). Cost as `path_sums`, once.
     """
-    return _path_quantities(graph, (graph.n_in, graph.n_out), rng)
+    return _path_quantities(graph.adjacency, (graph.n_in, graph.n_out), rng)
 
 
-def _path_quantities(graph: BipartiteGraph, layer_sizes: Sequence[int], rng: np.random.Generator) -> dict[str, Quantity]:
-    component, n = component_sizes(graph), graph.n_neurons
-    sums, n_joined = _sums(graph, rng, EXACT_LIMIT, SAMPLED_BATCHES)
+def _path_quantities(
+    adjacency: sparse.csr_array, layer_sizes: Sequence[int] | None, rng: np.random.Generator
+) -> dict[str, Quantity]:
+    """The quantities of `paths`; those that need the bounds are not defined without sizes of consecutive groups."""
+    component, n = _component_sizes(adjacency), adjacency.shape[0]
+    sums, n_joined = _sums(adjacency, rng, EXACT_LIMIT, SAMPLED_BATCHES)
     length, efficiency = _mean_distance(sums, n_joined), _efficiency(sums, n_joined, n)
+    result = {
+        "average_path_length": length,
+        "path_length_minimum": undefined(NO_BOUND),
+        "path_length_excess": undefined(NO_BOUND),
+        "global_efficiency": efficiency,
+        "efficiency_maximum": undefined(NO_BOUND),
+        "efficiency_ratio": undefined(NO_BOUND),
+        "reachable_pair_fraction": defined(int((component * (component - 1)).sum()) / (n * (n - 1))),
+        "giant_component_size": defined(component.max()),
+    }
+    if layer_sizes is None:
+        return result
     shortest, most = path_bounds(layer_sizes)
     assert efficiency.value is not None
     # Rounding may put a complete graph a little beyond its own bounds.
     excess = length if length.value is None else defined(max(0.0, length.value - shortest), length.standard_error)
     ratio_error = None if efficiency.standard_error is None else efficiency.standard_error / most
-    return {
-        "average_path_length": length,
+    return result | {
         "path_length_minimum": defined(shortest),
         "path_length_excess": excess if component.size == 1 else undefined("the graph is not connected"),
-        "global_efficiency": efficiency,
         "efficiency_maximum": defined(most),
         "efficiency_ratio": defined(min(1.0, efficiency.value / most), ratio_error),
-        "reachable_pair_fraction": defined(int((component * (component - 1)).sum()) / (n * (n - 1))),
-        "giant_component_size": defined(component.max()),
     }
 
 
-MEASURE = Measure("paths", paths, network=_network_paths, fixed_by={"erdos_renyi": _BOUNDS, "fixed_degrees": _BOUNDS})
+MEASURE = Measure("paths", paths, network=network_paths, fixed_by={"erdos_renyi": _BOUNDS, "fixed_degrees": _BOUNDS})

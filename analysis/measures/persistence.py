@@ -10,8 +10,9 @@ from analysis.base.checks import as_real, shown
 from analysis.base.errors import AnalysisError
 from analysis.base.quantity import Quantities, Quantity, defined, undefined
 from analysis.graph.arrays import FloatArray
+from analysis.graph.bipartite import BipartiteGraph
 from analysis.graph.intake import takes_any_graph
-from analysis.graph.values import NO_WEIGHTS, BipartiteGraph, LayeredGraph, missing_weights
+from analysis.graph.values import NO_WEIGHTS, LayeredGraph, missing_weights
 from analysis.measures.measure import EVERYTHING, Measure, takes_any_layer
 
 

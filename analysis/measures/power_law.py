@@ -4,7 +4,8 @@ import numpy as np
 
 from analysis.base.quantity import Quantities, Quantity, defined, undefined
 from analysis.graph.arrays import LongArray
-from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.graph.bipartite import BipartiteGraph
+from analysis.graph.values import LayeredGraph
 from analysis.measures.measure import EVERYTHING, Measure, takes_any_layer
 from analysis.tails.evidence import CATEGORIES, THIN_TAILS, broido_clauset, extremes_p, tail_evidence
 from analysis.tails.fit import NoFit, fit_power_law

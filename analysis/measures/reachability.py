@@ -11,8 +11,9 @@ from analysis.base.checks import is_whole
 from analysis.base.compiling import njit
 from analysis.base.errors import AnalysisError
 from analysis.base.quantity import Quantities, Quantity, defined, undefined
-from analysis.graph.arrays import BoolArray, FloatArray, IntArray, as_array
-from analysis.graph.values import BipartiteGraph, LayeredGraph, missing_weights
+from analysis.graph.arrays import BoolArray, FloatArray, LongArray, as_array
+from analysis.graph.bipartite import BipartiteGraph
+from analysis.graph.values import LayeredGraph, missing_weights
 from analysis.measures.measure import Measure, takes_any_layer
 
 BLOCK_INPUTS = 4096
@@ -41,86 +42,89 @@ class OnPath:
 
 def on_path(network: LayeredGraph) -> OnPath:
     """Neurons that are reached from an input, and neurons from which an output is reached."""
-    forward: list[BoolArray] = [np.ones(network.layers[0].n_in, dtype=bool)]
-    for layer in network.layers:
-        reached = np.zeros(layer.n_out, dtype=bool)
-        reached[layer.dst[forward[-1][layer.src]]] = True
-        forward.append(reached)
-    backward: list[BoolArray] = [np.ones(network.layers[-1].n_out, dtype=bool)]
-    for layer in reversed(network.layers):
-        reached = np.zeros(layer.n_in, dtype=bool)
-        reached[layer.src[backward[-1][layer.dst]]] = True
-        backward.append(reached)
-    return OnPath(tuple(forward), tuple(reversed(backward)))
+    from_input, to_output = _reached(network)
+    stops = np.cumsum(network.layer_sizes)[:-1]
+    return OnPath(tuple(np.split(from_input, stops)), tuple(np.split(to_output, stops)))
+
+
+def _reached(network: LayeredGraph) -> tuple[BoolArray, BoolArray]:
+    """Whether a neuron is reached from an input, and whether an output is reached from it; both of shape [n_neurons]."""
+    from_input, to_output = network.inputs.copy(), network.outputs.copy()
+    src, dst = network.edges
+    for arrival in network.arrivals:
+        edges = arrival.edges[from_input[src[arrival.edges]]]
+        from_input[dst[edges]] = True
+    for arrival in reversed(network.arrivals):
+        edges = arrival.edges[to_output[dst[arrival.edges]]]
+        to_output[src[edges]] = True
+    return from_input, to_output
 
 
 def dead_neurons(network: LayeredGraph) -> int:
-    """Number of neurons without an incoming edge that are no input, or without an outgoing edge that are no output."""
-    lacking = [np.zeros(size, dtype=bool) for size in network.layer_sizes]
-    for index, layer in enumerate(network.layers):
-        lacking[index] |= layer.out_degrees == 0
-        lacking[index + 1] |= layer.in_degrees == 0
-    return sum(int(np.count_nonzero(group)) for group in lacking)
+    """Number of neurons without an incoming edge or link that are no input, or without an outgoing one that are no output."""
+    is_begun, is_ended = network.outputs.copy(), network.inputs.copy()
+    is_begun[network.edges.src] = True
+    is_ended[network.edges.dst] = True
+    return int(np.count_nonzero(~(is_begun & is_ended)))
 
 
 def effective_edges(network: LayeredGraph) -> int:
     """Number of edges on at least one path from an input to an output.
 
-    Their share of all edges that could be is the effective density; one minus it the effective sparsity of Vysogorets
-    and Kempe (2023), "Connectivity matters: neural network pruning through the lens of effective sparsity", Journal of
-    Machine Learning Research 24(99).
+    Paths may lead over links, which are not counted. The share of these edges in all that could be is the effective density;
+    one minus it the effective sparsity of Vysogorets and Kempe (2023), "Connectivity matters: neural network pruning through
+    the lens of effective sparsity", Journal of Machine Learning Research 24(99).
     """
-    return _effective_edges(network, on_path(network))
+    return _effective_edges(network, *_reached(network))
 
 
-def _effective_edges(network: LayeredGraph, lies: OnPath) -> int:
-    return sum(
-        int(np.count_nonzero(lies.from_input[index][layer.src] & lies.to_output[index + 1][layer.dst]))
-        for index, layer in enumerate(network.layers)
-    )
+def _effective_edges(network: LayeredGraph, from_input: BoolArray, to_output: BoolArray) -> int:
+    src, dst = (ends[: network.n_edges] for ends in network.edges)
+    return int(np.count_nonzero(from_input[src] & to_output[dst]))
 
 
 @njit(cache=True, nogil=True)
-def _spread(src: IntArray, dst: IntArray, before: npt.NDArray[np.uint64], after: npt.NDArray[np.uint64]) -> None:
-    """Every target's bits become the union of its sources' bits."""
+def _spread(src: LongArray, dst: LongArray, bits: npt.NDArray[np.uint64]) -> None:
+    """The bits of every neuron become the union of its own and its sources' bits; edges come in the order of computation."""
     for edge in range(src.size):
-        for word in range(before.shape[1]):
-            after[dst[edge], word] |= before[src[edge], word]
+        for word in range(bits.shape[1]):
+            bits[dst[edge], word] |= bits[src[edge], word]
 
 
 def joined_pairs(network: LayeredGraph, block_inputs: int = BLOCK_INPUTS) -> int:
     """Number of pairs (input, output) that are joined by at least one directed path; exact.
 
     Args:
-        network: the layers.
+        network: the layers and links.
         block_inputs: inputs that are followed at once, a positive multiple of 64.
 
     Returns:
-        In 0..n_inputs * n_outputs. Cost O(edges * inputs / 64) time; O(widest group * block_inputs / 64) words of 8 bytes.
+        In 0..n_inputs * n_outputs. Cost O(edges * inputs / 64) time; O(neurons * block_inputs / 64) words of 8 bytes.
 
     Raises:
         AnalysisError: `block_inputs` is not a positive multiple of 64.
     """
     if not is_whole(block_inputs, 64) or block_inputs % 64:
         raise AnalysisError(f"block_inputs is {block_inputs!r}; a positive multiple of 64 is needed")
-    n_inputs, total = network.layers[0].n_in, 0
-    for start in range(0, n_inputs, block_inputs):
-        block = np.arange(start, min(start + block_inputs, n_inputs))
-        bits = np.zeros((n_inputs, -(-block.size // 64)), dtype=np.uint64)
-        bits[block, (block - start) // 64] = np.uint64(1) << ((block - start) % 64).astype(np.uint64)
-        for layer in network.layers:
-            following = np.zeros((layer.n_out, bits.shape[1]), dtype=np.uint64)
-            _spread(layer.src, layer.dst, bits, following)
-            bits = following
-        total += int(np.unpackbits(bits.view(np.uint8)).sum())
+    inputs, total = np.flatnonzero(network.inputs), 0
+    order = np.concatenate([arrival.edges for arrival in network.arrivals]) if network.arrivals else np.empty(0, np.int64)
+    src, dst = (ends[order] for ends in network.edges)
+    for start in range(0, inputs.size, block_inputs):
+        block = inputs[start : start + block_inputs]
+        numbers = np.arange(block.size)
+        bits = np.zeros((network.n_neurons, -(-block.size // 64)), dtype=np.uint64)
+        bits[block, numbers // 64] = np.uint64(1) << (numbers % 64).astype(np.uint64)
+        _spread(src, dst, bits)
+        total += int(np.unpackbits(bits[network.outputs].view(np.uint8)).sum())
     return total
 
 
 def log10_path_sum(network: LayeredGraph, weights: list[FloatArray] | None = None) -> float:
     """log10 of the sum over all input-output paths of the product of a number per edge; of the number of paths without numbers.
 
-    Computed as 1^T M_L ... M_1 1, one product of a matrix and a vector for each layer, in logarithms, so that nothing
-    overflows or underflows. With |w| this is the l1 path norm of Neyshabur, Tomioka and Srebro (2015), "Norm-based
+    Computed group after group (in a chain as 1^T M_L ... M_1 1, one product of a matrix and a vector for each layer), in
+    logarithms, so that nothing overflows or underflows. Links have the number 1; paths over different edges between the same
+    two neurons are different paths. With |w| this is the l1 path norm of Neyshabur, Tomioka and Srebro (2015), "Norm-based
     capacity control in neural networks", COLT; and the objective of SynFlow (Tanaka et al. 2020, "Pruning neural
     networks without any data by iteratively conserving synaptic flow", NeurIPS 33).
 
@@ -136,9 +140,15 @@ def log10_path_sum(network: LayeredGraph, weights: list[FloatArray] | None = Non
     """
     if weights is not None:
         weights = _checked_magnitudes(network, weights)
-    logs = np.zeros(network.layers[0].n_in)
-    for index, layer in enumerate(network.layers):
-        logs = _passed_on(layer, logs, None if weights is None else weights[index])
+    logs, (src, dst) = np.where(network.inputs, 0.0, -np.inf), network.edges
+    factors = np.zeros(src.size)
+    if weights is not None:
+        with np.errstate(divide="ignore"):
+            factors[: network.n_edges] = np.log(np.concatenate(weights))
+    for neurons, edges in network.arrivals:
+        terms = logs[src[edges]] + factors[edges]
+        logs[neurons] = _added(terms, dst[edges] - neurons.start, neurons.stop - neurons.start)
+    logs = logs[network.outputs]
     highest = logs.max()
     return -math.inf if highest == -math.inf else float((highest + np.log(np.exp(logs - highest).sum())) / math.log(10.0))
 
@@ -158,16 +168,13 @@ def _checked_magnitudes(network: LayeredGraph, weights: Sequence[npt.ArrayLike])
     return [array.astype(np.float64, copy=False) for array in arrays]
 
 
-def _passed_on(layer: BipartiteGraph, logs: FloatArray, weights: FloatArray | None) -> FloatArray:
-    """log(M exp(logs)), where M holds the weights; the largest term of every target is taken out before the sum."""
-    terms = logs[layer.src]
-    with np.errstate(divide="ignore"):
-        terms = terms if weights is None else terms + np.log(weights)
+def _added(terms: FloatArray, places: LongArray, n: int) -> FloatArray:
+    """log(sum(exp(terms))) for each of n places; the largest term of every place is taken out before the sum."""
     alive = terms > -np.inf
-    terms, dst = terms[alive], layer.dst[alive]
-    highest = np.full(layer.n_out, -np.inf)
-    np.maximum.at(highest, dst, terms)
-    sums = np.bincount(dst, np.exp(terms - highest[dst]), minlength=layer.n_out)
+    terms, places = terms[alive], places[alive]
+    highest = np.full(n, -np.inf)
+    np.maximum.at(highest, places, terms)
+    sums = np.bincount(places, np.exp(terms - highest[places]), minlength=n)
     return highest + np.log(np.where(sums > 0, sums, 1.0))
 
 
@@ -182,11 +189,11 @@ def _path_weight(network: LayeredGraph) -> Quantity:
 
 def _network_reachability(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
     """Dead and off-path neurons, effective edges, joined pairs, number of paths and their summed weight."""
-    lies = on_path(network)
-    n, dead = sum(network.layer_sizes), dead_neurons(network)
-    off = n - sum(int(np.count_nonzero(group)) for group in lies.neurons)
-    edges, pairs = _effective_edges(network, lies), joined_pairs(network)
-    n_pairs = network.layer_sizes[0] * network.layer_sizes[-1]
+    from_input, to_output = _reached(network)
+    n, dead = network.n_neurons, dead_neurons(network)
+    off = int(np.count_nonzero(~(from_input & to_output)))
+    edges, pairs = _effective_edges(network, from_input, to_output), joined_pairs(network)
+    n_pairs = int(np.count_nonzero(network.inputs)) * int(np.count_nonzero(network.outputs))
     return {
         "dead_neurons": defined(dead),
         "dead_neuron_fraction": defined(dead / n),
@@ -210,7 +217,7 @@ def reachability(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
         `dead_sources` and `dead_targets`, the numbers of neurons without an edge (their shares are the zero fractions of
         the measure "degree"). Of a whole network: `dead_neurons`, `off_path_neurons` (on no path from an input to an
         output), `effective_edges` (on at least one), `joined_pairs` (input and output joined by a path), each with its
-        share in [0, 1]; `effective_density` (effective edges / pairs of neurons in consecutive groups, in [0, 1]);
+        share in [0, 1]; `effective_density` (effective edges / pairs that layers could join, in [0, 1]);
         `log10_paths` (number of paths), not defined if there is none; and `log10_path_weight` (sum over paths of the product
         of |w|, see `log10_path_sum`), not defined without weights. All exact but for the rounding of logarithms.
     """

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from analysis.base.errors import AnalysisError
 from analysis.base.quantity import Quantity, defined, undefined
 from analysis.graph.arrays import BoolArray, FloatArray, LongArray, as_array
+from analysis.graph.bipartite import BipartiteGraph
 from analysis.graph.intake import takes_any_graph
-from analysis.graph.values import BipartiteGraph
 
 RICH_QUANTILE = 0.9
 """The rich club of a side: the neurons whose degree is in the top 10 %."""

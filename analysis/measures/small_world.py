@@ -14,8 +14,9 @@ import numpy as np
 from analysis.base.checks import as_generator, check_count
 from analysis.base.quantity import Quantities, Quantity, defined, undefined
 from analysis.graph.arrays import FloatArray
+from analysis.graph.bipartite import BipartiteGraph
 from analysis.graph.intake import takes_any_graph
-from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.graph.values import NOT_BIPARTITE, LayeredGraph
 from analysis.measures.clustering import robins_alexander_clustering
 from analysis.measures.measure import Measure, takes_any_layer
 from analysis.measures.paths import average_path_length, component_sizes
@@ -243,8 +244,13 @@ def _lattice_quantities(lattice: BipartiteGraph, rng: np.random.Generator) -> Qu
 
 
 def network_lattice(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
-    """`layer_lattice` of a whole network: every layer becomes a lattice by itself, as null models randomise it by itself."""
-    lattice = LayeredGraph(tuple(ring_lattice(layer, rng) for layer in network.layers))
+    """`layer_lattice` of a whole network: every layer becomes a lattice by itself, as null models randomise it by itself.
+
+    Not defined if the network is not bipartite.
+    """
+    if not network.is_bipartite:
+        return dict.fromkeys(("lattice_clustering", "lattice_path_length"), undefined(NOT_BIPARTITE))
+    lattice = network.with_layers([ring_lattice(layer, rng) for layer in network.layers])
     return _lattice_quantities(lattice.folded, rng)
 
 
@@ -261,12 +267,19 @@ def reference_pairs(
     result: dict[str, list[ClusteringAndLength]] = {}
     for _ in range(replicates):
         drawn = randomise_layers(network, null, rng, swaps_per_edge)
-        graphs = {f"layer {index}": layer for index, layer in enumerate(drawn.layers)}
+        pairs = {f"layer {index}": clustering_and_path_length(layer, rng) for index, layer in enumerate(drawn.layers)}
         if len(drawn.layers) > 1:
-            graphs["network"] = drawn.folded
-        for section, graph in graphs.items():
-            result.setdefault(section, []).append(clustering_and_path_length(graph, rng))
+            pairs["network"] = pair_of_network(drawn, {}, rng)
+        for section, pair in pairs.items():
+            result.setdefault(section, []).append(pair)
     return result
+
+
+def pair_of_network(network: LayeredGraph, found: Mapping[str, Quantity], rng: np.random.Generator) -> ClusteringAndLength:
+    """`pair_of` the folded network; not defined if it is not bipartite."""
+    if not network.is_bipartite:
+        return undefined(NOT_BIPARTITE), undefined(NOT_BIPARTITE)
+    return pair_of(network.folded, found, rng)
 
 
 def pair_of(graph: BipartiteGraph, found: Mapping[str, Quantity], rng: np.random.Generator) -> ClusteringAndLength:

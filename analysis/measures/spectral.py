@@ -6,9 +6,10 @@ import numpy as np
 from scipy import sparse
 
 from analysis.base.quantity import Quantities, Quantity, defined, undefined
+from analysis.graph.bipartite import BipartiteGraph
 from analysis.graph.intake import takes_any_graph
 from analysis.graph.singular import largest_singular_values
-from analysis.graph.values import BipartiteGraph
+from analysis.graph.values import LayeredGraph
 from analysis.measures.measure import Measure, on_folded, takes_any_layer
 
 
@@ -104,4 +105,16 @@ def spectral(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities:
     }
 
 
-MEASURE = Measure("spectral", spectral, network=on_folded(spectral), fixed_by={"erdos_renyi": _BOUND, "fixed_degrees": _BOUND})
+def network_spectral(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
+    """`spectral` of the folded network, without the bound if several edges may join the same two neurons.
+
+    They are one edge of the folded network, so that its mean degrees, and the bound, would depend on which edges coincide.
+    """
+    quantities = on_folded(spectral)(network, rng)
+    if not (network.is_bipartite and network.may_repeat_pairs):
+        return quantities
+    missing = undefined("several edges may join the same two neurons, so that the bound would depend on where they lie")
+    return {**quantities, "ramanujan_bound": missing, "ramanujan_ratio": missing}
+
+
+MEASURE = Measure("spectral", spectral, network=network_spectral, fixed_by={"erdos_renyi": _BOUND, "fixed_degrees": _BOUND})

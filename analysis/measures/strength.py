@@ -3,8 +3,9 @@
 import numpy as np
 
 from analysis.base.quantity import Quantities, Quantity, defined, undefined
-from analysis.graph.arrays import FloatArray, IntArray
-from analysis.graph.values import NO_WEIGHTS, BipartiteGraph, LayeredGraph, missing_weights
+from analysis.graph.arrays import FloatArray, IntArray, LongArray
+from analysis.graph.bipartite import BipartiteGraph
+from analysis.graph.values import NO_WEIGHTS, LayeredGraph, missing_weights
 from analysis.measures.measure import EVERYTHING, Measure, takes_any_layer
 from analysis.nulls.models import WEIGHT_NULL
 
@@ -12,7 +13,7 @@ KINDS = ("positive", "negative", "absolute")
 TOO_LARGE = "the sum of the weights exceeds the largest number"
 
 
-def strengths(ends: IntArray, weights: FloatArray, n: int) -> dict[str, FloatArray]:
+def strengths(ends: IntArray | LongArray, weights: FloatArray, n: int) -> dict[str, FloatArray]:
     """Strengths of the neurons of one side, by the sign of the weights: "net" and each of `KINDS`, float64 of shape [n].
 
     net s_i = sum_j w_ij; positive s+_i = sum_j max(w_ij, 0); negative s-_i = sum_j max(-w_ij, 0), a magnitude; absolute
@@ -62,17 +63,15 @@ def _cv(values: FloatArray) -> Quantity:
 
 
 def _network_strength(network: LayeredGraph, rng: np.random.Generator) -> Quantities:
-    """Strengths of all neurons, incoming plus outgoing weights, with the prefix `neuron`."""
+    """Strengths of all neurons, incoming plus outgoing weights without links, with the prefix `neuron`."""
     reason = missing_weights(network.layers)
     if reason is not None:
         return strength_quantities("neuron", None, reason)
-    starts = np.concatenate([[0], np.cumsum(network.layer_sizes)])
-    n = int(starts[-1])
-    totals = dict.fromkeys(("net", *KINDS), np.zeros(n))
-    for index, layer in enumerate(network.layers):
+    totals = dict.fromkeys(("net", *KINDS), np.zeros(network.n_neurons))
+    for layer, (sources, targets) in zip(network.layers, network.ends, strict=True):
         assert layer.weights is not None
-        for ends, start in ((layer.src, starts[index]), (layer.dst, starts[index + 1])):
-            part = strengths(ends + start, layer.weights, n)
+        for ends in (sources[layer.src], targets[layer.dst]):
+            part = strengths(ends, layer.weights, network.n_neurons)
             with np.errstate(over="ignore", invalid="ignore"):
                 totals = {kind: total + part[kind] for kind, total in totals.items()}
     return strength_quantities("neuron", totals)

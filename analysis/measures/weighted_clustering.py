@@ -9,9 +9,10 @@ from analysis.base.compiling import njit
 from analysis.base.errors import AnalysisError
 from analysis.base.quantity import Quantities, Quantity, defined, undefined
 from analysis.graph.arrays import FloatArray
+from analysis.graph.bipartite import BipartiteGraph
 from analysis.graph.intake import takes_any_graph
 from analysis.graph.neighbours import SIDES, NeighbourLists, Side, check_side, edge_magnitudes, neighbour_lists
-from analysis.graph.values import NO_WEIGHTS, BipartiteGraph
+from analysis.graph.values import NO_WEIGHTS
 from analysis.measures.measure import EVERYTHING, Measure, on_folded, takes_any_layer
 
 

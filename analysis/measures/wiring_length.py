@@ -6,8 +6,8 @@ from analysis.base.checks import is_whole
 from analysis.base.errors import AnalysisError
 from analysis.base.quantity import Quantities, defined, undefined
 from analysis.graph.arrays import FloatArray, LongArray
+from analysis.graph.bipartite import BipartiteGraph
 from analysis.graph.intake import takes_any_graph
-from analysis.graph.values import BipartiteGraph
 from analysis.measures.degree import gini
 from analysis.measures.measure import Measure
 

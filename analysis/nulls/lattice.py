@@ -8,8 +8,8 @@ import numpy.typing as npt
 from analysis.base.checks import as_generator, check_count
 from analysis.base.compiling import njit
 from analysis.graph.arrays import FloatArray, IntArray, LongArray
+from analysis.graph.bipartite import BipartiteGraph
 from analysis.graph.intake import takes_any_graph
-from analysis.graph.values import BipartiteGraph
 from analysis.nulls.switching import SWAPS_PER_EDGE, edge_bitmap, fixed_degrees
 
 MAX_SWEEPS = 300

@@ -11,8 +11,9 @@ import numpy as np
 
 from analysis.base.checks import as_generator, shown
 from analysis.base.errors import AnalysisError
+from analysis.graph.bipartite import BipartiteGraph
 from analysis.graph.intake import as_layered, takes_any_graph
-from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.graph.values import LayeredGraph
 from analysis.nulls.switching import SWAPS_PER_EDGE, fixed_degrees
 
 Null = Callable[[BipartiteGraph, np.random.Generator], BipartiteGraph]
@@ -74,7 +75,7 @@ def randomise_layers(
         swaps_per_edge: for "fixed_degrees".
 
     Returns:
-        A network of the same layer sizes.
+        A network of the same layer sizes, wired as this one, with the same links.
 
     Raises:
         AnalysisError: the null model is unknown, or permutes weights and a layer has none.
@@ -84,4 +85,4 @@ def randomise_layers(
         raise AnalysisError(f"null model {shown(null)} is unknown; choose from {', '.join(NULL_MODELS)}")
     generator = as_generator(rng)
     model: Null = partial(fixed_degrees, swaps_per_edge=swaps_per_edge) if null == "fixed_degrees" else NULL_MODELS[null]
-    return LayeredGraph(tuple(model(layer, generator) for layer in network.layers))
+    return network.with_layers([model(layer, generator) for layer in network.layers])

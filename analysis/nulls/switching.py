@@ -7,8 +7,8 @@ from analysis.base.checks import as_generator, check_count
 from analysis.base.compiling import njit
 from analysis.base.errors import AnalysisError
 from analysis.graph.arrays import IntArray, LongArray
+from analysis.graph.bipartite import BipartiteGraph
 from analysis.graph.intake import takes_any_graph
-from analysis.graph.values import BipartiteGraph
 
 MAX_BITMAP_PAIRS = 2**35
 """Edge switching keeps one bit for every pair of neurons; this many take 4 GiB."""

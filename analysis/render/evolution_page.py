@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from analysis.base.errors import AnalysisError
+from analysis.graph.bipartite import BipartiteGraph
 from analysis.graph.intake import as_layered
-from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.graph.values import LayeredGraph
 from analysis.measures.small_world import SmallWorld, small_world
 from analysis.render.cells import STATE_TITLES, evenly_spread, state_cells, value_cell
 from analysis.render.page import Block, Heading, Paragraph, Picture, Section, Table, page
@@ -92,7 +93,7 @@ def evolution_page(
             *_plane_blocks(followed, index, points, nulls),
             *_measure_blocks(followed, f"layer {index}", [followed.layers[index]]),
         ]
-        sections.append(Section(f"layer {index}: {layer.n_in} x {layer.n_out}", blocks))
+        sections.append(Section(f"{followed.full_name(index)}: {layer.n_in} x {layer.n_out}", blocks))
     whole = _measure_blocks(followed, "network", followed.layers)
     return page(title, [*sections, Section("network", whole)] if whole else sections)
 

@@ -43,7 +43,9 @@ def layer_table(followed: Evolution, index: int, states: Sequence[LayerState]) -
     chosen = evenly_spread(len(followed.epochs), MAX_ROWS)
     rows = [[str(followed.epochs[k]), *state_cells(states[k])] for k in chosen]
     missing = ((title, followed.epochs[k], getattr(states[k], name)) for name, title in STATE_TITLES.items() for k in chosen)
-    return rich_table(("epoch", *STATE_TITLES.values()), [(f"layer {index}", rows)], "\n".join(_reasons(missing)) or None)
+    return rich_table(
+        ("epoch", *STATE_TITLES.values()), [(followed.full_name(index), rows)], "\n".join(_reasons(missing)) or None
+    )
 
 
 def measures_table(followed: Evolution) -> Table:

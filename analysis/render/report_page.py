@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from analysis.base.checks import as_generator
 from analysis.base.errors import AnalysisError
 from analysis.graph.arrays import FloatArray
+from analysis.graph.bipartite import BipartiteGraph
 from analysis.graph.intake import as_layered
-from analysis.graph.values import BipartiteGraph
 from analysis.measures.community import modules
 from analysis.measures.small_world import CONTROL_REPLICATES, REFERENCE
 from analysis.nulls.models import WEIGHT_NULL, WIRING_NULLS
@@ -156,6 +156,8 @@ def network_blocks(
     before = None if control is None else as_layered(control)
     if before is not None and before.layer_sizes != network.layer_sizes:
         raise AnalysisError(f"control has the layer sizes {before.layer_sizes}; those of the graph are {network.layer_sizes}")
+    if before is not None and not before.is_wired_like(network):
+        raise AnalysisError("control has layers that join other neurons, or other links, than the graph; they must be the same")
     blocks: list[Block] = []
     for index, layer in enumerate(network.layers):
         section = report[f"layer {index}"]

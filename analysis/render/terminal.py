@@ -40,7 +40,7 @@ def table(report: TopologyReport | SeedComparison) -> Table:
     for section in report.sections:
         for wanted, nulls in ((False, NULL_TITLES), (True, WEIGHT_TITLES)):
             chosen = [quantity for quantity in section.quantities if is_of_weights(quantity) == wanted]
-            title = f"{section.name}, weights; at the right: weights permuted" if wanted else section.name
+            title = f"{section.full_name}, weights; at the right: weights permuted" if wanted else section.full_name
             if chosen:
                 blocks.append((title, [_row(quantity, header, nulls, report.replicates) for quantity in chosen]))
     notes = [*_undefined(report), *report_notes(report)]

@@ -24,6 +24,7 @@ from analysis.report.values import NullComparison, QuantityReport, SectionReport
 from analysis.report.verdicts import section_verdicts
 
 INTERRUPTED = "interrupted before the first replicate"
+NO_CHAIN = "groups of neurons that are no chain"
 
 
 def describe(
@@ -40,9 +41,9 @@ def describe(
 ) -> TopologyReport:
     """Measure a graph layer by layer, and as a whole if it has several layers, beside its null models.
 
-    Every null model randomises each layer by itself: "erdos_renyi" keeps the sides and the number of edges,
-    "fixed_degrees" keeps every neuron's degree. The whole network is then measured on the same replicate. Quantities into
-    which weights enter are instead compared with the same edges under "permuted_weights", if every layer has weights. The
+    Every null model randomises each layer by itself and leaves links alone: "erdos_renyi" keeps the sides and the number of
+    edges, "fixed_degrees" keeps every neuron's degree. The whole network is then measured on the same replicate. Quantities
+    into which weights enter are instead compared with the same edges under "permuted_weights", if every layer has weights. The
     p-value is that of a two-sided permutation test (`analysis.report.values.P_VALUE`). It is exact as long as the quantity is
     defined in every replicate. The report's verdicts are explained in `analysis.report.verdicts`.
 
@@ -57,7 +58,8 @@ def describe(
         graph: igraph, networkx, scipy biadjacency of shape [n_out, n_in], a topology, a sparse layer, or a list of these,
             one per layer; see `as_layered`.
         nulls: number of replicates of each null model, at least 0; 0 measures the graph alone, which is fast.
-        control: a graph of the same layer sizes, such as the network before training, whose values stand beside; or None.
+        control: a graph of the same layer sizes whose layers join the same neurons, such as the network before training, whose
+            values stand beside; or None.
         rng: seed or generator; the same seed gives the same report.
         measures: names of the measures, or None for all; see `measure_names`.
         swaps_per_edge: attempted switches per edge of "fixed_degrees", at least 1.
@@ -87,6 +89,8 @@ def describe(
     requested = _requested(request, chosen)
     start = None if control is None else _matching(control, network)
     if image_shape is not None:
+        if not np.array_equal(network.ends[0][0], np.flatnonzero(network.groups == 0)):
+            raise AnalysisError("image_shape is given, but the sources of layer 0 are not the neurons of group 0, one each")
         chosen = (*chosen, wiring_measure(network.layers[0], image_shape))
     is_skipped = {
         (section, measure.name)
@@ -162,6 +166,8 @@ def _matching(control: Any, network: LayeredGraph) -> LayeredGraph:
         raise AnalysisError(
             f"control has the layer sizes {other.layer_sizes}; they must be those of the graph, {network.layer_sizes}"
         )
+    if not other.is_wired_like(network):
+        raise AnalysisError("control has layers that join other neurons, or other links, than the graph; they must be the same")
     return other
 
 
@@ -211,12 +217,13 @@ def _with_q_values(reports: dict[Key, QuantityReport]) -> dict[Key, QuantityRepo
 
 
 def _sections(network: LayeredGraph, reports: dict[Key, QuantityReport]) -> tuple[SectionReport, ...]:
-    shapes: list[tuple[str, tuple[int, ...], int]] = [
-        (f"layer {index}", (layer.n_in, layer.n_out), layer.n_edges) for index, layer in enumerate(network.layers)
+    shapes: list[tuple[str, tuple[int, ...], int, str]] = [
+        (f"layer {index}", (layer.n_in, layer.n_out), layer.n_edges, network.details[index])
+        for index, layer in enumerate(network.layers)
     ]
     if len(network.layers) > 1:
-        shapes.append(("network", network.layer_sizes, network.n_edges))
+        shapes.append(("network", network.layer_sizes, network.n_edges, "" if network.is_chain else NO_CHAIN))
     return tuple(
-        SectionReport(name, sizes, n_edges, tuple(report for key, report in reports.items() if key[0] == name))
-        for name, sizes, n_edges in shapes
+        SectionReport(name, sizes, n_edges, tuple(report for key, report in reports.items() if key[0] == name), details=details)
+        for name, sizes, n_edges, details in shapes
     )

@@ -13,10 +13,12 @@ from analysis.base.checks import check_count
 from analysis.base.errors import AnalysisError
 from analysis.base.quantity import Quantity, defined, undefined
 from analysis.graph.arrays import LongArray, as_array
+from analysis.graph.bipartite import BipartiteGraph
 from analysis.graph.intake import as_layered
-from analysis.graph.values import BipartiteGraph, LayeredGraph
+from analysis.graph.values import LayeredGraph
 from analysis.measures.registry import select_measures
 from analysis.report.describe import describe
+from analysis.report.values import with_details
 
 MEASURES = ("degree", "clustering")
 """What is followed if nothing else is asked for."""
@@ -102,12 +104,18 @@ class Evolution:
         layers: for every layer one state per epoch.
         trajectories: chosen measures, one value per epoch.
         ages: of the last topology's edges, layer by layer.
+        details: what else is known of every layer, such as its name and kind, or ""; () if nothing is.
     """
 
     epochs: tuple[int, ...]
     layers: tuple[tuple[LayerState, ...], ...]
     trajectories: tuple[Trajectory, ...]
     ages: tuple[EdgeAges, ...]
+    details: tuple[str, ...] = ()
+
+    def full_name(self, layer: int) -> str:
+        """The name of a layer with the details, for example "layer 2 (features.3, convolution 3 x 3)"."""
+        return with_details(f"layer {layer}", self.details[layer] if self.details else "")
 
     def trajectory(self, section: str, name: str) -> Trajectory:
         """The course of one quantity of a section; an AnalysisError for an unknown one lists the choices."""
@@ -143,7 +151,7 @@ def evolve(
 
     Args:
         recorded: (epoch, graph) pairs with ascending epochs; each graph is anything that `as_layered` takes, such as a
-            list of topologies, one per layer, and all have the same layer sizes.
+            list of topologies, one per layer, and all have the same layer sizes and are wired alike.
         measures: names of registered measures to follow, without null models; empty for none, None for all.
         births: for every layer of the last topology the step at which each edge was born, integers of shape [n_edges] in
             the order (dst, src) of the edges; without them ages are read off the records.
@@ -155,7 +163,7 @@ def evolve(
         pair that has ever been an edge.
 
     Raises:
-        AnalysisError: nothing is recorded, epochs do not ascend, layer sizes change, or births do not fit.
+        AnalysisError: nothing is recorded, epochs do not ascend, layer sizes or what layers join change, or births do not fit.
 
     >>> import analysis
     >>> before, after = analysis.BipartiteGraph(2, 2, [0, 1], [0, 1]), analysis.BipartiteGraph(2, 2, [0, 0], [0, 1])
@@ -171,6 +179,11 @@ def evolve(
                 f"recorded: epoch {epoch} has the layer sizes {network.layer_sizes}; they must be those of epoch {epochs[0]}, "
                 f"{networks[0].layer_sizes}"
             )
+        if not network.is_wired_like(networks[0]):
+            raise AnalysisError(
+                f"recorded: epoch {epoch} has layers that join other neurons, or other links, than epoch {epochs[0]}; they "
+                "must be the same"
+            )
     followed = [_follow(epochs, [network.layers[i] for network in networks]) for i in range(len(networks[0].layers))]
     ages = tuple(EdgeAges("epochs", epochs[-1] - since) for _, since in followed)
     if births is not None:
@@ -180,6 +193,7 @@ def evolve(
         tuple(states for states, _ in followed),
         _trajectories(networks, tuple(measure.name for measure in select_measures(measures)), rng),
         ages,
+        networks[0].details,
     )
 
 

@@ -13,7 +13,7 @@ from analysis.base.quantity import Quantities, Quantity
 from analysis.graph.values import LayeredGraph
 from analysis.measures.measure import Measure
 from analysis.measures.small_world import NAME as SMALL_WORLD
-from analysis.measures.small_world import REFERENCE, ClusteringAndLength, pair_of
+from analysis.measures.small_world import REFERENCE, ClusteringAndLength, pair_of, pair_of_network
 from analysis.nulls.models import WEIGHT_NULL, WIRING_NULLS, null_models_of, randomise_layers
 
 Key = tuple[str, str, str]
@@ -94,11 +94,12 @@ def small_world_pairs(
     network: LayeredGraph, found: dict[Key, Quantity], rng: np.random.Generator
 ) -> dict[str, ClusteringAndLength]:
     """Clustering and path length of every section; see `analysis.measures.small_world.pair_of`."""
-    graphs = [*network.layers, *([network.folded] if len(network.layers) > 1 else [])]
-    return {
-        section: pair_of(graph, {key[2]: quantity for key, quantity in found.items() if key[0] == section}, rng)
-        for section, graph in zip(section_names(network), graphs, strict=True)
-    }
+    result = {}
+    for index, section in enumerate(section_names(network)):
+        own = {key[2]: quantity for key, quantity in found.items() if key[0] == section}
+        is_layer = section != "network"
+        result[section] = pair_of(network.layers[index], own, rng) if is_layer else pair_of_network(network, own, rng)
+    return result
 
 
 def draw_replicates(

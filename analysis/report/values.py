@@ -127,6 +127,11 @@ class Verdict:
         return asdict(self)
 
 
+def with_details(name: str, details: str) -> str:
+    """A name, with details in brackets if there are any."""
+    return f"{name} ({details})" if details else name
+
+
 @dataclass(frozen=True)
 class SectionReport:
     """All quantities of one layer, or of the whole network.
@@ -137,6 +142,7 @@ class SectionReport:
         n_edges: its number of edges.
         quantities: in the order of the registry.
         verdicts: what the numbers say of the wiring, by property; `describe` fills them.
+        details: what else is known of it, such as the name and the kind of a layer; or "".
     """
 
     name: str
@@ -144,11 +150,17 @@ class SectionReport:
     n_edges: int
     quantities: tuple[QuantityReport, ...]
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    details: str = ""
+
+    @property
+    def full_name(self) -> str:
+        """Its name with the details, for example "layer 2 (features.3, convolution 3 x 3)"."""
+        return with_details(self.name, self.details)
 
     @property
     def title(self) -> str:
         """A heading, for example "layer 0: 784 x 300, 23520 edges"."""
-        return f"{self.name}: {' x '.join(map(str, self.layer_sizes))}, {self.n_edges} edges"
+        return f"{self.full_name}: {' x '.join(map(str, self.layer_sizes))}, {self.n_edges} edges"
 
     def __getitem__(self, name: str) -> QuantityReport:
         """The quantity of this name; an AnalysisError for an unknown one lists the choices."""
@@ -162,13 +174,14 @@ class SectionReport:
         return next((quantity for quantity in self.quantities if quantity.name == name), None)
 
     def to_dict(self) -> dict[str, Any]:
-        """The section as plain dict, list, str, int, float and None."""
+        """The section as plain dict, list, str, int, float and None; "details" only if there are any."""
         return {
             "name": self.name,
             "layer_sizes": list(self.layer_sizes),
             "n_edges": self.n_edges,
             "quantities": [quantity.to_dict() for quantity in self.quantities],
             "verdicts": [verdict.to_dict() for verdict in self.verdicts.values()],
+            **({"details": self.details} if self.details else {}),
         }
 
 

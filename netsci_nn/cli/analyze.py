@@ -107,7 +107,7 @@ def _report(network: Network, settings: "Settings") -> "TopologyReport":
             nulls=settings.nulls,
             control=network.control,
             rng=settings.seed,
-            image_shape=settings.shape_for(graph.layer_sizes[0]),
+            image_shape=settings.shape_for(graph.layers[0].n_in),
             progress=lambda done, total: display.update(task, completed=done, total=total),
         )
 
@@ -139,7 +139,7 @@ def _checked_shape(shape: tuple[int, int], networks: list[Network]) -> tuple[int
     """The shape that was asked for, if it fits a network."""
     from analysis import as_layered
 
-    sizes = [as_layered(network.graph).layer_sizes[0] for network in networks]
+    sizes = [as_layered(network.graph).layers[0].n_in for network in networks]
     if shape[0] * shape[1] not in sizes:
         found = " or ".join(str(size) for size in dict.fromkeys(sizes))
         raise ConfigError(

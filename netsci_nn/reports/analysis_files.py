@@ -123,7 +123,7 @@ def _pictures(analysis: Analysis, network: Network, report: TopologyReport) -> l
         return [pages.Paragraph(NOT_DRAWN)]
     try:
         graph, settings = as_layered(network.graph), analysis.settings
-        shape = settings.shape_for(graph.layer_sizes[0])
+        shape = settings.shape_for(graph.layers[0].n_in)
         for block in report_page.network_blocks(graph, report, rng=settings.seed, control=network.control, image_shape=shape):
             if isinstance(block, pages.Picture):
                 _ = block.source  # is made here, so that the page has nothing left to draw

@@ -148,6 +148,9 @@ def test_summed_outputs_are_one_group() -> None:
     assert graph.es["weight"] == [w for layer in (model.a, model.b, model.c) for w in layer.weight.flatten().tolist()]
     assert graph.degree()[9:12] == [4 + 5 + 2] * 3
     assert same(network_graph(model, (torch.zeros(1, 4), torch.zeros(1, 5))), graph)
+    layered = analysis.as_layered(graph)
+    assert layered.layer_sizes == (4, 5, 3, 2)
+    assert [neurons.tolist() for neurons in layered.targets or ()] == [[9, 10, 11], [9, 10, 11], [12, 13]]
 
 
 def test_layers_that_are_not_joined() -> None:

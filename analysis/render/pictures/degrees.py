@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from analysis.base.checks import as_generator, check_count
 from analysis.base.errors import AnalysisError
 from analysis.graph.arrays import FloatArray, LongArray
+from analysis.graph.bipartite import BipartiteGraph
 from analysis.graph.intake import as_bipartite
-from analysis.graph.values import BipartiteGraph
 from analysis.render.pictures.modules import cell_densities
 from analysis.render.pictures.style import STYLES, limited, log_log, not_empty, panels, plain
 from analysis.tails.fit import NoFit, PowerLawFit, fit_power_law

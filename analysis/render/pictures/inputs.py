@@ -10,8 +10,8 @@ from matplotlib.patches import Circle
 
 from analysis.base.errors import AnalysisError
 from analysis.graph.arrays import FloatArray
+from analysis.graph.bipartite import BipartiteGraph
 from analysis.graph.intake import as_bipartite
-from analysis.graph.values import BipartiteGraph
 from analysis.measures.strength import NO_WEIGHTS, strengths
 from analysis.measures.wiring_length import expected_squared_radii, field_sizes_and_radii
 from analysis.render.pictures.style import not_empty, panels

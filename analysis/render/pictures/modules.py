@@ -10,8 +10,8 @@ from matplotlib.patches import Rectangle
 from analysis.base.checks import check_count
 from analysis.base.errors import AnalysisError
 from analysis.graph.arrays import FloatArray, LongArray
+from analysis.graph.bipartite import BipartiteGraph
 from analysis.graph.intake import as_bipartite
-from analysis.graph.values import BipartiteGraph
 from analysis.measures.community import Modules
 from analysis.render.pictures.style import halo, panels
 

@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from scipy import sparse
 
 from analysis import describe
+from analysis.graph import bipartite as graphs
 from analysis.graph import singular
-from analysis.graph import values as graphs
 from analysis.graph.singular import largest_singular_values
 from analysis.graph.values import BipartiteGraph, LayeredGraph
 from analysis.measures.spectral import normalised_biadjacency, ramanujan_bound, spectral
