@@ -14,7 +14,7 @@ from netsci_nn.kernels import BACKENDS, backend_of, is_traced, sparse_product, s
 from netsci_nn.kernels.convolution import Convolution, Convolve, Window, computed_as
 from netsci_nn.kernels.index import Edition
 from netsci_nn.layers.base import MAX_SIZE, SparseLayer
-from netsci_nn.topology import BipartiteTopology
+from netsci_nn.topology import BipartiteTopology, Int64Array
 from netsci_nn.topology.value import check_topology
 
 GRAPHS = ("channel", "patch")
@@ -374,6 +374,17 @@ def grouped_weight(conv: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
         columns = slice(group * per_group, (group + 1) * per_group)
         whole[rows, columns], allowed[rows, columns] = weight[rows], True
     return whole, allowed
+
+
+def keys_within_groups(positions: Int64Array, n_in: int, n_out: int, groups: int) -> Int64Array:
+    """Return the keys dst * n_in + src of positions in the flattened weight `[n_out, n_in / groups]` of a convolution.
+
+    Example:
+        >>> keys_within_groups(np.array([1, 2]), n_in=4, n_out=2, groups=2).tolist()  # sources 1 of target 0, and 2 of target 1
+        [1, 6]
+    """
+    dst, place = np.divmod(positions, n_in // groups)
+    return dst * n_in + dst // (n_out // groups) * (n_in // groups) + place
 
 
 def _sizes(name: str, value: Any, n_dims: int, least: int) -> tuple[int, ...]:

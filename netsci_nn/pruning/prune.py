@@ -15,6 +15,7 @@ from netsci_nn.checks import as_list, check_choice, check_count, density_per_lay
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.generators.protocol import resolve_n_edges
 from netsci_nn.layers import SparseLayer
+from netsci_nn.layers.conv import keys_within_groups
 from netsci_nn.models import walk
 from netsci_nn.models.surgery import check_convertible, leave_fused_paths, sparse_twin
 from netsci_nn.models.walk import LinearLayer, conv_kind, size_of
@@ -255,13 +256,10 @@ def _highest(scores: npt.NDArray[Any], count: int) -> Int64Array:
 
 def _topology(layer: LinearLayer, positions: Int64Array, sizes: tuple[int, int]) -> BipartiteTopology:
     """Return the edges at positions of the layer's flattened scores."""
+    groups = int(layer.groups) if conv_kind(layer) is not None else 1  # type: ignore[arg-type]
     if isinstance(layer, SparseLayer):
         return BipartiteTopology.from_keys(layer.topology.keys()[positions], *sizes)
-    n_in, n_out = sizes
-    n_groups = int(layer.groups) if conv_kind(layer) is not None else 1  # type: ignore[arg-type]
-    dst, place = np.divmod(positions, n_in // n_groups)
-    first = dst // (n_out // n_groups) * (n_in // n_groups)  # source of the target's group
-    return BipartiteTopology.from_keys(dst * n_in + first + place, n_in, n_out)
+    return BipartiteTopology.from_keys(keys_within_groups(positions, *sizes, groups), *sizes)
 
 
 def _shape(layer: LinearLayer) -> torch.Size:
