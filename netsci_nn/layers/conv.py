@@ -107,7 +107,7 @@ class SparseConv(SparseLayer):
 
         values = (self.weight if self._mask is None or is_traced() else self.masked_weight()).reshape(-1)
         backend = self._chosen_backend(values)
-        if backend == "dense":
+        if backend == "dense" or torch.onnx.is_in_onnx_export():  # ONNX has convolutions, and no sparse product
             return self._by_torch(x, window)
         if backend != "compiled" or is_seen or x.is_meta or 0 in (len(x), len(values)):
             return by_patches(values, x, self.bias)
