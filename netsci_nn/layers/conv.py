@@ -10,7 +10,7 @@ from torch import nn
 
 from netsci_nn.checks import as_list, as_whole_number, check_choice
 from netsci_nn.errors import ConfigError, DataError, TopologyError, shown
-from netsci_nn.kernels import BACKENDS, backend_of, is_traced, sparse_product, supporting, traced_product
+from netsci_nn.kernels import BACKENDS, backend_of, crossover, is_traced, sparse_product, supporting, traced_product
 from netsci_nn.kernels.convolution import Convolution, Convolve, Window, computed_as
 from netsci_nn.kernels.index import Edition
 from netsci_nn.layers.base import MAX_SIZE, SparseLayer
@@ -18,7 +18,6 @@ from netsci_nn.topology import BipartiteTopology, Int64Array
 from netsci_nn.topology.value import check_topology
 
 GRAPHS = ("channel", "patch")
-DENSE_ABOVE = 0.25  # density from which torch's dense convolution is faster on the CPU, of 128 channels (docs/speed.md)
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
@@ -122,7 +121,7 @@ class SparseConv(SparseLayer):
             return self.backend
         density = len(values) / max(self._patch_edition.topology.n_in * self.n_out, 1)
         is_slow = values.device.type not in ("cpu", "meta") or BACKENDS["compiled"].unavailable_because() is not None
-        return "dense" if is_slow or density > DENSE_ABOVE else "compiled"
+        return "dense" if is_slow or density > crossover()["convolutions"] else "compiled"
 
     def _by_torch(self, x: torch.Tensor, window: Window) -> torch.Tensor:
         """Return the convolution by torch, with the dense weight filled with zeros."""

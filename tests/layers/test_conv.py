@@ -225,8 +225,9 @@ def test_rewirings_keep_weights_on_their_edges() -> None:
 
 def test_auto_takes_torchs_convolution_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     layer = layer_of((4, 4), 0.5, 3)
+    monkeypatch.setattr(conv_module, "crossover", lambda: {"convolutions": 0.4})
     assert layer._chosen_backend(layer.weight.reshape(-1)) == "dense"
-    monkeypatch.setattr(conv_module, "DENSE_ABOVE", 0.6)
+    monkeypatch.setattr(conv_module, "crossover", lambda: {"convolutions": 0.6})
     assert layer._chosen_backend(layer.weight.reshape(-1)) == "compiled"
 
 
