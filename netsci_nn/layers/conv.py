@@ -27,6 +27,7 @@ class SparseConv(SparseLayer):
     n_dims: int
     dense_class: type[nn.Module]
     _patch_edition: Edition
+    _is_dense: bool
 
     def __init__(
         self,
@@ -106,7 +107,7 @@ class SparseConv(SparseLayer):
 
         values = (self.weight if self._mask is None or is_traced() else self.masked_weight()).reshape(-1)
         backend = self._chosen_backend(values)
-        if backend == "dense" or torch.onnx.is_in_onnx_export():  # ONNX has convolutions, and no sparse product
+        if backend == "dense" or (is_traced() and torch.onnx.is_in_onnx_export()):  # ONNX has no sparse product
             return self._by_torch(x, window)
         if backend != "compiled" or is_seen or x.is_meta or 0 in (len(x), len(values)):
             return by_patches(values, x, self.bias)
@@ -119,9 +120,8 @@ class SparseConv(SparseLayer):
         if self.backend != "auto":
             supporting(self.backend, values)
             return self.backend
-        density = len(values) / max(self._patch_edition.topology.n_in * self.n_out, 1)
         is_slow = values.device.type not in ("cpu", "meta") or BACKENDS["compiled"].unavailable_because() is not None
-        return "dense" if is_slow or density > crossover()["convolutions"] else "compiled"
+        return "dense" if is_slow or self._is_dense else "compiled"
 
     def _by_torch(self, x: torch.Tensor, window: Window) -> torch.Tensor:
         """Return the convolution by torch, with the dense weight filled with zeros."""
@@ -159,6 +159,7 @@ class SparseConv(SparseLayer):
             self._patch_edition.retire()
         super()._set_topology(topology, birth, active)
         self._patch_edition = Edition(patch_graph(topology, self._kernel) if self._kernel else topology)
+        self._is_dense = topology.density > crossover()["convolutions"]  # now: compilers cannot follow files
 
     def _window(self) -> Window:
         """Return how the kernel passes over images; one of lines is one of images of one line."""

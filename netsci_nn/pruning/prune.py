@@ -204,8 +204,8 @@ def _scores(model: nn.Module, layers: Layers, criterion: str | Criterion, part: 
         except TypeError:
             if options:
                 raise ConfigError(
-                    f"criterion is {criterion!r}, which does not take convolutions=True; to prune convolutions it must, and "
-                    "score those of linear_layers(model, convolutions=True)"
+                    f"criterion is {criterion!r}, which cannot be called with a model and convolutions=True; to prune "
+                    "convolutions it must, and score those of linear_layers(model, convolutions=True)"
                 ) from None
             raise ConfigError(
                 f"criterion is {criterion!r}, which needs more than a model; bind that with functools.partial and pass it"

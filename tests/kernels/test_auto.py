@@ -87,10 +87,9 @@ def test_measuring_writes_what_is_then_used(cache: Path) -> None:
 
 
 def test_what_is_measured_of_convolutions_is_used(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    layer = SparseConv2d(generators.erdos_renyi(20, 30, density=0.3, rng=0), 3)
-
     def backend() -> str:
         crossover.cache_clear()
+        layer = SparseConv2d(generators.erdos_renyi(20, 30, density=0.3, rng=0), 3)
         return layer._chosen_backend(layer.weight.reshape(-1))
 
     assert backend() == "dense"  # above 0.25, as built in

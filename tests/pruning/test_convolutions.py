@@ -208,7 +208,7 @@ def test_what_is_refused() -> None:
     refused(ConfigError, "convolutions is 'all'; it must be one of 'weight', 'kernel'", model, convolutions="all")
     refused(ConfigError, r"density is \[0.1\]; it must be one value or one for each of the 3 layers", model, density=[0.1])
     refused(ConfigError, "a Tanh without linear layers or convolutions that can be pruned", nn.Tanh())
-    refused(ConfigError, "which does not take convolutions=True; to prune convolutions it must", model, criterion=lambda m: [])
+    refused(ConfigError, "cannot be called with a model and convolutions=True; to prune", model, criterion=lambda m: [])
     refused(ConfigError, "2 scores; it must .* of the 3 linear layers and convolutions", model, criterion=two)
     refused(ConfigError, "layer '' has no weights before its first input", nn.LazyConv2d(3, 3))
     refused(ConfigError, "layer '' is on the meta device", nn.Conv2d(2, 2, 3, device="meta"))
