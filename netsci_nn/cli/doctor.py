@@ -17,7 +17,7 @@ def doctor(
 ) -> None:
     """Print versions, threads, which backends can run, and from which density `auto` takes dense layers."""
     if measure:
-        print_line("measuring the compiled backend against dense and csr ...")
+        print_line("measuring the compiled backend against dense and csr, and convolutions ...")
         with report_unwritten(cache_file()):
             measure_crossover()
 
@@ -35,7 +35,7 @@ def _print() -> None:
     print_table("Backends", ["backend", "state"], [[name, reason or "available"] for name, reason in reasons.items()])
     *densities, (_, degree) = crossover().items()
     rows = [[name.replace("_", " "), f"{density:g}"] for name, density in densities]
-    print_table("backend='auto' on the CPU is dense above this density", ["batch", "density"], rows)
+    print_table("backend='auto' on the CPU is dense above this density", ["batches", "density"], rows)
     print_line(f"and csr below {degree:g} edges per target" if degree else "and never csr, however few the edges per target")
     print_line(f"kept in: {cache_file()}")
     print_line(f"torch threads: {torch.get_num_threads()}; CUDA: {torch.cuda.is_available()}")

@@ -42,10 +42,10 @@ class OnnxFile:
         path: the file.
         form: "dense" or "gather".
         n_bytes: size of the file.
-        dense_weights: weights of the sparse layers as matrices, zeros included.
-        edges: weights on their edges.
+        dense_weights: weights of the sparse layers as matrices, or dense kernels, zeros included.
+        edges: edges of the sparse layers.
         dense_bytes: what the matrices take.
-        gather_bytes: what the edges take, each with its weight and two indices.
+        gather_bytes: what the edges take, each with its weight, or kernel, and two indices.
         difference: the largest difference between the outputs of onnxruntime and of the model for the example, or None if
             onnxruntime is not installed.
     """
@@ -88,6 +88,7 @@ def export_onnx(
         example: the model's input, or its inputs in a sequence, each with the batch in front, of at least two rows.
         form: "dense" writes matrices with zeros where there are no edges, which runtimes multiply fastest; "gather" writes
             a weight and two indices per edge, which is smaller below a density of about 1/3 (float32) and mostly slower.
+            Of convolutions it writes a weight, or a kernel, per edge, from which the runtime makes the dense kernels.
 
     Raises:
         ConfigError: if onnx is not installed, an argument is not allowed, the model cannot be exported, or onnxruntime cannot
@@ -113,11 +114,13 @@ def export_onnx(
     if not inputs or not all(isinstance(one, torch.Tensor) and one.dim() > 0 and len(one) > 1 for one in inputs):
         raise ConfigError("example must be a tensor, or several, of at least two rows, so that the batch may have any size")
     model = _unwrapped(model)
-    layers = [(layer.n_in * layer.n_out, layer.n_edges, layer.weight.element_size()) for layer in sparse_layers(model)]
-    dense_weights, edges = sum(size for size, _, _ in layers), sum(n_edges for _, n_edges, _ in layers)
+    layers = sparse_layers(model)
+    items = [layer.weight.shape[1:].numel() * layer.weight.element_size() for layer in layers]  # bytes on an edge
+    dense_weights = sum(layer.n_in * layer.n_out * layer.weight.shape[1:].numel() for layer in layers)
+    edges = sum(layer.n_edges for layer in layers)
     sizes = (
-        sum(size * item for size, _, item in layers),
-        sum(n_edges * (item + 2 * INDEX_BYTES) for _, n_edges, item in layers),
+        sum(layer.n_in * layer.n_out * item for layer, item in zip(layers, items, strict=True)),
+        sum(layer.n_edges * (item + 2 * INDEX_BYTES) for layer, item in zip(layers, items, strict=True)),
     )
     total = sizes[FORMS.index(form)] + sum(p.numel() * p.element_size() for p in model.parameters())
     if total > LARGEST:
@@ -209,12 +212,14 @@ def _largest(values: torch.Tensor) -> float:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep torch's exporter from talking of packages that are not needed here, and from printing what it raises."""
-    logger = logging.getLogger("torch")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    loggers = [logging.getLogger(name) for name in ("torch", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,5 +1,6 @@
 """`load_pretrained`: a saved model, sparse layers and all, into a model that was built anew; for Hugging Face's files, too."""
 
+import math
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -14,7 +15,7 @@ from netsci_nn.intake.state_dict import listed, read_tensors
 from netsci_nn.intake.tensors import is_of_sparse_layer, stored_topology
 from netsci_nn.layers import SparseLayer
 from netsci_nn.models.surgery import check_replaceable, replace_layers, sparse_twin
-from netsci_nn.models.walk import is_linear, linear_layers, size_of
+from netsci_nn.models.walk import conv_kind, linear_layers, size_of
 from netsci_nn.topology import BipartiteTopology
 
 Tensors = dict[str, torch.Tensor]
@@ -25,6 +26,8 @@ OPTIONAL = "active"
 
 def load_pretrained(model: nn.Module, path: str | PathLike[str]) -> nn.Module:
     """Load all weights of a file or folder into `model`; layers that are sparse there become sparse here, with their edges.
+
+    Layers are linear ones and convolutions, whose graphs are those of the file: of channels, or of the positions of a patch.
 
     The way back for models that `save_pretrained` of Hugging Face has written, whose `from_pretrained` knows no sparse layers
     and refuses them; `save_original_format=False` keeps it from writing other names than the model has. As in
@@ -75,11 +78,16 @@ def load_pretrained(model: nn.Module, path: str | PathLike[str]) -> nn.Module:
     replaced = [name for name in topologies if not isinstance(modules[name], SparseLayer)]
     dense: dict[str, Any] = {name: modules[name] for name in replaced}
     if model in dense.values():
-        raise ConfigError("model is a dense layer, which cannot become sparse in place; build a SparseLinear to load into")
+        raise ConfigError("model is a dense layer, which cannot become sparse in place; build a sparse layer to load into")
     check_replaceable(model, dense)
     devices = {layer.weight.device for layer in dense.values() if layer.weight.device.type == "cuda"}
     with torch.random.fork_rng(devices=devices):
-        replace_layers(model, {layer: sparse_twin(layer, topologies[name]) for name, layer in dense.items()})
+        graphs = {name: _graph(tensors[f"{name}.weight"], layer) for name, layer in dense.items()}
+        try:
+            twins = {layer: sparse_twin(layer, topologies[name], graph=graphs[name]) for name, layer in dense.items()}
+        except TopologyError as error:  # of a convolution with groups
+            raise CheckpointError(f"file {str(file)!r} does not fit the model: {error}") from error
+        replace_layers(model, twins)
     model.load_state_dict(tensors)
     return model
 
@@ -101,7 +109,7 @@ def _file(path: Path) -> Path:
 def _topologies(model: nn.Module, tensors: Tensors) -> dict[str, BipartiteTopology]:
     """Return the edges of every sparse layer in the file after checking that it can be one of the model's layers."""
     modules = dict(model.named_modules(remove_duplicate=False))
-    replaceable = set(linear_layers(model, attention=False).values())
+    replaceable: set[nn.Module] = set(linear_layers(model, attention=False, convolutions=True).values())
     of_layer: dict[nn.Module, BipartiteTopology] = {}
     topologies = {}
     for weight in tensors:
@@ -109,7 +117,7 @@ def _topologies(model: nn.Module, tensors: Tensors) -> dict[str, BipartiteTopolo
         if not weight.endswith("weight") or not is_of_sparse_layer(weight, tensors):
             continue
         layer = modules.get(name)
-        if layer is None or not is_linear(layer) or layer not in replaceable:
+        if layer is None or layer not in replaceable:
             kind = "nothing" if layer is None else f"a {type(layer).__name__}"
             raise CheckpointError(f"layer {name!r} is sparse in the file, and the model has {kind} there{_hint(model)}")
         prefix = f"{name}." if name else ""
@@ -121,18 +129,34 @@ def _topologies(model: nn.Module, tensors: Tensors) -> dict[str, BipartiteTopolo
         birth = parts.get("birth")
         if birth is None or birth.shape != (topology.n_edges,) or birth.is_floating_point() or birth.is_complex():
             raise CheckpointError(f"sparse layer {name!r} has no birth of its edges, integers [{topology.n_edges}]")
-        if (topology.n_in, topology.n_out) != size_of(layer):
-            raise CheckpointError(
-                f"layer {name!r} joins {topology.n_in} sources and {topology.n_out} targets, and in the model "
-                "{} and {}".format(*size_of(layer))
-            )
-        kernel, known = tensors[weight].shape[1:], layer.weight.shape[1:] if isinstance(layer, SparseLayer) else ()
-        if kernel != known:
-            raise CheckpointError(f"layer {name!r} has kernels {list(kernel)} on its edges, and in the model {list(known)}")
+        _check_kind(name, layer, tensors[weight], topology)
         if of_layer.setdefault(layer, topology) != topology:
             raise CheckpointError(f"layer {name!r} has other edges than under its other names in the model")
         topologies[name] = topology
     return topologies
+
+
+def _check_kind(name: str, layer: nn.Module, weight: torch.Tensor, topology: BipartiteTopology) -> None:
+    """Raise a CheckpointError unless a layer has the sizes, and the kernels on its edges, of a sparse one of a file."""
+    n_in, n_out = size_of(layer)
+    known = layer.weight.shape[1:] if isinstance(layer, SparseLayer) else torch.Size()
+    if conv_kind(layer) is not None and _graph(weight, layer) == "channel":
+        known = torch.Size(layer.kernel_size)  # type: ignore[arg-type]
+    elif conv_kind(layer) is not None:
+        n_in *= math.prod(layer.kernel_size)  # type: ignore[arg-type]
+    if weight.shape[1:] != known:
+        raise CheckpointError(
+            f"layer {name!r} has kernels {list(weight.shape[1:])} on its edges, and in the model {list(known)}"
+        )
+    if (topology.n_in, topology.n_out) != (n_in, n_out):
+        raise CheckpointError(
+            f"layer {name!r} joins {topology.n_in} sources and {topology.n_out} targets, and in the model {n_in} and {n_out}"
+        )
+
+
+def _graph(weight: torch.Tensor, layer: nn.Module) -> str | None:
+    """Return of what graph a sparse convolution is whose edges have these weights; None if the model has no convolution."""
+    return None if conv_kind(layer) is None else "channel" if weight.dim() > 1 else "patch"
 
 
 def _tied(model: nn.Module, tensors: Tensors) -> Tensors:

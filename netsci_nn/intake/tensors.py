@@ -235,8 +235,8 @@ def _is_embedding(name: str, tensor: torch.Tensor) -> bool:
 
 
 def _is_kernel(name: str, tensor: torch.Tensor) -> bool:
-    """Whether this is the weight `[n_out, n_in, height, width]` of a convolution, and no mask or table."""
-    return _is_of_weights(tensor, 4) and name.endswith("weight")
+    """Whether this is the weight `[n_out, n_in, length]` or `[n_out, n_in, height, width]` of a convolution, and no table."""
+    return (_is_of_weights(tensor, 3) or _is_of_weights(tensor, 4)) and name.endswith("weight")
 
 
 def is_of_sparse_layer(name: str, tensors: Tensors) -> bool:

@@ -10,15 +10,14 @@ from torch import nn
 
 from netsci_nn.checks import as_list, as_whole_number, check_choice
 from netsci_nn.errors import ConfigError, DataError, TopologyError, shown
-from netsci_nn.kernels import BACKENDS, backend_of, is_traced, sparse_product, supporting, traced_product
+from netsci_nn.kernels import BACKENDS, backend_of, crossover, is_traced, sparse_product, supporting, traced_product
 from netsci_nn.kernels.convolution import Convolution, Convolve, Window, computed_as
 from netsci_nn.kernels.index import Edition
 from netsci_nn.layers.base import MAX_SIZE, SparseLayer
-from netsci_nn.topology import BipartiteTopology
+from netsci_nn.topology import BipartiteTopology, Int64Array
 from netsci_nn.topology.value import check_topology
 
 GRAPHS = ("channel", "patch")
-DENSE_ABOVE = 0.25  # density from which torch's dense convolution is faster on the CPU, of 128 channels (docs/speed.md)
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
@@ -28,6 +27,7 @@ class SparseConv(SparseLayer):
     n_dims: int
     dense_class: type[nn.Module]
     _patch_edition: Edition
+    _is_dense: bool
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class SparseConv(SparseLayer):
 
         values = (self.weight if self._mask is None or is_traced() else self.masked_weight()).reshape(-1)
         backend = self._chosen_backend(values)
-        if backend == "dense":
+        if backend == "dense" or (is_traced() and torch.onnx.is_in_onnx_export()):  # ONNX has no sparse product
             return self._by_torch(x, window)
         if backend != "compiled" or is_seen or x.is_meta or 0 in (len(x), len(values)):
             return by_patches(values, x, self.bias)
@@ -120,9 +120,8 @@ class SparseConv(SparseLayer):
         if self.backend != "auto":
             supporting(self.backend, values)
             return self.backend
-        density = len(values) / max(self._patch_edition.topology.n_in * self.n_out, 1)
         is_slow = values.device.type not in ("cpu", "meta") or BACKENDS["compiled"].unavailable_because() is not None
-        return "dense" if is_slow or density > DENSE_ABOVE else "compiled"
+        return "dense" if is_slow or self._is_dense else "compiled"
 
     def _by_torch(self, x: torch.Tensor, window: Window) -> torch.Tensor:
         """Return the convolution by torch, with the dense weight filled with zeros."""
@@ -160,6 +159,7 @@ class SparseConv(SparseLayer):
             self._patch_edition.retire()
         super()._set_topology(topology, birth, active)
         self._patch_edition = Edition(patch_graph(topology, self._kernel) if self._kernel else topology)
+        self._is_dense = topology.density > crossover()["convolutions"]  # now: compilers cannot follow files
 
     def _window(self) -> Window:
         """Return how the kernel passes over images; one of lines is one of images of one line."""
@@ -374,6 +374,17 @@ def grouped_weight(conv: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
         columns = slice(group * per_group, (group + 1) * per_group)
         whole[rows, columns], allowed[rows, columns] = weight[rows], True
     return whole, allowed
+
+
+def keys_within_groups(positions: Int64Array, n_in: int, n_out: int, groups: int) -> Int64Array:
+    """Return the keys dst * n_in + src of positions in the flattened weight `[n_out, n_in / groups]` of a convolution.
+
+    Example:
+        >>> keys_within_groups(np.array([1, 2]), n_in=4, n_out=2, groups=2).tolist()  # sources 1 of target 0, and 2 of target 1
+        [1, 6]
+    """
+    dst, place = np.divmod(positions, n_in // groups)
+    return dst * n_in + dst // (n_out // groups) * (n_in // groups) + place
 
 
 def _sizes(name: str, value: Any, n_dims: int, least: int) -> tuple[int, ...]:

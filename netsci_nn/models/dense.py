@@ -19,8 +19,8 @@ from netsci_nn.models.walk import linear_layers
 def to_dense(model: nn.Module) -> nn.Module:
     """Return a copy of `model` whose sparse layers are dense ones that compute the same; `model` stays as it is.
 
-    They are `nn.Linear` layers, or what the sparse layers were made of (Hugging Face's `Conv1D`); an `UnpackedAttention` is an
-    `nn.MultiheadAttention` again.
+    They are `nn.Linear` layers, or what the sparse layers were made of (Hugging Face's `Conv1D`); of sparse convolutions,
+    `nn.Conv1d` and `nn.Conv2d` without groups; an `UnpackedAttention` is an `nn.MultiheadAttention` again.
 
     A weight is 0 where there is no edge, and where the edge is not active. All other modules are copied. Layers and biases
     that are shared stay shared; modes, dtypes, devices and what is trainable stay. Gradients, births of edges and backends are

@@ -1,37 +1,32 @@
-"""`from_masks`: linear layers get the edges of masks, in place: masks of any kind, and live ones of `nn.utils.prune`."""
+"""`from_masks`: linear layers and convolutions get the edges of masks, in place; also of live ones of `nn.utils.prune`."""
 
 import copy
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.sparse
 import torch
 from torch import nn
 from torch.nn.utils.prune import BasePruningMethod
 
 from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.layers import SparseLayer
+from netsci_nn.layers.conv import patch_graph
 from netsci_nn.layers.dense import dense_kind
+from netsci_nn.models.mask_values import edges_of_mask, ones_of
 from netsci_nn.models.summary import SparsifySummary, summarise
 from netsci_nn.models.surgery import check_replaceable, replace_layers, sparse_twin
-from netsci_nn.models.walk import LinearLayer, linear_layers, names_of, size_of
+from netsci_nn.models.walk import LinearLayer, conv_kind, is_linear, linear_layers, names_of, size_of
 from netsci_nn.sampling import contains
 from netsci_nn.topology import BipartiteTopology
-from netsci_nn.topology.convert import check_pointers
 
 logger = logging.getLogger(__name__)
 
 MAX_LISTED = 8
 WEIGHT_KEYS, BIAS_KEYS = ("", "weight", "_mask", "weight_mask"), ("bias", "bias_mask")
-COMPRESSED: dict[torch.layout, tuple[Any, Any, Any]] = {
-    torch.sparse_csr: (scipy.sparse.csr_array, torch.Tensor.crow_indices, torch.Tensor.col_indices),
-    torch.sparse_csc: (scipy.sparse.csc_array, torch.Tensor.ccol_indices, torch.Tensor.row_indices),
-    torch.sparse_bsr: (scipy.sparse.bsr_array, torch.Tensor.crow_indices, torch.Tensor.col_indices),
-}
-"""Of every compressed layout its class in scipy, where the pointers of its lines are, and where the indices within a line."""
 
 
 class Restriction(NamedTuple):
@@ -43,7 +38,11 @@ class Restriction(NamedTuple):
 
 
 def from_masks(model: nn.Module, masks: Mapping[str, Any] | None = None, *, backend: str = "auto") -> SparsifySummary:
-    """Replace the linear layers that have a mask by sparse ones: an edge for every one in the mask, with the layer's weight.
+    """Replace the layers that have a mask by sparse ones: an edge for every one in the mask, with the layer's weight.
+
+    Linear layers, `nn.Conv1d` and `nn.Conv2d` (also with groups) can have one. Of a convolution, the edges of a mask that keeps
+    or leaves out kernels as a whole join channels (a channel graph), and those of any other mask join the positions of a patch
+    with output channels (a patch graph): unstructured sparsity.
 
     The model is changed in place, at any depth, and only when all masks fit; layers without a mask stay as they are. A weight
     of 0 under a one is an edge. Biases, modes, dtypes, devices and what is trainable stay. A layer with live
@@ -52,9 +51,10 @@ def from_masks(model: nn.Module, masks: Mapping[str, Any] | None = None, *, back
     has a mask it becomes 0, and is trained on like any other bias. Make optimisers afterwards: the parameters are new ones.
 
     Args:
-        model: any module that has linear layers and is no `nn.Linear` itself.
+        model: any module that has linear layers or convolutions and is none itself.
         masks: by the dotted names of layers ("fc1") or of their parameters ("fc1.weight", "fc1.bias"), each with or without
-            "_mask" at the end. A mask is `[n_out, n_in]`, like the weight (of a Hugging Face `Conv1D` `[n_in, n_out]`), and
+            "_mask" at the end. A mask is `[n_out, n_in]`, like the weight (of a Hugging Face `Conv1D` `[n_in, n_out]`; of a
+            convolution `[n_out, n_in / groups, *kernel]` and dense, or a matrix of all channels or positions of a patch), and
             holds True and False or 1 and 0: a torch tensor on any device, dense, COO, CSR, CSC or BSR, a numpy array, nested
             lists, or a scipy sparse matrix; or it is a `BipartiteTopology`. Stored zeros are no edges; entries that are stored
             several times are summed up. None takes the live masks of `torch.nn.utils.prune`.
@@ -64,7 +64,7 @@ def from_masks(model: nn.Module, masks: Mapping[str, Any] | None = None, *, back
         What became sparse, what stayed dense and why, and the density of the whole model (see `SparsifySummary`).
 
     Raises:
-        ConfigError: when there are no masks, a name is of no linear layer or occurs twice, or a layer would lose something:
+        ConfigError: when there are no masks, a name is of no such layer or occurs twice, or a layer would lose something:
             a weight that it shares with another module, hooks, further parameters, a `forward` of its own; or when the model
             lies in `DistributedDataParallel` or the like already.
         TopologyError: when a mask is of another shape, holds anything but 0 and 1, or adds edges to a layer that has a
@@ -81,16 +81,16 @@ def from_masks(model: nn.Module, masks: Mapping[str, Any] | None = None, *, back
           (2): Linear(in_features=2, out_features=4, bias=True)
         )
     """
-    if not isinstance(model, nn.Module) or dense_kind(model) is not None:
+    if not isinstance(model, nn.Module) or dense_kind(model) is not None or conv_kind(model) is not None:
         raise ConfigError(
-            f"model is a {type(model).__name__}; it must be a module that contains linear layers "
-            "(SparseLinear.from_dense makes a sparse layer of a single one)"
+            f"model is a {type(model).__name__}; it must be a module that contains linear layers or convolutions "
+            "(SparseLinear.from_dense, or that of a sparse convolution, makes a sparse layer of a single one)"
         )
     chosen = _restrictions(model, _live_masks(model) if masks is None else masks)
     plain = {name: _unpruned(entry.layer) for name, entry in chosen.items() if not isinstance(entry.layer, SparseLayer)}
     check_replaceable(model, plain)
     devices = {layer.weight.device for layer in plain.values() if layer.weight.device.type == "cuda"}
-    replacement: dict[nn.Module, nn.Module] = {}
+    replacement: dict[nn.Module, Any] = {}
     with torch.random.fork_rng(devices=devices):
         for name, linear in plain.items():
             replacement[chosen[name].layer] = sparse_twin(linear, chosen[name].topology, backend)
@@ -100,13 +100,17 @@ def from_masks(model: nn.Module, masks: Mapping[str, Any] | None = None, *, back
     for name, (layer, _, bias_mask) in chosen.items():
         if bias_mask is not None:
             _clear_biases(name, replacement.get(layer, layer), bias_mask)
-    others = [layer for layer in linear_layers(model).values() if layer not in replacement]
+    others = [layer for layer in linear_layers(model, convolutions=True).values() if layer not in replacement]
     left: dict[nn.Module, str] = dict.fromkeys(others, "it has no mask")
     replace_layers(model, replacement)
-    kinds = {twin: type(layer).__name__ for layer, twin in replacement.items()}
-    topologies = [entry.topology for entry in chosen.values()]
-    asked = sum(t.n_edges for t in topologies) / sum(t.n_in * t.n_out for t in topologies)
-    return summarise(model, kinds, left, asked)
+    kinds: dict[nn.Module, str] = {twin: type(layer).__name__ for layer, twin in replacement.items()}
+    new: list[Any] = [replacement.get(layer, layer) for layer, _, _ in chosen.values()]
+    entries = [(layer.topology, layer.weight.shape[1:].numel()) for layer in new]
+    asked = sum(t.n_edges * area for t, area in entries) / sum(t.n_in * t.n_out * area for t, area in entries)
+    summary = summarise(model, kinds, left, asked)
+    # What the summary counts between groups was never there.
+    between_groups = sum(layer.weight.numel() * (getattr(layer, "groups", 1) - 1) for layer in plain.values())
+    return replace(summary, n_parameters_before=summary.n_parameters_before - between_groups)
 
 
 def _live_masks(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -147,14 +151,13 @@ def _restrictions(model: nn.Module, masks: Mapping[str, Any]) -> dict[str, Restr
     if not isinstance(masks, Mapping) or not masks:
         kind = "empty" if isinstance(masks, Mapping) else f"a {type(masks).__name__}"
         raise ConfigError(f"masks is {kind}; it must map names of layers or parameters to masks, or be None for live masks")
-    layers = linear_layers(model, attention=False)
+    layers = linear_layers(model, attention=False, convolutions=True)
     places = _places(model, layers)
     given: dict[tuple[str, str], str] = {}
     for key in masks:
         if key not in places:
-            raise ConfigError(
-                f"masks names {key!r}{_kind_of(model, key)}; the linear layers of the model are {_listed(layers)}"
-            )
+            kinds = "linear layers" if all(map(is_linear, layers.values())) else "linear layers and convolutions"
+            raise ConfigError(f"masks names {key!r}{_kind_of(model, key)}; the {kinds} of the model are {_listed(layers)}")
         if places[key] in given:
             name, part = places[key]
             raise ConfigError(f"masks names the {part} of layer {name!r} twice, as {given[name, part]!r} and as {key!r}")
@@ -166,7 +169,7 @@ def _restrictions(model: nn.Module, masks: Mapping[str, Any]) -> dict[str, Restr
     result = {}
     for name in named:
         layer, weight_key, bias_key = layers[name], given[name, "weight"], given.get((name, "bias"))
-        topology = _topology(weight_key, masks[weight_key], layer)
+        topology = edges_of_mask(weight_key, masks[weight_key], layer)
         _check_subset(name, layer, topology)
         bias_masks = [] if bias_key is None else [_bias_mask(bias_key, masks[bias_key], layer)]
         if "bias" in _pruned_parts(layer):
@@ -207,22 +210,6 @@ def _listed(names: Mapping[str, Any]) -> str:
     )
 
 
-def _topology(key: str, mask: Any, layer: LinearLayer) -> BipartiteTopology:
-    """Return the edges of a mask after checking that it is one for this layer."""
-    n_in, n_out = size_of(layer)
-    entries = _entries(key, mask)
-    is_sources_first = dense_kind(layer) not in (None, nn.Linear) and not isinstance(mask, BipartiteTopology)
-    shape, words = ((n_in, n_out), "[n_in, n_out]") if is_sources_first else ((n_out, n_in), "[n_out, n_in]")
-    if entries.shape != shape:
-        hint = ", and this looks like its transpose (pass mask.T)" if entries.shape == shape[::-1] else ""
-        raise TopologyError(
-            f"the mask {key!r} has shape {list(entries.shape)}; it must be {words} = {list(shape)}, like the weight{hint}"
-        )
-    is_edge = _ones(key, entries.data, lambda k: f"[{entries.row[k]}, {entries.col[k]}]")
-    dst, src = (entries.col, entries.row) if is_sources_first else (entries.row, entries.col)
-    return BipartiteTopology.from_keys(dst[is_edge].astype(np.int64) * n_in + src[is_edge], n_in, n_out)
-
-
 def _bias_mask(key: str, mask: Any, layer: LinearLayer) -> torch.Tensor:
     """Return which biases stay, bool `[n_out]`, after checking that it is a mask for this layer."""
     n_out = size_of(layer)[1]
@@ -232,73 +219,10 @@ def _bias_mask(key: str, mask: Any, layer: LinearLayer) -> torch.Tensor:
     values = np.asarray(mask.detach().cpu().float() if isinstance(mask, torch.Tensor) else mask)
     if values.shape != (n_out,):
         raise TopologyError(f"the mask {key!r} has shape {list(values.shape)}; it must be [n_out] = {[n_out]}")
-    return torch.from_numpy(_ones(key, values, lambda k: f"[{k}]"))
+    return torch.from_numpy(ones_of(key, values, lambda k: f"[{k}]"))
 
 
-def _ones(key: str, values: Any, place: Any) -> Any:
-    """Return where values are 1 after checking that the others are 0."""
-    if values.dtype.kind not in "biuf":
-        raise TopologyError(f"the mask {key!r} has dtype {values.dtype}; it must be boolean, or integers or floats 0 and 1")
-    odd = np.flatnonzero((values != 0) & (values != 1))
-    if len(odd):
-        raise TopologyError(
-            f"the mask {key!r} holds {values[odd[0]]:g} at {place(odd[0])}; it must hold 0 and 1 only (of a soft mask, pass "
-            "which are edges, such as mask > 0.5)"
-        )
-    return values == 1
-
-
-def _entries(key: str, mask: Any) -> Any:
-    """Return the stored entries of a mask of any kind as a scipy COO array, each place once."""
-    try:
-        entries = _as_coo(mask)
-    except (ValueError, TypeError, IndexError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0].rstrip(".")
-        raise TopologyError(f"the mask {key!r} cannot be read as a matrix [n_out, n_in]: {reason}") from error
-    entries.sum_duplicates()
-    return entries
-
-
-def _as_coo(mask: Any) -> Any:
-    if isinstance(mask, BipartiteTopology):
-        return mask.to_scipy().tocoo()
-    if isinstance(mask, torch.Tensor):
-        mask = _without_torch(mask)
-    if not scipy.sparse.issparse(mask):
-        array: Any = np.asarray(mask)
-        if array.ndim != 2 or array.dtype.kind not in "biufc":
-            raise ValueError(f"it is {array.dtype} of shape {list(array.shape)}")
-        return scipy.sparse.coo_array(array.astype(np.float32) if array.dtype == np.float16 else array)  # unknown to scipy
-    check_pointers(mask)
-    if hasattr(mask, "check_format"):
-        mask.check_format(full_check=True)  # before compiled code follows its indices
-    sparse: Any = mask
-    return sparse.tocoo(copy=True)
-
-
-def _without_torch(mask: torch.Tensor) -> Any:
-    """Return a tensor as a numpy array, or, if its layout is sparse, as a scipy array."""
-    if mask.is_meta or mask.is_nested or mask.dim() != 2:
-        kind = "meta" if mask.is_meta else "nested" if mask.is_nested else f"{mask.dim()}-dimensional"
-        raise ValueError(f"it is a {kind} tensor")
-    mask = mask.detach().cpu()
-    shape = tuple(mask.shape)
-    if mask.layout == torch.strided:
-        return _numbers(mask)
-    if mask.layout == torch.sparse_coo and mask.dense_dim() == 0:
-        return scipy.sparse.coo_array((_numbers(mask._values()), tuple(mask._indices().numpy())), shape=shape)
-    if mask.layout in COMPRESSED:
-        kind, pointers, indices = COMPRESSED[mask.layout]
-        return kind((_numbers(mask.values()), indices(mask).numpy(), pointers(mask).numpy()), shape=shape)
-    raise ValueError(f"it is of layout {mask.layout}{', of rows' if mask.layout == torch.sparse_coo else ''}")
-
-
-def _numbers(tensor: torch.Tensor) -> Any:
-    is_known = tensor.dtype in (torch.float32, torch.float64) or not tensor.is_floating_point()
-    return (tensor if is_known else tensor.float()).numpy()  # numpy has no bfloat16
-
-
-def _check_subset(name: str, layer: LinearLayer, topology: BipartiteTopology) -> None:
+def _check_subset(name: str, layer: Any, topology: BipartiteTopology) -> None:
     """Raise a TopologyError if the layer has a pattern already and the mask has an edge beside it."""
     if isinstance(layer, SparseLayer) and _pruned_parts(layer):
         raise ConfigError(
@@ -307,9 +231,12 @@ def _check_subset(name: str, layer: LinearLayer, topology: BipartiteTopology) ->
     if isinstance(layer, SparseLayer):
         pattern = layer.topology
     elif "weight" in _pruned_parts(layer):
-        pattern = _topology(f"{name}.weight_mask", layer.weight_mask, layer)
+        pattern = edges_of_mask(f"{name}.weight_mask", layer.weight_mask, layer)
     else:
         return
+    if pattern.n_in != topology.n_in:  # one of channels and one of the positions of a patch
+        n_in, kernel = max(pattern.n_in, topology.n_in), layer.kernel_size
+        pattern, topology = (t if t.n_in == n_in else patch_graph(t, kernel) for t in (pattern, topology))
     has = contains(pattern.keys(), topology.keys())
     if not has.all():
         edge = int(has.argmin())

@@ -14,7 +14,7 @@ from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer, SparseLinear
 from netsci_nn.layers.base import DTYPES, DTYPES_IN_WORDS
 from netsci_nn.layers.dense import dense_kind
-from netsci_nn.models.walk import CONVOLUTIONS
+from netsci_nn.models.walk import CONVOLUTIONS, conv_kind, size_of
 from netsci_nn.topology import BipartiteTopology
 
 WRAPPERS = frozenset({"DistributedDataParallel", "FullyShardedDataParallel", "AveragedModel"})
@@ -29,6 +29,8 @@ ATTENTION_PARAMETERS = (
     *("out_proj.weight", "out_proj.bias"),
 )
 PARAMETER_HOOKS = "_backward_hooks", "_post_accumulate_grad_hooks"
+COMPUTING = "forward", "_conv_forward"
+"""Methods by which a layer or a convolution computes."""
 HOOKS_LOST = "it has hooks, which would be lost"
 
 
@@ -87,8 +89,9 @@ def _reason_against(layer: nn.Module) -> str | None:
     parameters = dict(layer.named_parameters())
     if any(isinstance(parameter, nn.parameter.UninitializedParameter) for parameter in parameters.values()):
         return "it has no weights before its first input"
-    kind = type(layer) if type(layer) in (*CONVOLUTIONS, nn.MultiheadAttention) else dense_kind(layer)
-    if kind is None or type(layer).forward is not kind.forward or "forward" in vars(layer):
+    kind = nn.MultiheadAttention if type(layer) is nn.MultiheadAttention else conv_kind(layer) or dense_kind(layer)
+    is_own = kind is None or any(getattr(type(layer), name, None) is not getattr(kind, name, None) for name in COMPUTING)
+    if is_own or not vars(layer).keys().isdisjoint(COMPUTING):
         return f"it is a {type(layer).__name__} with a forward of its own"
     is_attention = kind is nn.MultiheadAttention
     own, beside = (ATTENTION_PARAMETERS, "its projections") if is_attention else (("weight", "bias"), "weight and bias")
@@ -147,18 +150,25 @@ def _places_beside_children(model: nn.Module) -> dict[nn.Module, str]:
 
 
 def sparse_twin(
-    linear: Any, topology: BipartiteTopology, backend: str = "auto", memo: dict[int, Any] | None = None
+    linear: Any,
+    topology: BipartiteTopology,
+    backend: str = "auto",
+    memo: dict[int, Any] | None = None,
+    graph: str | None = None,
 ) -> SparseLayer:
     """Return `linear` on the edges of `topology`, with its weights, in its mode, and trainable if it is.
 
     Args:
         linear: the dense layer, linear or a convolution, which stays as it is.
-        topology: between as many sources and targets.
+        topology: between as many sources and targets; of a convolution, of channels or of the positions of a patch.
         backend: of the sparse layer.
         memo: that of a `copy.deepcopy` of the model, in which a bias that modules share stays shared.
+        graph: of a convolution; None for that which has as many sources as `topology`, of channels if both have.
     """
-    if type(linear) in CONVOLUTIONS:
-        layer: SparseLayer = CONVOLUTIONS[type(linear)].from_dense(linear, topology, backend=backend)
+    kind = conv_kind(linear)
+    if kind is not None:
+        graph = graph or ("channel" if topology.n_in == size_of(linear)[0] else "patch")
+        layer: SparseLayer = CONVOLUTIONS[kind].from_dense(linear, topology, graph, backend)
     else:
         layer = SparseLinear.from_dense(linear, topology, backend)
     layer.weight.requires_grad_(linear.weight.requires_grad)

@@ -1,7 +1,7 @@
 """The one way to find the layers of a model: linear ones, dense or sparse, by their names."""
 
 from collections import defaultdict
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from torch import nn
 
@@ -9,11 +9,12 @@ from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseConv1d, SparseConv2d, SparseLayer
 from netsci_nn.layers.dense import dense_kind, weight_matrix
 
-# Hugging Face's Conv1D is typed as nn.Linear, too: it has a weight and a bias. Its size and orientation are asked of `size_of`
-# and `weight_matrix`, and whether a layer is dense of `not isinstance(layer, SparseLayer)`.
+# Hugging Face's Conv1D is typed as nn.Linear, too: it has a weight and a bias; and so are dense convolutions where they are
+# asked for. Size and orientation are asked of `size_of` and `weight_matrix`, and whether a layer is dense of
+# `not isinstance(layer, SparseLayer)`.
 LinearLayer = nn.Linear | SparseLayer
 
-# Convolutions that a sparse layer can take the place of, if they have no groups; subclasses may compute anything.
+# Convolutions that a sparse layer can take the place of.
 CONVOLUTIONS: dict[type[nn.Module], type[SparseConv1d] | type[SparseConv2d]] = {
     nn.Conv1d: SparseConv1d,
     nn.Conv2d: SparseConv2d,
@@ -27,7 +28,12 @@ def is_linear(module: nn.Module) -> TypeGuard[LinearLayer]:
     return isinstance(module, SparseLayer) or dense_kind(module) is not None
 
 
-def linear_layers(model: nn.Module, *, attention: bool = True) -> dict[str, LinearLayer]:
+def conv_kind(module: nn.Module) -> type[nn.Module] | None:
+    """Return the class that makes `module` a dense convolution, a key of `CONVOLUTIONS`; None if it is none."""
+    return next((kind for kind in type(module).__mro__ if kind in CONVOLUTIONS), None)
+
+
+def linear_layers(model: nn.Module, *, attention: bool = True, convolutions: bool = False) -> dict[str, LinearLayer]:
     """Return every `nn.Linear`, every Hugging Face `Conv1D` and every sparse layer by its dotted name.
 
     They come in the order of `model.modules()`. A layer that is registered under several names occurs once, under the first;
@@ -37,6 +43,7 @@ def linear_layers(model: nn.Module, *, attention: bool = True) -> dict[str, Line
         model: any module.
         attention: whether the output projection of an `nn.MultiheadAttention` counts. Its weight is read past the layer, so
             it cannot be replaced while it is there.
+        convolutions: whether every dense `nn.Conv1d` and `nn.Conv2d` counts, too, also one with groups.
 
     Raises:
         ConfigError: if `model` is no module.
@@ -44,12 +51,16 @@ def linear_layers(model: nn.Module, *, attention: bool = True) -> dict[str, Line
     if not isinstance(model, nn.Module):
         raise ConfigError(f"model is a {type(model).__name__}; it must be a module")
     projections = set() if attention else attention_projections(model)
-    layers = {name: module for name, module in model.named_modules() if is_linear(module)}
-    return {name: layer for name, layer in layers.items() if layer not in projections}
+    modules: Any = model.named_modules()
+    return {
+        name: module
+        for name, module in modules
+        if (is_linear(module) or (convolutions and conv_kind(module) is not None)) and module not in projections
+    }
 
 
 def convolutions(model: nn.Module) -> dict[str, nn.Module]:
-    """Return every dense convolution that can become sparse by its dotted name (see `CONVOLUTIONS`)."""
+    """Return every dense convolution without groups by its dotted name; subclasses may compute anything, and are left out."""
     return {name: module for name, module in model.named_modules() if type(module) in CONVOLUTIONS and module.groups == 1}
 
 

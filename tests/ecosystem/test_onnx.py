@@ -15,7 +15,7 @@ from torch import nn
 from toy_experiments import DATA
 from toy_experiments import run as train_toy
 
-from netsci_nn import SparseLinear, SparseMLP, generators, sparsify
+from netsci_nn import BipartiteTopology, SparseConv1d, SparseConv2d, SparseLinear, SparseMLP, generators, sparsify
 from netsci_nn.errors import ConfigError
 from netsci_nn.experiment.trained import trained_model
 from netsci_nn.export import FORMS, export_onnx
@@ -199,6 +199,42 @@ def test_a_model_of_other_modules_and_two_inputs(form: str, tmp_path: Path) -> N
     export_onnx(model, tmp_path / "model.onnx", [torch.rand(2, 1, 8, 8), torch.rand(2, 4)], form=form)
     inputs = torch.rand(7, 1, 8, 8), torch.rand(7, 4)
     torch.testing.assert_close(outputs_of(tmp_path / "model.onnx", *inputs), model(*inputs).detach(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("graph", ["channel", "patch"])
+@pytest.mark.parametrize("backend", ["auto", "csr"])
+def test_convolutions(form: str, graph: str, backend: str, tmp_path: Path) -> None:
+    def topology(n_in: int, area: int, n_out: int, density: float) -> BipartiteTopology:
+        return generators.erdos_renyi(n_in * (area if graph == "patch" else 1), n_out, density=density, rng=0)
+
+    image = SparseConv2d(topology(3, 9, 8, 0.2), 3, 2, 1, 2, padding_mode="reflect", graph=graph, backend=backend)
+    image.active = torch.arange(image.n_edges) % 3 > 0
+    empty = SparseConv2d(topology(8, 6, 4, 0.9), (3, 2), padding="same", bias=False, graph=graph, backend=backend)
+    nothing = SparseConv2d(BipartiteTopology(4 * (4 if graph == "patch" else 1), 4, [], []), 2, graph=graph)
+    line = SparseConv1d(topology(4, 3, 5, 0.4), 3, graph=graph, backend=backend)
+    model = nn.Sequential(image, nn.ReLU(), empty, nn.BatchNorm2d(4), nothing, nn.Flatten(2), line)
+    with torch.no_grad():
+        nothing.bias.normal_()
+    written = export_onnx(model, tmp_path / "model.onnx", torch.rand(2, 3, 11, 10), form=form)
+    for size in (1, 5):
+        x = torch.randn(size, 3, 11, 10)
+        torch.testing.assert_close(outputs_of(written.path, x), model.eval()(x).detach(), rtol=1e-4, atol=1e-5)
+    operators = {node.op_type for node in onnx.load(written.path).graph.node}
+    assert "Conv" in operators
+    assert ("ScatterND" in operators) == (form == "gather")
+
+
+@pytest.mark.parametrize("graph", ["channel", "patch"])
+def test_the_sizes_of_convolutions_are_said_and_true(graph: str, tmp_path: Path) -> None:
+    topology = generators.erdos_renyi(100 * (9 if graph == "patch" else 1), 200, density=0.05, rng=0)
+    model = nn.Sequential(SparseConv2d(topology, 3, graph=graph, bias=False))
+    dense, gather = (export_onnx(model, tmp_path / f"{form}.onnx", torch.rand(2, 100, 5, 5), form=form) for form in FORMS)
+    entries = 9 if graph == "channel" else 1
+    assert (dense.dense_weights, dense.edges) == (180_000, 9_000 // entries)
+    assert (dense.dense_bytes, dense.gather_bytes) == (720_000, 9_000 // entries * (8 + 4 * entries))
+    assert dense.n_bytes == pytest.approx(dense.dense_bytes, abs=20_000)
+    assert gather.n_bytes == pytest.approx(gather.gather_bytes, abs=20_000)
 
 
 @pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")  # torch's exporter uses what torch deprecates

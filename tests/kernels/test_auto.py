@@ -4,11 +4,12 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from netsci_nn import ConfigError, SparseLinear, generators
+from netsci_nn import ConfigError, SparseConv2d, SparseLinear, generators
 from netsci_nn.kernels import auto, choose_backend, crossover, measure_crossover
 
 
@@ -78,11 +79,42 @@ def test_a_damaged_cache_is_reported_and_not_used(content: str, cache: Path, cap
 
 
 def test_measuring_writes_what_is_then_used(cache: Path) -> None:
-    measured = measure_crossover(size=64, repeats=1, neurons=200)
+    measured = measure_crossover(size=64, repeats=1, neurons=200, channels=16)
     assert json.loads(cache.read_text()) == measured == crossover()
-    assert list(measured) == ["small_batch", "large_batch", "many_rows", "csr_below_degree"]
+    assert list(measured) == ["small_batch", "large_batch", "many_rows", "convolutions", "csr_below_degree"]
     assert all(0 <= density <= 1 for density in list(measured.values())[:-1])
     assert measured["csr_below_degree"] in (0, *auto.DEGREES)
+
+
+def test_what_is_measured_of_convolutions_is_used(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def backend() -> str:
+        crossover.cache_clear()
+        layer = SparseConv2d(generators.erdos_renyi(20, 30, density=0.3, rng=0), 3)
+        return layer._chosen_backend(layer.weight.reshape(-1))
+
+    assert backend() == "dense"  # above 0.25, as built in
+    cache.parent.mkdir()
+    former = {"small_batch": 0.05, "large_batch": 0.9, "many_rows": 0.2, "csr_below_degree": 3}
+    cache.write_text(json.dumps(former))
+    assert backend() == "dense"
+    cache.write_text(json.dumps({**former, "convolutions": 0.4}))
+    assert backend() == "compiled"
+    monkeypatch.setenv(auto.OVERRIDE, "0.2")
+    assert backend() == "dense"
+
+
+def test_both_measured_convolutions_compute_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+
+    def compare(first: Any, second: Any, inputs: Any, repeats: int) -> float:
+        results = [function() for function in (first, second)]
+        found.append([(y, *torch.autograd.grad(y.square().sum(), inputs)) for y in results])
+        return 0.5
+
+    monkeypatch.setattr(auto, "_time_ratio", compare)
+    assert auto._convolution_ratio(12, 0.3, 1) == 0.5
+    for mine, theirs in zip(*found[0], strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

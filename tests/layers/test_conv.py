@@ -224,10 +224,23 @@ def test_rewirings_keep_weights_on_their_edges() -> None:
 
 
 def test_auto_takes_torchs_convolution_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    layer = layer_of((4, 4), 0.5, 3)
-    assert layer._chosen_backend(layer.weight.reshape(-1)) == "dense"
-    monkeypatch.setattr(conv_module, "DENSE_ABOVE", 0.6)
-    assert layer._chosen_backend(layer.weight.reshape(-1)) == "compiled"
+    for threshold, backend in ((0.4, "dense"), (0.6, "compiled")):
+        monkeypatch.setattr(conv_module, "crossover", lambda threshold=threshold: {"convolutions": threshold})
+        layer = layer_of((4, 4), 0.5, 3)
+        assert layer._chosen_backend(layer.weight.reshape(-1)) == backend
+
+
+@pytest.mark.programs
+@pytest.mark.parametrize("graph", ["channel", "patch"])
+@pytest.mark.parametrize("density", [0.1, 0.6])
+def test_compilers_take_the_whole_graph(graph: str, density: float) -> None:
+    layer = layer_of((8, 10), density, 3, graph=graph, padding=1)
+    x = torch.randn(2, 8, 6, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = [*outputs_and_gradients(layer, x), layer.weight.grad.clone()]
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    for mine, theirs in zip([*outputs_and_gradients(compiled, x), layer.weight.grad], expected, strict=True):
+        torch.testing.assert_close(mine, theirs)
+    torch.testing.assert_close(torch.export.export(layer, (x,)).module()(x), expected[0])
 
 
 def test_patch_graph_by_hand() -> None:

@@ -313,10 +313,12 @@ def test_models_and_layers_that_are_refused() -> None:
     attention = nn.MultiheadAttention(4, 2)
     with pytest.raises(ConfigError, match="'out_proj', a part of attention, which reads its weight past the layer"):
         ns.from_masks(attention, {"out_proj": torch.eye(4)})
-    convolution = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Linear(3, 2))
+    convolution = nn.Sequential(nn.ConvTranspose2d(1, 2, 3), nn.Linear(3, 2))
     prune.random_unstructured(convolution[0], "weight", 0.5)
     prune.random_unstructured(convolution[1], "weight", 0.5)
-    with pytest.raises(ConfigError, match=r"'0\.weight_mask', a part of a Conv2d; the linear layers of the model are '1'"):
+    with pytest.raises(
+        ConfigError, match=r"'0\.weight_mask', a part of a ConvTranspose2d; the linear layers of the model are '1'"
+    ):
         ns.from_masks(convolution)
     ns.from_masks(convolution, {"1": convolution[1].weight_mask})  # as the page says
     assert isinstance(convolution[1], SparseLinear)

@@ -76,6 +76,49 @@ def test_a_sparse_network_of_convolutions_learns_the_digits(rule: str) -> None:
     assert all(layer.topology != before for layer, before in zip(sparse_layers(model), start, strict=True))
 
 
+@pytest.mark.parametrize("rule", sorted(rewiring.REWIRERS))
+@pytest.mark.parametrize("graph", ["channel", "patch"])
+def test_every_rule_rewires_or_refuses_kernels(rule: str, graph: str) -> None:
+    torch.manual_seed(0)
+    topology = ns.generators.erdos_renyi(8 * (9 if graph == "patch" else 1), 10, density=0.3, rng=0)
+    layer = SparseConv2d(topology, 3, padding=1, graph=graph, dtype=torch.float64)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.05, momentum=0.9)
+
+    def train() -> None:
+        driver = Rewiring(layer, optimizer, rule, every=1, rng=0)
+        for step in range(10):
+            optimizer.zero_grad()
+            layer(images(4, 8, 6, 6, seed=step)).square().mean().backward()
+            driver.step()
+            optimizer.step()
+
+    if graph == "channel" and rule in ("deep_r", "ba_deep_r", "soft_deep_r"):  # whose edges have a sign
+        with pytest.raises(ConfigError, match=f"rule '{rule}' is defined for one weight per edge; the edges carry kernels"):
+            train()
+        assert layer.topology == topology
+        return
+    train()
+    assert layer.topology != topology
+    assert rule == "soft_deep_r" or layer.n_edges == topology.n_edges
+    x = images(2, 8, 6, 6)
+    torch.testing.assert_close(layer(x), layer.to_dense()(x))
+
+
+def test_compiled_steps_give_way_to_torch(caplog: pytest.LogCaptureFixture) -> None:
+    from netsci_nn.training import train
+
+    model = nn.Sequential(SparseConv2d(ns.generators.erdos_renyi(2, 3, density=0.5, rng=0), 3), nn.Flatten(), nn.Linear(48, 3))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    data = images(20, 2, 6, 6).float(), torch.arange(20) % 3
+    before = model[0].weight.detach().clone()
+    with pytest.raises(ConfigError, match="the stack holds a SparseConv2d"):
+        train(model, optimizer, *data, epochs=1, batch_size=5, rng=0, compiled=True)
+    with caplog.at_level("INFO"):
+        train(model, optimizer, *data, epochs=1, batch_size=5, rng=0)
+    assert "the stack holds a SparseConv2d" in caplog.text
+    assert not torch.equal(model[0].weight, before)
+
+
 def test_a_network_of_convolutions_becomes_dense_again() -> None:
     model = network().double()
     ns.sparsify(model, density=0.2, rng=0)
