@@ -1,5 +1,7 @@
 """Stacks of layers, layers of any model made sparse, and the graph of a whole network."""
 
+from netsci_nn.models import blocks, classic
+from netsci_nn.models.cost import Cost, cost
 from netsci_nn.models.dense import to_dense
 from netsci_nn.models.gpt import GPT
 from netsci_nn.models.masks import from_masks
@@ -12,8 +14,12 @@ from netsci_nn.models.wiring import network_graph
 
 __all__ = [
     "GPT",
+    "Cost",
     "SparseMLP",
     "SparsifySummary",
+    "blocks",
+    "classic",
+    "cost",
     "dense_mlp",
     "from_masks",
     "linear_layers",
