@@ -192,20 +192,26 @@ def _run(
             return func(*args, **(kwargs or {}))
 
     def leave(module: nn.Module, args: Any, y: Any) -> None:
-        running.pop()
         if module in counted:
             n_macs[module] += module.weight.numel() * y.numel() // _channels(module)[1]  # type: ignore[operator]
+        running.pop()
 
     hooks = [module.register_forward_pre_hook(lambda module, _: running.append(module)) for module in model.modules()]
     hooks += [module.register_forward_hook(leave) for module in model.modules()]
+    # `torch.func.functional_call` would leave tensors of the meta device in a module that has two names.
+    stores: list[dict[str, Any]] = [store for module in model.modules() for store in (module._parameters, module._buffers)]
+    values = [(store, name, tensor) for store in stores for name, tensor in store.items() if tensor is not None]
     try:
-        state = {name: tensor.detach().to("meta") for name, tensor in (*model.named_parameters(), *model.named_buffers())}
+        for store, name, tensor in values:
+            store[name] = tensor.detach().to("meta")
         with torch.no_grad(), Watch():
-            torch.func.functional_call(model, state, tuple(value.detach().to("meta") for value in inputs))
+            model(*(value.detach().to("meta") for value in inputs))
     except Exception as error:
         shapes = ", ".join(str(list(value.shape)) for value in inputs)
         raise DataError(f"the model cannot compute with the shape {shapes} of example: {error}") from error
     finally:
+        for store, name, tensor in values:
+            store[name] = tensor
         for hook in hooks:
             hook.remove()
     return n_macs, multiplying

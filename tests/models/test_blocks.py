@@ -366,15 +366,14 @@ def test_any_legal_shufflenet_computes(groups: int, factor: int, stride: int) ->
         (lambda: blocks.mlpconv(8, (16,), kernel_size=4), "kernel_size is 4; it must be odd"),
         (lambda: blocks.highway(8, kernel_size=2), "kernel_size is 2; it must be odd"),
         (lambda: blocks.highway(8, gate_bias=float("nan")), "gate_bias is nan; it must be a number in [-100, 100]"),
-        (lambda: blocks.shufflenet(24, 36), None),
+        (lambda: blocks.shufflenet(24, 36), "out_channels is 36; at stride 1 it must be in_channels = 24"),
         (lambda: blocks.shufflenet(24, 32), "out_channels is 32; it must be a multiple of 4 * groups = 12"),
-        (lambda: blocks.shufflenet(24, 48), "out_channels is 48; at stride 1 it must be in_channels = 24"),
         (lambda: blocks.shufflenet(24, 24, stride=2), "out_channels is 24; at stride 2 it must be more than in_channels = 24"),
         (lambda: blocks.shufflenet(10, 24, stride=2), "in_channels is 10; it must be a multiple of groups = 3"),
     ],
 )
-def test_arguments_that_are_not_allowed(call: Callable[[], nn.Module], message: str | None) -> None:
-    with pytest.raises(ns.ConfigError, match=re.escape(message or "at stride 1")):
+def test_arguments_that_are_not_allowed(call: Callable[[], nn.Module], message: str) -> None:
+    with pytest.raises(ns.ConfigError, match=re.escape(message)):
         call()
 
 
@@ -426,12 +425,12 @@ def test_they_learn_the_digits(name: str, is_sparse: bool) -> None:
         sparsified(model)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
     losses = []
-    for _ in range(20):
+    for _ in range(30):
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(model(x), y)
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
     assert all(parameter.grad.any() for parameter in model.parameters() if parameter.dim() > 1)
-    assert sum(b < a for a, b in pairwise(losses)) >= 15
+    assert sum(b < a for a, b in pairwise(losses)) >= 24
     assert losses[-1] < losses[0] - 0.2
