@@ -1,6 +1,8 @@
 """Stacks of layers, layers of any model made sparse, and the graph of a whole network."""
 
+from netsci_nn.models import blocks, classic
 from netsci_nn.models.attention import UnpackedAttention
+from netsci_nn.models.cost import Cost, cost
 from netsci_nn.models.dense import to_dense
 from netsci_nn.models.gpt import GPT
 from netsci_nn.models.masks import from_masks
@@ -13,9 +15,13 @@ from netsci_nn.models.wiring import network_graph
 
 __all__ = [
     "GPT",
+    "Cost",
     "SparseMLP",
     "SparsifySummary",
     "UnpackedAttention",
+    "blocks",
+    "classic",
+    "cost",
     "dense_mlp",
     "from_masks",
     "linear_layers",

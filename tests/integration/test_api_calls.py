@@ -21,6 +21,7 @@ PUBLIC = [
         f"netsci_nn.{name}"
         for name in ("allocation", "data", "generators", "intake", "kernels", "layers", "models", "pruning", "rewiring")
     ),
+    "netsci_nn.models.blocks",
     *(f"netsci_nn.{name}" for name in ("sampling", "schedules", "topology", "training")),
     "analysis",
 ]
@@ -31,8 +32,8 @@ UNCALLED = {
     "load_topology load_weighted load_network load_wiring save_topology save_network save_wiring check_format": FILES,
     "take_in load_pretrained load_dataset export_onnx": FILES,
     "load_checkpoint save_checkpoint read_edges model_tensors Checkpoint JsonlLog RecordTopology log_digest": FILES,
-    "Mixing WeightedTopology WiredLayer Wiring MergedEdges SparsifySummary Intake Metric Quantity Modules SmallWorld": RESULT,
-    "Verdict SeedComparison TopologyReport Measure TrainingState Progress Event": RESULT,
+    "Cost Mixing WeightedTopology WiredLayer Wiring MergedEdges SparsifySummary Intake Metric Quantity Modules": RESULT,
+    "SmallWorld Verdict SeedComparison TopologyReport Measure TrainingState Progress Event": RESULT,
     "Schedule": "made by the functions of `schedules`, and called with their results",
     "ArrayLike CheckpointError ConfigError DataError TopologyError AnalysisError Rewirer LiveLayer": PROTOCOL,
     "Layer Network": "plain values without checks; `analysis` checks what they hold",
@@ -41,6 +42,7 @@ UNCALLED = {
     "traced_product": "an operator of compilers, behind `SparseLinear.forward`",
     "progress_display ProgressBar": "draw on a terminal",
     "Evaluate supervised": "called in `train`",
+    "Concatenate Highway Residual": "made of modules by the functions of `blocks`, and called with them",
     "ModuleLayer": "made by `Rewiring` and `train`",
     "broido_clauset": "called with every result of `tail_evidence`",
     "register_measure": "changes the registry of the process",

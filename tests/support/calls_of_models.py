@@ -616,6 +616,103 @@ def _parameter_groups(draw: Draw) -> Call:
     return Call({"model": stack(draw), "weight_decay": draw.choice((0.0, 0.01))}, check)
 
 
+@calls("models", f"{MODELS}.cost")
+def _cost(draw: Draw) -> Call:
+    model = stack(draw)
+    n_in = _full(_linear(model)[0][1]).shape[1]
+
+    def check(result: Any, *, model: nn.Module, example: Any) -> None:
+        parts = [part.n_edges if isinstance(part, SparseLayer) else part.weight.numel() for _, part in _linear(model)]
+        pairs = [_full(part).numel() for _, part in _linear(model)]
+        assert result.n_macs == torch.as_tensor(example).numel() // n_in * sum(parts)
+        assert result.n_parameters == sum(parameter.numel() for parameter in model.parameters())
+        assert result.density == sum(parts) / sum(pairs)
+
+    return Call({"model": model, "example": torch.zeros(draw.randint(1, 5), n_in)}, check)
+
+
+# Compact modules, by the names and the bounds of their arguments, and the channels that come out
+BLOCKS: dict[str, tuple[dict[str, tuple[int, int]], Any]] = {
+    "inception_v1": (
+        dict.fromkeys(("in_channels", "out_1x1", "reduce_3x3", "out_3x3", "reduce_5x5", "out_5x5", "out_pool"), (1, 9)),
+        lambda a: a["out_1x1"] + a["out_3x3"] + a["out_5x5"] + a["out_pool"],
+    ),
+    "inception_v3": (
+        dict.fromkeys(("in_channels", "out_1x1", "reduce", "out_single", "out_double", "out_pool"), (1, 9)),
+        lambda a: a["out_1x1"] + a["out_single"] + a["out_double"] + a["out_pool"],
+    ),
+    "xception": (
+        {"in_channels": (1, 9), "out_channels": (1, 9), "n_convolutions": (1, 3), "stride": (1, 3)},
+        lambda a: a["out_channels"],
+    ),
+    "highway": ({"channels": (1, 9)}, lambda a: a["channels"]),
+    "residual": ({"in_channels": (1, 9), "out_channels": (1, 9), "stride": (1, 3)}, lambda a: a["out_channels"]),
+    "bottleneck": (
+        {"in_channels": (1, 9), "width": (1, 9), "out_channels": (1, 9), "stride": (1, 3)},
+        lambda a: a["out_channels"],
+    ),
+    "resnext": (
+        {"in_channels": (1, 9), "out_channels": (1, 9), "cardinality": (1, 4), "group_width": (1, 4), "stride": (1, 3)},
+        lambda a: a["out_channels"],
+    ),
+    "dense_block": (
+        {"in_channels": (1, 9), "growth_rate": (1, 5), "n_layers": (1, 4)},
+        lambda a: a["in_channels"] + a["growth_rate"] * a["n_layers"],
+    ),
+    "mobilenet_v1": ({"in_channels": (1, 9), "out_channels": (1, 9), "stride": (1, 3)}, lambda a: a["out_channels"]),
+    "mobilenet_v2": (
+        {"in_channels": (1, 9), "out_channels": (1, 9), "stride": (1, 3), "expansion": (1, 6)},
+        lambda a: a["out_channels"],
+    ),
+}
+
+
+def check_block(result: nn.Module, n_in: int, n_out: int, stride: int) -> None:
+    """Raise an error unless a module gives so many channels and learns."""
+    y = result(torch.randn(2, n_in, 7, 6))
+    assert y.shape == (2, n_out, -(-7 // stride), -(-6 // stride))
+    y.square().sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in result.parameters())
+
+
+def _blocks() -> None:
+    for name, (bounds, out) in BLOCKS.items():
+
+        @calls("models", f"{MODELS}.blocks.{name}", weight=0.2)
+        def make(draw: Draw, bounds: Any = bounds, out: Any = out) -> Call:
+            def check(result: nn.Module, **given: Any) -> None:
+                known = {key: int(value) for key, value in given.items()}
+                n_in = known["channels"] if "channels" in known else known["in_channels"]
+                check_block(result, n_in, out(known), known.get("stride", 1))
+
+            return Call({key: draw.randint(*bound) for key, bound in bounds.items()}, check)
+
+
+_blocks()
+
+
+@calls("models", f"{MODELS}.blocks.mlpconv", weight=0.2)
+def _mlpconv(draw: Draw) -> Call:
+    def check(result: nn.Module, *, in_channels: Any, widths: Any, kernel_size: Any, stride: Any) -> None:
+        check_block(result, int(in_channels), int(widths[-1]), int(stride))
+
+    widths = [draw.randint(1, 9) for _ in range(draw.randint(1, 4))]
+    call = {"in_channels": draw.randint(1, 9), "widths": widths, "kernel_size": draw.choice((1, 3, 5))}
+    return Call({**call, "stride": draw.randint(1, 3)}, check)
+
+
+@calls("models", f"{MODELS}.blocks.shufflenet", weight=0.2)
+def _shufflenet(draw: Draw) -> Call:
+    groups, stride = draw.randint(1, 4), draw.randint(1, 3)
+    width = 4 * groups * draw.randint(1, 3)
+
+    def check(result: nn.Module, *, in_channels: Any, out_channels: Any, groups: Any, stride: Any) -> None:
+        check_block(result, int(in_channels), int(out_channels), int(stride))
+
+    out = width if stride == 1 else width + 4 * groups
+    return Call({"in_channels": width, "out_channels": out, "groups": groups, "stride": stride}, check)
+
+
 # Training and data
 
 
