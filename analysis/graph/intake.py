@@ -76,7 +76,7 @@ def as_layered(graph: Any) -> LayeredGraph:
     if isinstance(graph, LayeredGraph):
         return graph
     if isinstance(graph, list | tuple):
-        return LayeredGraph(tuple(chain.from_iterable(as_layered(part).layers for part in graph)))
+        return _from_list(graph)
     if _is_graph_of("igraph", graph):
         return _from_igraph(graph)
     if _is_graph_of("networkx", graph):
@@ -103,7 +103,26 @@ def as_bipartite(graph: Any) -> BipartiteGraph:
     network = as_layered(graph)
     if len(network.layers) != 1:
         raise AnalysisError(f"graph has {len(network.layers)} layers; exactly one is needed here")
+    if not network.is_single:
+        raise AnalysisError("graph is a network of one layer with links or shared neurons; a layer by itself is needed here")
     return network.layers[0]
+
+
+def _from_list(parts: Sequence[Any]) -> LayeredGraph:
+    """The layers of several graphs as one chain; a single graph is what it is."""
+    networks = [as_layered(part) for part in parts]
+    if len(networks) == 1:
+        return networks[0]
+    for index, network in enumerate(networks):
+        if not network.is_chain:
+            raise AnalysisError(
+                f"graph: entry {index} of the list is a network that is no chain; the layers of a list are a chain"
+            )
+    return LayeredGraph(
+        tuple(chain.from_iterable(network.layers for network in networks)),
+        names=tuple(chain.from_iterable(network.names for network in networks)),
+        kinds=tuple(chain.from_iterable(network.kinds for network in networks)),
+    )
 
 
 def _weights_of(topology: Any) -> npt.NDArray[Any] | None:

@@ -171,6 +171,11 @@ class LayeredGraph:
         return self.sources is None and len(self.links) == 0
 
     @property
+    def is_single(self) -> bool:
+        """Whether it is one layer and nothing else: without links, every source and every target a neuron of its own."""
+        return len(self.layers) == 1 and self.is_chain
+
+    @property
     def layer_sizes(self) -> tuple[int, ...]:
         """Number of neurons of every group, from the inputs to the outputs; shape [len(layers) + 1] in a chain."""
         return self.group_sizes

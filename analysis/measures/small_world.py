@@ -263,12 +263,12 @@ def layer_lattice(graph: BipartiteGraph, rng: np.random.Generator) -> Quantities
 def reference_pairs(
     network: LayeredGraph, null: str, replicates: int, rng: np.random.Generator, swaps_per_edge: int = SWAPS_PER_EDGE
 ) -> dict[str, list[ClusteringAndLength]]:
-    """(C, L) of every replicate of a null model by section: "layer 0", ..., and "network" if there are several layers."""
+    """(C, L) of every replicate of a null model by section: "layer 0", ..., and "network" unless it is a single layer."""
     result: dict[str, list[ClusteringAndLength]] = {}
     for _ in range(replicates):
         drawn = randomise_layers(network, null, rng, swaps_per_edge)
         pairs = {f"layer {index}": clustering_and_path_length(layer, rng) for index, layer in enumerate(drawn.layers)}
-        if len(drawn.layers) > 1:
+        if not drawn.is_single:
             pairs["network"] = pair_of_network(drawn, {}, rng)
         for section, pair in pairs.items():
             result.setdefault(section, []).append(pair)

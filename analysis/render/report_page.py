@@ -166,7 +166,7 @@ def network_blocks(
         start = None if before is None else before.layers[index]
         maps = () if image_shape is None or index > 0 else _map_blocks(layer, start, image_shape)
         blocks += [Heading(section.title), *_layer_blocks(layer, section, generator), *maps]
-    if len(network.layers) > 1:
+    if not network.is_single:
         blocks += [Heading(report["network"].title), *_null_blocks(report["network"])]
     return blocks
 

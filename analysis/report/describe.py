@@ -39,7 +39,7 @@ def describe(
     image_shape: tuple[int, int] | None = None,
     progress: Progress | None = None,
 ) -> TopologyReport:
-    """Measure a graph layer by layer, and as a whole if it has several layers, beside its null models.
+    """Measure a graph layer by layer, and as a whole unless it is a single layer, beside its null models.
 
     Every null model randomises each layer by itself and leaves links alone: "erdos_renyi" keeps the sides and the number of
     edges, "fixed_degrees" keeps every neuron's degree. The whole network is then measured on the same replicate. Quantities
@@ -221,7 +221,7 @@ def _sections(network: LayeredGraph, reports: dict[Key, QuantityReport]) -> tupl
         (f"layer {index}", (layer.n_in, layer.n_out), layer.n_edges, network.details[index])
         for index, layer in enumerate(network.layers)
     ]
-    if len(network.layers) > 1:
+    if not network.is_single:
         shapes.append(("network", network.layer_sizes, network.n_edges, "" if network.is_chain else NO_CHAIN))
     return tuple(
         SectionReport(name, sizes, n_edges, tuple(report for key, report in reports.items() if key[0] == name), details=details)

@@ -54,9 +54,9 @@ class Replicates:
 
 
 def section_names(network: LayeredGraph) -> list[str]:
-    """Names of the sections of a report: "layer 0", ..., and "network" if there are several layers."""
+    """Names of the sections of a report: "layer 0", ..., and "network" unless it is a single layer."""
     names = [f"layer {index}" for index in range(len(network.layers))]
-    return [*names, "network"] if len(names) > 1 else names
+    return names if network.is_single else [*names, "network"]
 
 
 def section_edges(network: LayeredGraph) -> dict[str, int]:

@@ -193,7 +193,7 @@ class TopologyReport:
     `analysis.verdict_table`; the package binds them, since values do not print themselves.
 
     Attributes:
-        sections: one for every layer, then one named "network" if there are several layers.
+        sections: one for every layer, then one named "network" unless there is a single layer and nothing else.
         replicates: number of replicates that were drawn of every null model; an expensive measure may have fewer.
         swaps_per_edge: attempted switches per edge of the null model "fixed_degrees".
         interrupted: whether the user stopped the run, so that there are fewer replicates than were asked for.

@@ -8,7 +8,8 @@ from bipartite_examples import complete, from_edges, weighted
 from hypothesis import given, settings
 from network_examples import dense_block, flattened, networks, residual_block
 
-from analysis import AnalysisError
+from analysis import AnalysisError, describe
+from analysis.graph.intake import as_bipartite, as_layered
 from analysis.graph.values import LayeredGraph
 
 CHAIN = LayeredGraph((complete(2, 3), complete(3, 1)))
@@ -173,6 +174,35 @@ def test_what_does_not_fit_is_refused(changes: dict[str, Any], message: str) -> 
     with pytest.raises(AnalysisError, match=message) as caught:
         stated_chain(**changes)
     assert "\n" not in str(caught.value)
+
+
+def test_a_list_is_a_chain_and_a_list_of_one_is_what_it_holds() -> None:
+    block = residual_block()
+    assert as_layered([block]) == block
+    with pytest.raises(AnalysisError, match="entry 1 of the list is a network that is no chain"):
+        as_layered([complete(3, 2), block])
+    named = LayeredGraph((complete(1, 4),), names=("last",), kinds=("convolution 1",))
+    assert as_layered([CHAIN, named]).details == ("", "", "last, convolution 1")
+    assert as_layered([CHAIN, named]).is_chain
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        LayeredGraph((complete(2, 2),), links=[[0, 2], [1, 3]]),  # type: ignore[arg-type]
+        LayeredGraph((complete(2, 2),), sources=([0, 0],), targets=([1, 2],), group_sizes=(1, 2)),  # type: ignore[arg-type]
+    ],
+    ids=["link", "shared"],
+)
+def test_one_layer_with_more_around_it_is_no_layer_by_itself(network: LayeredGraph) -> None:
+    assert not network.is_single
+    assert LayeredGraph((complete(2, 2),)).is_single
+    with pytest.raises(AnalysisError, match="a network of one layer with links or shared neurons; a layer by itself"):
+        as_bipartite(network)
+    report = describe(network, nulls=1, measures=["paths", "reachability", "small_world"], rng=0)
+    assert [section.name for section in report.sections] == ["layer 0", "network"]
+    paths = 10 ** (report["network"]["log10_paths"].value or 0)
+    assert paths == pytest.approx(6 if len(network.links) else 4)
 
 
 def test_a_chain_whose_sides_do_not_fit_may_still_be_stated_with_slices() -> None:
