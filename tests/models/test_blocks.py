@@ -1,5 +1,7 @@
 """The compact modules: counts by hand, shapes, formulas, what `sparsify` makes of them, and that they learn."""
 
+import ast
+import inspect
 import math
 import re
 import warnings
@@ -185,6 +187,15 @@ def made(name: str, seed: int = 0) -> nn.Module:
     return CASES[name].make()
 
 
+def test_every_module_is_a_function_of_at_most_20_lines() -> None:
+    makers = {name: made for name, made in vars(blocks).items() if inspect.isfunction(made)}
+    assert len(makers) == 12
+    for name, maker in makers.items():
+        (tree,) = ast.parse(inspect.getsource(maker)).body
+        assert isinstance(tree, ast.FunctionDef)
+        assert tree.body[-1].end_lineno - tree.body[1].lineno < 20, name  # without the docstring
+
+
 def in_channels(module: nn.Module) -> int:
     """The channels that a module reads: those of its first layer, be it a normalisation."""
     first = next(part for part in module.modules() if isinstance(part, nn.Conv2d | nn.BatchNorm2d))
@@ -217,7 +228,7 @@ def test_shapes_of_outputs(name: str) -> None:
 
 def joined_channels(module: nn.Module, n_in: int) -> np.ndarray:
     """Which output channel depends on which input channel, by the derivative; bool [n_out, n_in]."""
-    x = torch.rand(3, n_in, 8, 8, dtype=torch.float64, requires_grad=True)
+    x = torch.randn(3, n_in, 8, 8, dtype=torch.float64, requires_grad=True)
     y = module.double().eval()(x)
     rows = [
         torch.autograd.grad(y[:, i].square().sum(), x, retain_graph=True)[0].abs().amax((0, 2, 3)) for i in range(y.shape[1])

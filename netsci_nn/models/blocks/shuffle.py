@@ -48,10 +48,9 @@ def shufflenet(in_channels: int, out_channels: int, groups: int = 3, stride: int
     if in_channels % groups:
         raise ConfigError(f"in_channels is {in_channels}; it must be a multiple of groups = {groups}")
     width, own = out_channels // REDUCTION, out_channels if stride == 1 else out_channels - in_channels
-    first = conv_norm(in_channels, width, groups=groups)
     depthwise = conv_norm(width, width, 3, stride, groups=width, activation=None)
     last = conv_norm(width, own, groups=groups, activation=None)
-    body = nn.Sequential(first, nn.ChannelShuffle(groups), depthwise, last)
+    body = nn.Sequential(conv_norm(in_channels, width, groups=groups), nn.ChannelShuffle(groups), depthwise, last)
     if stride == 1:
         return Residual(body, activation=nn.ReLU())
     return nn.Sequential(Concatenate(nn.AvgPool2d(3, stride, 1), body), nn.ReLU())
