@@ -7,6 +7,7 @@ from torch import nn
 
 from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseConv1d, SparseConv2d, SparseLayer
+from netsci_nn.layers.conv import SparseConv
 from netsci_nn.layers.dense import dense_kind, weight_matrix
 
 # Hugging Face's Conv1D is typed as nn.Linear, too: it has a weight and a bias; and so are dense convolutions where they are
@@ -94,10 +95,16 @@ def size_of(layer: nn.Module) -> tuple[int, int]:
     return n_in, n_out
 
 
+def kernel_of(layer: nn.Module) -> tuple[int, ...]:
+    """Return the sizes of a layer's kernels, as many as its maps have dimensions; () for a linear layer."""
+    if isinstance(layer, (nn.modules.conv._ConvNd, SparseConv)):
+        return tuple(layer.kernel_size)
+    return tuple(layer.weight.shape[1:]) if isinstance(layer, SparseLayer) else ()
+
+
 def shape_of(layer: nn.Module) -> tuple[int, ...]:
     """Return the shape that budgets know (see `netsci_nn.allocation`): sources, targets, and the sizes of a kernel."""
-    kernel = layer.kernel_size if isinstance(layer, (nn.Conv1d, nn.Conv2d)) else ()
-    return (*size_of(layer), *kernel)
+    return (*size_of(layer), *kernel_of(layer))
 
 
 def count_edges(layer: LinearLayer) -> int:

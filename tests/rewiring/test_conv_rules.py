@@ -125,8 +125,7 @@ def test_a_network_of_convolutions_becomes_dense_again() -> None:
     dense, x = ns.to_dense(model), images(4, 1, 8, 8)
     assert type(dense[3]) is nn.Conv2d
     torch.testing.assert_close(dense.eval()(x), model.eval()(x))
-    with pytest.raises(ns.TopologyError, match=r"0 is a Conv2d\), so how its layers are joined is not known; pass wiring="):
-        ns.network_graph(model)  # how maps become neurons is not read yet
+    assert ns.network_graph(model).vs["layer"] == ns.network_graph(dense).vs["layer"]
 
 
 def test_what_is_differentiated_again_at_a_due_step_is_refused() -> None:

@@ -20,7 +20,7 @@ from netsci_nn.layers.conv import SparseConv, grouped_weight
 from netsci_nn.layers.dense import weight_matrix
 from netsci_nn.models.attention import UnpackedAttention
 from netsci_nn.models.surgery import replace_layers
-from netsci_nn.models.walk import linear_layers
+from netsci_nn.models.walk import kernel_of, linear_layers
 from netsci_nn.models.wiring.neurons import Neurons
 from netsci_nn.models.wiring.reading import Ends, UnreadableError, read_wiring
 from netsci_nn.models.wiring.recording import record, tensors_in
@@ -180,8 +180,8 @@ def _shapes(layer: nn.Module) -> list[tuple[int, ...]]:
     if isinstance(layer, nn.Embedding):
         return [(1, 2)]
     n_in = _size(layer)[0]
-    if isinstance(layer, (*DENSE_CONVOLUTIONS, SparseConv)):
-        return [(1, n_in, *[size] * len(layer.kernel_size)) for size in MAP_SIZES]
+    if kernel_of(layer):
+        return [(1, n_in, *[size] * len(kernel_of(layer))) for size in MAP_SIZES]
     return [(1, n_in), (1, 2, n_in)]
 
 
@@ -227,8 +227,7 @@ def _joined(layers: Layers, pairs: list[Pair]) -> tuple[Neurons, dict[str, Ends]
     for a, b in pairs:
         targets, sources = ends[a].targets, ends[b].sources
         assert sources is not None
-        is_map = isinstance(layers[a], (*DENSE_CONVOLUTIONS, SparseConv))
-        if len(sources) != len(targets) and not (is_map and len(sources) % len(targets) == 0):
+        if len(sources) != len(targets) and not (kernel_of(layers[a]) and len(sources) % len(targets) == 0):
             raise TopologyError(
                 f"layer {a} has n_out = {len(targets)} and layer {b} has n_in = {len(sources)}; layers that follow each other "
                 "must share a group of neurons"
@@ -301,13 +300,12 @@ def _order(
 def _wired(name: str, layer: nn.Module, sources: Int64Array, targets: Int64Array) -> WiredLayer:
     """Return a layer with the vertices that it joins."""
     if isinstance(layer, SparseLayer):
-        kernel = layer.kernel_size if isinstance(layer, SparseConv) else ()
-        return WiredLayer(name, kernel, layer.topology, layer.edge_weights(), sources, targets)
+        return WiredLayer(name, kernel_of(layer), layer.topology, layer.edge_weights(), sources, targets)
     if isinstance(layer, DENSE_CONVOLUTIONS):
         weight, allowed = grouped_weight(layer)
         norms = torch.linalg.vector_norm(weight.detach().flatten(2), dim=2)
-        topology, kernel = from_mask(allowed.cpu().numpy()), tuple(layer.kernel_size)
-        return WiredLayer(name, kernel, topology, as_array(norms[allowed]), sources, targets)
+        topology = from_mask(allowed.cpu().numpy())
+        return WiredLayer(name, kernel_of(layer), topology, as_array(norms[allowed]), sources, targets)
     weights = as_array(weight_matrix(layer))
     topology = from_mask(np.ones(weights.shape, dtype=np.bool_))
     return WiredLayer(name, (), topology, weights.reshape(-1), sources, targets)

@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_map
 
 from netsci_nn.errors import TopologyError
 from netsci_nn.layers import SparseLayer
-from netsci_nn.layers.conv import SparseConv
+from netsci_nn.models.walk import kernel_of
 from netsci_nn.models.wiring import functions
 from netsci_nn.models.wiring.neurons import NONE, Neurons
 from netsci_nn.models.wiring.recording import Step, tensors_in
@@ -119,8 +119,7 @@ class Reading:
         layer, (result, *_), x = self.layers[name], step.gives, step.reads[0]
         axis, sources = -1, None
         if not isinstance(layer, nn.Embedding):
-            is_map = isinstance(layer, (SparseConv, nn.modules.conv._ConvNd))
-            axis = -1 - len(layer.kernel_size) if is_map else -1  # type: ignore[arg-type]
+            axis = -1 - len(kernel_of(layer))
             sources = self._along(step, x, axis)
             if isinstance(layer, SparseLayer):
                 sources = np.repeat(sources, layer.n_in // len(sources))  # positions of a patch
