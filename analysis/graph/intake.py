@@ -20,7 +20,7 @@ from analysis.base.errors import AnalysisError
 from analysis.graph.arrays import FloatArray, LongArray, as_array, first_not_finite
 from analysis.graph.bipartite import BipartiteGraph
 from analysis.graph.grouped_edges import GroupedEdges, network_of
-from analysis.graph.stated_layers import from_stated_layers
+from analysis.graph.stated_layers import from_stated_layers, from_wiring
 from analysis.graph.values import LayeredGraph
 
 if TYPE_CHECKING:
@@ -46,6 +46,9 @@ def as_layered(graph: Any) -> LayeredGraph:
               topology, or a sparse layer of torch. One number per edge keeps its sign; a kernel per edge
               ([n_edges, ...]) counts with the layer's `strength()`, or, without such a method, with its L2 norm. An edge
               that the mask `active` (bool of shape [n_edges]) switches off has the weight 0;
+            - any object with `layers`, `groups` and `links`, such as a `Wiring` of netsci_nn: a whole network, of which each
+              layer has `name`, `kernel` (the size of its kernels, empty if it is linear), `topology`, `weights` (or None), and
+              the numbers of its neurons, `sources` and `targets`;
             - a list or tuple of these, one per layer.
 
             Within a group neurons keep the order of their vertices, and groups are numbered without gaps. The edge attribute
@@ -77,6 +80,8 @@ def as_layered(graph: Any) -> LayeredGraph:
         return graph
     if isinstance(graph, list | tuple):
         return _from_list(graph)
+    if all(hasattr(graph, name) for name in ("layers", "groups", "links")):
+        return from_wiring(graph)
     if _is_graph_of("igraph", graph):
         return _from_igraph(graph)
     if _is_graph_of("networkx", graph):

@@ -80,6 +80,28 @@ def from_stated_layers(
     )
 
 
+def from_wiring(network: Any) -> LayeredGraph:
+    """The network of an object with `layers`, `groups` and `links`, which says how its layers are joined (see `as_layered`).
+
+    Raises:
+        AnalysisError: a part contradicts another one.
+    """
+    layers = tuple(network.layers)
+    return LayeredGraph(
+        tuple(BipartiteGraph(*_ends(one.topology), None if one.weights is None else as_array(one.weights)) for one in layers),
+        sources=tuple(as_array(one.sources) for one in layers),
+        targets=tuple(as_array(one.targets) for one in layers),
+        group_sizes=tuple(np.bincount(as_array(network.groups)).tolist()),
+        links=as_array(network.links),
+        names=tuple(one.name for one in layers),
+        kinds=tuple(_in_words("convolution" if len(one.kernel) else "linear", one.kernel) for one in layers),
+    )
+
+
+def _ends(topology: Any) -> tuple[int, int, Any, Any]:
+    return topology.n_in, topology.n_out, topology.src, topology.dst
+
+
 def _layer(one: StatedLayer, weights: FloatArray | None) -> BipartiteGraph:
     src, dst = one.src.astype(np.int32), one.dst.astype(np.int32)
     return BipartiteGraph(one.sources.size, one.targets.size, src, dst, None if weights is None else weights[one.edges])

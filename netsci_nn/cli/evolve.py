@@ -56,7 +56,7 @@ def _follow(run: Path, recorded: list[Recorded], measures: list[str] | None) -> 
     except CheckpointError:  # the end is damaged, and another topology the last one
         births = None
     return evolution.evolve(
-        [(entry.epoch, list(entry.layers)) for entry in recorded],
+        [(entry.epoch, RunDirectory(run).network(entry.layers)) for entry in recorded],
         measures=measures or evolution.MEASURES,
         births=None if births is None else births.layers,
         step=None if births is None else births.step,
@@ -83,7 +83,7 @@ def _write_page(
         task = display.add_task("small worlds", total=None)
         text = evolution_page(
             f"Evolution of {run}",
-            [(entry.epoch, list(entry.layers)) for entry in recorded],
+            [(entry.epoch, RunDirectory(run).network(entry.layers)) for entry in recorded],
             followed,
             notes=notes,
             nulls=nulls,

@@ -22,16 +22,15 @@ def export(
     """
     import torch
 
-    from netsci_nn.experiment import RunDirectory
+    from netsci_nn.experiment import RunDirectory, load_experiment
     from netsci_nn.experiment.trained import trained_model
     from netsci_nn.export import export_onnx
-    from netsci_nn.models.walk import linear_layers, size_of
 
     check_writable(out, reads=run)
     if out.suffix.lower() != ".onnx":
         raise ConfigError(f"--out {str(out)!r} ends in {out.suffix!r}; it must end in '.onnx'")
     model = trained_model(run)
-    n_in = size_of(next(iter(linear_layers(model).values())))[0]
+    n_in = load_experiment(RunDirectory(run).config).model.layer_sizes[0]
     example = torch.rand(2, n_in, generator=torch.Generator().manual_seed(0))
     with report_unwritten(out), naming_options({"form is": "--form is"}):
         written = export_onnx(model, out, example, form=form)

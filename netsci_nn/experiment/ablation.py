@@ -7,7 +7,6 @@ draws of the initial weights, which each layer scales by its own in-degrees.
 
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 from netsci_nn.checks import check_count
 from netsci_nn.data import Dataset
 from netsci_nn.errors import ConfigError
+from netsci_nn.experiment.build import sparse_sizes
 from netsci_nn.experiment.config import STORED, Experiment, load_experiment, parse_experiment
 from netsci_nn.experiment.lock import locked
 from netsci_nn.experiment.paired import CONFIDENCE, PairedDifference, paired_difference, spread
@@ -97,7 +97,7 @@ def plan_ablation(run: Path, directory: Path, *, seeds: int = 5, epochs: int | N
     if known.methods[0].is_dense:
         raise ConfigError(f"run {str(run)!r} trained the dense method {known.methods[0].name!r}; there is no wiring to ablate")
     topologies = tuple(layer.topology for layer in ablated.final_layers())
-    _check_topologies(run, topologies, known.model.layer_sizes)
+    _check_topologies(run, topologies, known)
     table = known.model_dump(mode="json", exclude_none=True)
     others = [seed for seed in range(seeds + 1) if seed != known.seeds[0]][:seeds]
     table |= {"method": _methods(topologies, directory), "seeds": others}
@@ -184,10 +184,10 @@ def _wiring(directory: Path, layer: int) -> Path:
     return directory / WIRING / f"layer-{layer}.safetensors"
 
 
-def _check_topologies(run: Path, topologies: Sequence[BipartiteTopology], layer_sizes: Sequence[int]) -> None:
-    shapes = [(topology.n_in, topology.n_out) for topology in topologies]
-    if shapes != list(pairwise(layer_sizes)):
-        raise ConfigError(f"run {str(run)!r} has sparse layers of the shapes {shapes}; its config.toml says {layer_sizes}")
+def _check_topologies(run: Path, topologies: Sequence[BipartiteTopology], experiment: Experiment) -> None:
+    shapes, stated = [(topology.n_in, topology.n_out) for topology in topologies], list(sparse_sizes(experiment).values())
+    if shapes != stated:
+        raise ConfigError(f"run {str(run)!r} has sparse layers of the shapes {shapes}; its config.toml says {stated}")
     for layer, topology in enumerate(topologies):
         if topology.n_edges == 0:
             raise ConfigError(f"run {str(run)!r} has no edge left in layer {layer}; there is nothing to retrain")

@@ -1,20 +1,24 @@
 """Networks, optimisers, schedules, losses and rewiring rules from an experiment file; and their weights and multiply-adds."""
 
+import re
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from netsci_nn.checks import one_per_layer
 from netsci_nn.data import Dataset, input_statistic
 from netsci_nn.errors import ConfigError, DataError
 from netsci_nn.experiment.config import STORED, Experiment, GeneratorConfig, MethodConfig
 from netsci_nn.experiment.stored import stored
-from netsci_nn.generators import GENERATORS, Generator, check_parameters
-from netsci_nn.models import SparseMLP, dense_mlp, linear_layers
-from netsci_nn.models.walk import count_edges
+from netsci_nn.generators import GENERATORS, Generator, check_parameters, takes
+from netsci_nn.models import SparseMLP, cost, dense_mlp, linear_layers, sparsify
+from netsci_nn.models.named import MODELS
 from netsci_nn.rewiring import REWIRERS
+from netsci_nn.sampling import Rng
 from netsci_nn.training import LOSSES, LearningRateSchedule, Rewire, make_optimizer
 from netsci_nn.training.losses import Loss
 
@@ -38,6 +42,8 @@ def build_model(experiment: Experiment, method: MethodConfig, dataset: Dataset, 
     settings = experiment.model
     rng = np.random.default_rng([seed, 0])
     device = device_of(experiment)
+    if not settings.is_mlp:
+        return _build_named(experiment, method, dataset, rng).to(device)
     if method.is_dense:
         return dense_mlp(sizes, activation=settings.activation, bias=settings.bias, rng=rng).to(device)
     choices = method.generator if isinstance(method.generator, list) else [method.generator] * (len(sizes) - 1)
@@ -50,6 +56,38 @@ def build_model(experiment: Experiment, method: MethodConfig, dataset: Dataset, 
         backend=settings.backend,
         rng=rng,
     ).to(device)
+
+
+def _build_named(experiment: Experiment, method: MethodConfig, dataset: Dataset, rng: np.random.Generator) -> nn.Module:
+    """Return a model of `MODELS`, whose layers of 8 sources or more are sparse unless the method is dense."""
+    model = dense_model(experiment, rng)
+    if method.is_dense:
+        return model
+    names = list(sparse_sizes(experiment))
+    densities = one_per_layer("density", density_of(experiment, method), len(names))
+    choices = one_per_layer("generator", method.generator, len(names))
+    layers: dict[str, dict[str, Any]] = {}
+    for name, density, choice in zip(names, densities, choices, strict=True):
+        generator = _build_generator(choice, dataset)
+        has_density = {"density": density} if takes(generator, "n_edges") else {}
+        layers[f"^{re.escape(name)}$"] = {"generator": generator, **has_density}
+    sparsify(model, layers=layers, backend=experiment.model.backend, rng=rng)
+    return model
+
+
+def dense_model(experiment: Experiment, rng: Rng = 0) -> nn.Module:
+    """Return the dense network of section [model]; the same seed gives the same one."""
+    settings = experiment.model
+    if settings.is_mlp:
+        return dense_mlp(settings.layer_sizes, activation=settings.activation, bias=settings.bias, rng=rng)
+    return MODELS[settings.name](*settings.layer_sizes, **settings.parameters, rng=rng)
+
+
+def sparse_sizes(experiment: Experiment) -> dict[str, tuple[int, int]]:
+    """Return sources and targets of the layers that methods make sparse, by name, in the order of the network's modules."""
+    if experiment.model.is_mlp:
+        return {f"layers.{number}": pair for number, pair in enumerate(pairwise(experiment.model.layer_sizes))}
+    return {entry.name: (entry.n_in, entry.n_out) for entry in sparsify(dense_model(experiment), density=1.0, rng=0).sparse}
 
 
 def density_of(experiment: Experiment, method: MethodConfig) -> float | list[float]:
@@ -126,20 +164,23 @@ def _build_generator(choice: GeneratorConfig, dataset: Dataset) -> Generator:
 
 
 def count_weights(model: nn.Module) -> int:
-    """Return the number of weights of all sparse layers and all `nn.Linear`; biases are not counted."""
-    return sum(count_edges(layer) for layer in linear_layers(model).values())
+    """Return the number of weights of all sparse layers, linear layers and convolutions; biases are not counted."""
+    return sum(layer.weight.numel() for layer in linear_layers(model, convolutions=True).values())
 
 
 def count_dense_weights(experiment: Experiment) -> int:
-    """Return the number of weights of the dense network of the same layer sizes."""
-    return sum(n_in * n_out for n_in, n_out in pairwise(experiment.model.layer_sizes))
+    """Return the number of weights of the dense network."""
+    if experiment.model.is_mlp:
+        return sum(n_in * n_out for n_in, n_out in pairwise(experiment.model.layer_sizes))
+    return count_weights(dense_model(experiment))
 
 
-def training_multiply_adds(model: nn.Module, n_rows: int) -> int:
+def training_multiply_adds(model: nn.Module, n_rows: int, n_features: int) -> int:
     """Return the multiply-adds of the gradient steps of one epoch.
 
-    Per edge and row there is one in the forward pass, one for the gradient of the weight and, except in the first layer, one
-    for the gradient of the source. Biases, activations, the update and rewiring are not counted.
+    Per row there are those of the forward pass (see `netsci_nn.models.cost`), as many for the gradient of the weights and,
+    except in the first layer, for the gradient of what it reads. Biases, activations, the update and rewiring are not counted.
     """
-    edges = [count_edges(layer) for layer in linear_layers(model).values()]
-    return n_rows * (3 * sum(edges) - edges[0])
+    of_pass = cost(model, torch.zeros(1, n_features)).layers
+    counts = [layer.n_macs for layer in of_pass if layer.role in ("convolution", "linear")]
+    return n_rows * (3 * sum(counts) - counts[0])

@@ -19,16 +19,18 @@ from pydantic import (
 )
 
 from netsci_nn.data import DATASETS
-from netsci_nn.errors import ConfigError
+from netsci_nn.errors import ConfigError, shown
 from netsci_nn.generators import GENERATORS
 from netsci_nn.kernels import BACKENDS
 from netsci_nn.layers import ACTIVATIONS
+from netsci_nn.models.named import MODELS
 from netsci_nn.pruning import PRUNERS
-from netsci_nn.registry import Registry
+from netsci_nn.registry import Registry, check_parameters
 from netsci_nn.rewiring import REWIRERS
 from netsci_nn.rewiring.newborn import DEFAULT
 from netsci_nn.training import LOSSES, METRICS, OPTIMIZERS, SCHEDULES
 
+MLP = "mlp"  # in place of a model: a multilayer perceptron
 DENSE = "dense"  # in place of a generator: ordinary nn.Linear layers
 STORED = "stored"  # in place of a generator: the topology in the file `path`, with which `ablate` retrains a run's wiring
 
@@ -146,9 +148,13 @@ OneGenerator = Annotated[GeneratorConfig, BeforeValidator(_name_to_table)]
 OneRewiring = Annotated[RewiringConfig, BeforeValidator(_name_to_table)]
 
 
-class ModelConfig(_Section):
-    """Section [model]."""
+class ModelConfig(_Named):
+    """Section [model]: a multilayer perceptron, or a model of `netsci_nn.models.named.MODELS` and its parameters.
 
+    `layer_sizes` of such a model are its inputs and its outputs.
+    """
+
+    name: str = MLP
     layer_sizes: Annotated[list[Neurons], Field(min_length=2)]
     density: Density | list[Density] = 0.1
     activation: str = "relu"
@@ -160,8 +166,24 @@ class ModelConfig(_Section):
         _require(ACTIVATIONS, self.activation)
         if self.backend != "auto":
             _require(BACKENDS, self.backend)
-        _check_length("density", self.density, len(self.layer_sizes) - 1)
+        if self.is_mlp:
+            if self.parameters:
+                key, value = next(iter(self.parameters.items()))
+                allowed = ", ".join(sorted(type(self).model_fields, key=lambda name: name == "name"))
+                raise ValueError(f"unknown key 'model.{key}' = {shown(value)}; allowed are: {allowed}")
+            _check_length("density", self.density, len(self.layer_sizes) - 1)
+            return self
+        check_parameters(f"model {self.name!r}", MODELS[self.name], self.parameters)
+        if len(self.layer_sizes) != 2:
+            raise ValueError(f"layer_sizes is {self.layer_sizes}; of model {self.name!r} it must be its inputs and its outputs")
+        if (self.activation, self.bias) != ("relu", True):
+            raise ValueError(f"activation and bias are for model {MLP!r}; model {self.name!r} has its own")
         return self
+
+    @property
+    def is_mlp(self) -> bool:
+        """Whether it is a multilayer perceptron."""
+        return self.name == MLP
 
 
 class TrainingConfig(_Section):
@@ -270,8 +292,13 @@ class Experiment(_Section):
             if len(set(values)) < len(values):
                 raise ValueError(f"{what} are {values}; they must differ")
         for method in self.methods:
-            _check_length("generator", method.generator, len(self.model.layer_sizes) - 1)
-            _check_length("density", method.density, len(self.model.layer_sizes) - 1)
+            if self.model.is_mlp:
+                _check_length("generator", method.generator, len(self.model.layer_sizes) - 1)
+                _check_length("density", method.density, len(self.model.layer_sizes) - 1)
+            elif method.pruning is not None:
+                raise ValueError(
+                    f"method {method.name!r} prunes; only networks of model {MLP!r} are pruned in experiment files"
+                )
             self.dense_method(method)
         return self
 

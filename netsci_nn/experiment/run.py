@@ -64,8 +64,8 @@ class History:
 
     needs_every_step = False
 
-    def __init__(self, n_rows: int) -> None:
-        self.n_rows = n_rows
+    def __init__(self, n_rows: int, n_features: int) -> None:
+        self.n_rows, self.n_features = n_rows, n_features
         self.epochs: list[dict[str, Any]] = []
         self.end: dict[str, Any] = {}
         self.multiply_adds = 0  # of the running epoch, with the edges at its start
@@ -83,7 +83,7 @@ class History:
         elif event is Event.END:
             self.end = dict(state.record)
         if event in (Event.START, Event.EPOCH):
-            self.multiply_adds = training_multiply_adds(state.model, self.n_rows)
+            self.multiply_adds = training_multiply_adds(state.model, self.n_rows, self.n_features)
 
 
 def check_method(experiment: Experiment, method: MethodConfig, dataset: Dataset) -> None:
@@ -223,7 +223,7 @@ def _train(
     """Train `model` in place; with `resume` from the phase's checkpoint. A complete phase is only loaded, model and result."""
     experiment, method, seed, dataset, run = phase
     initial, optimizer, rng = _topologies(model), build_optimizer(experiment, model), np.random.default_rng([seed, 1])
-    n_weights, history, completed = count_weights(model), History(len(dataset.x_train)), Progress(0, 0)
+    n_weights, history, completed = count_weights(model), History(*dataset.x_train.shape), Progress(0, 0)
     if resume:
         completed = load_checkpoint(run.checkpoint, model, optimizer, rng, configuration=run.configuration)
         known = run.load_result()
@@ -277,7 +277,7 @@ def _recording(phase: Phase, history: History) -> list[Callback]:
         Evaluate(x, y, experiment.training.metrics, build_loss(experiment)),
         *build_rewirings(phase.method),
         *([] if schedule is None else [schedule]),
-        RecordTopology(run.topology, run.final),
+        RecordTopology(run.topology, run.final, run.wiring, x[:1]),
         history,
         JsonlLog(run.metrics, {"method": phase.method.name, "seed": phase.seed}),
         Checkpoint(run.checkpoint, run.configuration),

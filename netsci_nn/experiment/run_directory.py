@@ -23,7 +23,7 @@ from netsci_nn.experiment.environment import describe_environment
 from netsci_nn.experiment.lock import NAME as LOCK
 from netsci_nn.experiment.result import RunResult
 from netsci_nn.files import leftovers, write_text
-from netsci_nn.topology import BipartiteTopology, WeightedTopology, load_network
+from netsci_nn.topology import BipartiteTopology, WeightedTopology, Wiring, load_network, load_wiring
 from netsci_nn.training import log_digest, read_edges
 
 MAX_THREADS = 4096
@@ -54,6 +54,7 @@ class RunDirectory:
     metrics.jsonl                      one JSON line for the start, every epoch and the end
     topology/epoch-0000.safetensors    the sparse layers before training, and after every epoch that changed them
     topology/final.safetensors         the sparse layers at the end, with their weights
+    topology/wiring.safetensors        dense layers, and how all are joined, unless the network is a chain of sparse layers
     checkpoint/last.safetensors        from which training resumes
     result.json                        the numbers of the run; it exists only if the run is complete
     dense/, round-1/, ...              runs of the same layout: what a method that prunes has trained before
@@ -127,6 +128,26 @@ class RunDirectory:
     def topology(self, epoch: int) -> Path:
         """The sparse layers after an epoch; 0 is before any training."""
         return self.path / "topology" / f"epoch-{epoch:04d}.safetensors"
+
+    @property
+    def wiring(self) -> Path:
+        """How the layers are joined, if they are no chain."""
+        return self.path / "topology" / "wiring.safetensors"
+
+    def network(self, layers: Sequence[BipartiteTopology | WeightedTopology]) -> Wiring | list[Any]:
+        """Return sparse layers of this run joined as they are in its network, dense layers among them; a chain is a list.
+
+        Raises:
+            CheckpointError: if the file of the wiring is damaged or does not fit.
+        """
+        if not self.wiring.is_file():
+            return list(layers)
+        wiring, places = load_wiring(self.wiring)
+        recorded = [layer if isinstance(layer, WeightedTopology) else WeightedTopology(layer, None) for layer in layers]
+        shapes = [(wiring.layers[place].topology.n_in, wiring.layers[place].topology.n_out) for place in places]
+        if shapes != [(topology.n_in, topology.n_out) for topology, _ in recorded]:
+            raise CheckpointError(f"file {str(self.wiring)!r} has sparse layers of other sizes than those that are recorded")
+        return wiring.with_recorded(recorded, places)
 
     @property
     def dense(self) -> "RunDirectory":
@@ -368,6 +389,12 @@ class RunDirectory:
             for saved, topology in zip(edges, final, strict=True)
         )
         births = tuple(saved.birth.astype(np.int64) for saved in edges)
+        if self.wiring.is_file():  # dense layers have been there from the start
+            wiring, places = load_wiring(self.wiring)
+            known = dict(zip(places, births, strict=False))
+            births = tuple(
+                known.get(place, np.zeros(layer.topology.n_edges, np.int64)) for place, layer in enumerate(wiring.layers)
+            )
         return Births(step, births) if is_same else None
 
     def _check_recorded(self) -> None:

@@ -65,9 +65,14 @@ def take_in(target: str | PathLike[str], threshold: float | None = None, sizes: 
         return Intake(networks, [f"the weights are read from {weights.name}", *notes])
     if target.is_dir():
         run = RunDirectory(target)
-        intake = _finite([Layer.of(layer) for layer in run.final_layers()])
+        layers = run.final_layers()
+        intake = _finite([Layer.of(layer) for layer in layers])
+        if run.wiring.is_file():
+            pairs = zip(layers, intake.networks[0].graph, strict=True)
+            finite = [WeightedTopology(layer.topology, kept.weights) for layer, kept in pairs]
+            intake.networks[0] = replace(intake.networks[0], graph=run.network(finite))
         try:
-            intake.networks[0] = replace(intake.networks[0], control=list(run.initial_topologies()))
+            intake.networks[0] = replace(intake.networks[0], control=run.network(run.initial_topologies()))
         except CheckpointError as error:
             intake.notes.append(f"the start does not stand beside the end, since it is damaged: {error}")
     elif not target.exists():

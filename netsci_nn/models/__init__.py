@@ -7,6 +7,7 @@ from netsci_nn.models.dense import to_dense
 from netsci_nn.models.gpt import GPT
 from netsci_nn.models.masks import from_masks
 from netsci_nn.models.mlp import SparseMLP, dense_mlp
+from netsci_nn.models.named import MODELS
 from netsci_nn.models.parameter_groups import parameter_groups
 from netsci_nn.models.sparsify import sparsify
 from netsci_nn.models.summary import SparsifySummary
@@ -15,6 +16,7 @@ from netsci_nn.models.wiring import network_graph
 
 __all__ = [
     "GPT",
+    "MODELS",
     "Cost",
     "SparseMLP",
     "SparsifySummary",

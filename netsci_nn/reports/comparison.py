@@ -8,6 +8,7 @@ write_page(comparison)
 """
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ from analysis.render.pictures.inputs import input_degree_map
 from netsci_nn.checks import check_count
 from netsci_nn.data import Dataset
 from netsci_nn.errors import ConfigError
-from netsci_nn.experiment import RunResult, describe_environment, run_experiment
+from netsci_nn.experiment import RunDirectory, RunResult, describe_environment, run_experiment
 from netsci_nn.experiment.config import Experiment
 from netsci_nn.files import leftovers, to_json, write_text
 from netsci_nn.interruption import is_requested
@@ -184,7 +185,8 @@ def _measure(comparison: Comparison, display: Progress) -> None:
     task = display.add_task("topology", total=len(comparison.sparse))
     for result in comparison.sparse:
         for when, layers in _states(result).items():
-            report = analysis.describe(list(layers), nulls=comparison.nulls, measures=MEASURES, rng=result.seed)
+            network = RunDirectory(result.directory).network(layers)
+            report = analysis.describe(network, nulls=comparison.nulls, measures=MEASURES, rng=result.seed)
             if report.interrupted:
                 comparison.is_interrupted = True
                 return
@@ -328,11 +330,11 @@ def comparison_page(comparison: Comparison) -> str:
     ]
     if first:
         caption = (
-            f"Degrees in the first layer, seed {comparison.results[0].seed}. The grey line is the exact law of a uniformly "
-            "random graph of the same size."
+            f"Degrees in the first sparse layer, seed {comparison.results[0].seed}. The grey line is the exact law of a "
+            "uniformly random graph of the same size."
         )
         topology.append(html.Picture(degree_distribution(first), caption))
-        if image_shape is not None:
+        if image_shape is not None and all(layer.n_in == math.prod(image_shape) for layer in first.values()):
             maps = input_degree_map({name: layer.out_degrees for name, layer in first.items()}, image_shape)
             topology.append(html.Picture(maps, "Edges of every input neuron, laid out as the image that the inputs are."))
     sections.append(html.Section("Topology", topology))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -12,15 +13,19 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from netsci_nn.errors import ConfigError
+from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.files import append_line, make_directory
-from netsci_nn.models import sparse_layers
-from netsci_nn.topology import save_network
+from netsci_nn.layers import SparseLayer
+from netsci_nn.models import linear_layers, sparse_layers
+from netsci_nn.models.wiring import wiring_of
+from netsci_nn.topology import save_network, save_wiring
 from netsci_nn.training.checkpoint import save_checkpoint
 from netsci_nn.training.evaluate import Batches, evaluate
 from netsci_nn.training.losses import Loss
 from netsci_nn.training.rewire import Rewire
 from netsci_nn.training.state import Event, TrainingState
+
+logger = logging.getLogger(__name__)
 
 BETWEEN_EPOCHS = Event.START, Event.EPOCH, Event.END
 
@@ -69,12 +74,16 @@ class RecordTopology:
     Args:
         at_epoch: the file for the edges after an epoch, 0 at the start (see `netsci_nn.topology.save_network`).
         final: the file for the edges and the weights at the end.
+        wiring: a file for how the layers are joined, written at the start if they are no chain (see `save_wiring`); or None.
+        example: what the model is run on to read the wiring (see `network_graph`).
     """
 
     needs_every_step = False
 
-    def __init__(self, at_epoch: Callable[[int], Path], final: Path) -> None:
-        self.at_epoch, self.final = at_epoch, final
+    def __init__(
+        self, at_epoch: Callable[[int], Path], final: Path, wiring: Path | None = None, example: torch.Tensor | None = None
+    ) -> None:
+        self.at_epoch, self.final, self.wiring, self.example = at_epoch, final, wiring, example
         self.versions: list[int] | None = None
 
     def __call__(self, event: Event, state: TrainingState) -> None:
@@ -87,6 +96,8 @@ class RecordTopology:
         path = self.final if event is Event.END else self.at_epoch(state.epoch)
         make_directory(path.parent)
         topologies = [layer.topology for layer in layers]
+        if event is Event.START and self.wiring is not None and not self.wiring.is_file():
+            self._record_wiring(state.model, self.wiring)
         if event is Event.END:
             save_network(topologies, path, [layer.edge_weights() for layer in layers])
         elif event is Event.START and state.epoch > 0 and any(self.at_epoch(n).is_file() for n in range(state.epoch + 1)):
@@ -94,6 +105,16 @@ class RecordTopology:
         elif self.versions != (versions := [layer.topology_version for layer in layers]):
             self.versions = versions
             save_network(topologies, path)
+
+    def _record_wiring(self, model: nn.Module, path: Path) -> None:
+        try:
+            wiring = wiring_of(model, self.example)
+        except TopologyError as error:
+            logger.warning("how the layers are joined is not recorded, and each is analysed by itself: %s", error)
+            return
+        names = [name for name, layer in linear_layers(model).items() if isinstance(layer, SparseLayer)]
+        if not wiring.is_chain or [layer.name for layer in wiring.layers] != names:
+            save_wiring(wiring, names, path)
 
 
 class JsonlLog:
