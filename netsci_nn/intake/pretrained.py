@@ -14,6 +14,7 @@ from netsci_nn.intake.shards import WHOLE_FILES, weights_in
 from netsci_nn.intake.state_dict import listed, read_tensors
 from netsci_nn.intake.tensors import is_of_sparse_layer, stored_topology
 from netsci_nn.layers import SparseLayer
+from netsci_nn.models.attention import unpacked
 from netsci_nn.models.surgery import check_replaceable, replace_layers, sparse_twin
 from netsci_nn.models.walk import conv_kind, linear_layers, size_of
 from netsci_nn.topology import BipartiteTopology
@@ -28,6 +29,7 @@ def load_pretrained(model: nn.Module, path: str | PathLike[str]) -> nn.Module:
     """Load all weights of a file or folder into `model`; layers that are sparse there become sparse here, with their edges.
 
     Layers are linear ones and convolutions, whose graphs are those of the file: of channels, or of the positions of a patch.
+    Attention that is unpacked in the file is unpacked here (see `UnpackedAttention`).
 
     The way back for models that `save_pretrained` of Hugging Face has written, whose `from_pretrained` knows no sparse layers
     and refuses them; `save_original_format=False` keeps it from writing other names than the model has. As in
@@ -66,30 +68,38 @@ def load_pretrained(model: nn.Module, path: str | PathLike[str]) -> nn.Module:
         raise ConfigError(f"model is a {type(model).__name__}; it must be a module")
     file = _file(Path(path))
     tensors, notes = read_tensors(file)
-    try:
-        if notes:
-            raise CheckpointError(f"it does not hold the state dict of one model alone ({notes[0]})")
-        tensors |= _tied(model, tensors)
-        topologies = _topologies(model, tensors)
-        _check(model, tensors, topologies)
-    except CheckpointError as error:
-        raise CheckpointError(f"file {str(file)!r} does not fit the model: {error}") from error
+    misfit = f"file {str(file)!r} does not fit the model"
+    if notes:
+        raise CheckpointError(f"{misfit}: it does not hold the state dict of one model alone ({notes[0]})")
+    separate = {name.rpartition(".q_proj.")[0] for name in tensors if ".q_proj." in name}
+    attention = {
+        name: module for name, module in model.named_modules() if type(module) is nn.MultiheadAttention and name in separate
+    }
+    check_replaceable(model, attention)
+    with unpacked(model, attention.values(), for_good=True):
+        try:
+            tensors |= _tied(model, tensors)
+            topologies = _topologies(model, tensors)
+            _check(model, tensors, topologies)
+            twins = _twins(model, tensors, topologies)
+        except (CheckpointError, TopologyError) as error:  # the latter of a convolution with groups
+            raise CheckpointError(f"{misfit}: {error}") from error
+        replace_layers(model, twins)
+        model.load_state_dict(tensors)
+    return model
+
+
+def _twins(model: nn.Module, tensors: Tensors, topologies: Mapping[str, BipartiteTopology]) -> dict[nn.Module, nn.Module]:
+    """Return the sparse layers of the file by the dense ones of the model that they take the place of."""
     modules = dict(model.named_modules(remove_duplicate=False))
-    replaced = [name for name in topologies if not isinstance(modules[name], SparseLayer)]
-    dense: dict[str, Any] = {name: modules[name] for name in replaced}
+    dense: dict[str, Any] = {name: modules[name] for name in topologies if not isinstance(modules[name], SparseLayer)}
     if model in dense.values():
         raise ConfigError("model is a dense layer, which cannot become sparse in place; build a sparse layer to load into")
     check_replaceable(model, dense)
     devices = {layer.weight.device for layer in dense.values() if layer.weight.device.type == "cuda"}
     with torch.random.fork_rng(devices=devices):
         graphs = {name: _graph(tensors[f"{name}.weight"], layer) for name, layer in dense.items()}
-        try:
-            twins = {layer: sparse_twin(layer, topologies[name], graph=graphs[name]) for name, layer in dense.items()}
-        except TopologyError as error:  # of a convolution with groups
-            raise CheckpointError(f"file {str(file)!r} does not fit the model: {error}") from error
-        replace_layers(model, twins)
-    model.load_state_dict(tensors)
-    return model
+        return {layer: sparse_twin(layer, topologies[name], graph=graphs[name]) for name, layer in dense.items()}
 
 
 def _file(path: Path) -> Path:

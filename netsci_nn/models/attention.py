@@ -1,12 +1,14 @@
 """`UnpackedAttention`: `nn.MultiheadAttention` whose four projections are layers of their own, so that they can be sparse."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
 from netsci_nn.errors import ConfigError, DataError
+from netsci_nn.models.surgery import replace_layers
 
 PROJECTIONS = "q_proj", "k_proj", "v_proj", "out_proj"
 
@@ -152,6 +154,24 @@ class UnpackedAttention(nn.Module):
     def extra_repr(self) -> str:
         """Return the sizes, for `repr`."""
         return f"embed_dim={self.embed_dim}, num_heads={self.num_heads}, batch_first={self.batch_first}"
+
+
+@contextmanager
+def unpacked(model: nn.Module, attention: Iterable[nn.MultiheadAttention], *, for_good: bool) -> Iterator[nn.Module]:
+    """Have attention in a model unpacked while this lasts, and afterwards if nothing was raised and it is `for_good`.
+
+    Yields:
+        The model, or what stands for it if it is such attention itself.
+    """
+    separate: dict[nn.Module, nn.Module] = {packed: UnpackedAttention(packed) for packed in attention}
+    whole, is_done = separate.get(model, model), False
+    replace_layers(whole, separate)
+    try:
+        yield whole
+        is_done = for_good
+    finally:
+        if not is_done:
+            replace_layers(whole, {new: packed for packed, new in separate.items()})
 
 
 def _parts(attention: nn.MultiheadAttention) -> dict[str, tuple[torch.Tensor, torch.Tensor | None]]:

@@ -17,7 +17,7 @@ from netsci_nn.errors import ConfigError, TopologyError
 from netsci_nn.generators import GENERATORS, Generator, call, resolve_n_edges, takes
 from netsci_nn.layers import SparseLayer
 from netsci_nn.layers.init import rescale_to_in_degree_
-from netsci_nn.models.attention import PROJECTIONS, UnpackedAttention
+from netsci_nn.models.attention import PROJECTIONS, unpacked
 from netsci_nn.models.summary import SparsifySummary, listed_kinds, summarise
 from netsci_nn.models.surgery import check_replaceable, replace_layers, sparse_twin
 from netsci_nn.models.walk import CONVOLUTIONS, convolutions, is_linear, linear_layers, names_of, shape_of, size_of
@@ -125,19 +125,14 @@ def sparsify(
     check_choice("init", init, INITS, ConfigError)
     stays = _Staying(exclude, layers)
     packed, left_packed = _attention(model, stays)
-    unpacked: dict[nn.Module, nn.Module] = {attention: UnpackedAttention(attention) for attention in packed}
-    replace_layers(model, unpacked)
-    try:
+    with unpacked(model, packed, for_good=True):
         chosen, left = _choose(model, stays)
         plans = _plan(chosen, names_of(model), _generator("generator", generator), layers)
         sharing = [name for name, plan in plans.items() if plan.shares_budget]
         budget = _allocate({name: shape_of(chosen[name]) for name in sharing}, density, allocation)
         n_edges = {**{name: plan.n_edges() for name, plan in plans.items()}, **budget}
         replacement = _sparse_twins(plans, n_edges, init, backend, as_generator(rng))
-    except BaseException:
-        replace_layers(model, {attention: dense for dense, attention in unpacked.items()})
-        raise
-    replace_layers(model, replacement)
+        replace_layers(model, replacement)
     new = {layer: type(dense).__name__ for dense, layer in replacement.items()}
     asked = density if density is not None and len(sharing) == len(plans) else None
     summary = summarise(model, new, left | left_packed, asked)

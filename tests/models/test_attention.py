@@ -2,6 +2,7 @@
 
 import copy
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -224,3 +225,23 @@ def test_bad_input() -> None:
         attention(torch.zeros(8), torch.zeros(8), torch.zeros(8))
     with pytest.raises(ns.ConfigError, match=r"attention is a Linear; it must be an nn\.MultiheadAttention"):
         UnpackedAttention(nn.Linear(2, 2))  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("ignore:the whole model has a density")
+def test_a_saved_sparse_encoder_is_loaded_into_a_dense_one(tmp_path: Path) -> None:
+    saved, x = encoder(), torch.randn(2, 5, 16)
+    ns.sparsify(saved, density=0.3, exclude="layers.1", rng=0)
+    torch.save(saved.state_dict(), tmp_path / "m.pt")
+    fresh = encoder()
+    for parameter in fresh.parameters():
+        nn.init.normal_(parameter)
+    assert torch.equal(ns.load_pretrained(fresh, tmp_path / "m.pt")(x), saved(x))
+    assert isinstance(fresh.layers[0].self_attn, UnpackedAttention)
+    assert type(fresh.layers[1].self_attn) is nn.MultiheadAttention
+    other = nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 4, 20, batch_first=True), 2)
+    before = list(other.modules())
+    with pytest.raises(
+        ns.CheckpointError, match=r"'layers\.0\.linear1' joins 16 sources and 24 targets, and in the model"
+    ):
+        ns.load_pretrained(other, tmp_path / "m.pt")
+    assert all(a is b for a, b in zip(other.modules(), before, strict=True))

@@ -18,8 +18,7 @@ from netsci_nn.errors import ConfigError, TopologyError, shown
 from netsci_nn.layers import SparseLayer
 from netsci_nn.layers.conv import SparseConv, grouped_weight
 from netsci_nn.layers.dense import weight_matrix
-from netsci_nn.models.attention import UnpackedAttention
-from netsci_nn.models.surgery import replace_layers
+from netsci_nn.models.attention import unpacked
 from netsci_nn.models.walk import kernel_of, linear_layers
 from netsci_nn.models.wiring.neurons import Neurons
 from netsci_nn.models.wiring.reading import Ends, UnreadableError, read_wiring
@@ -95,19 +94,13 @@ def wiring_of(model: nn.Module, example: Any = None, pairs: Iterable[Pair] | Non
     """Return how the layers of a model are joined; see `network_graph`."""
     if not isinstance(model, nn.Module):
         raise ConfigError(f"model is a {type(model).__name__}; it must be a module")
-    unpacked: dict[nn.Module, nn.Module] = {
-        module: UnpackedAttention(module) for module in model.modules() if type(module) is nn.MultiheadAttention
-    }
-    whole = unpacked.get(model, model)
-    replace_layers(whole, unpacked)
-    try:
+    attention = [module for module in model.modules() if type(module) is nn.MultiheadAttention]
+    with unpacked(model, attention, for_good=False) as whole:
         layers = _layers(whole)
         if not layers:
             raise TopologyError(f"model is a {type(model).__name__} without linear layers; it must have at least one")
         neurons, ends = _read(whole, layers, example) if pairs is None else _joined(layers, _stated(pairs, layers))
         return _wiring(layers, neurons, ends)
-    finally:
-        replace_layers(whole, {separate: packed for packed, separate in unpacked.items()})
 
 
 def _layers(model: nn.Module) -> dict[str, nn.Module]:
