@@ -240,8 +240,6 @@ def test_a_saved_sparse_encoder_is_loaded_into_a_dense_one(tmp_path: Path) -> No
     assert type(fresh.layers[1].self_attn) is nn.MultiheadAttention
     other = nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 4, 20, batch_first=True), 2)
     before = list(other.modules())
-    with pytest.raises(
-        ns.CheckpointError, match=r"'layers\.0\.linear1' joins 16 sources and 24 targets, and in the model"
-    ):
+    with pytest.raises(ns.CheckpointError, match=r"'layers\.0\.linear1' joins 16 sources and 24 targets, and in the model"):
         ns.load_pretrained(other, tmp_path / "m.pt")
     assert all(a is b for a, b in zip(other.modules(), before, strict=True))
