@@ -173,19 +173,41 @@ def as_fraction(name: str, value: Any) -> Schedule:
         >>> as_fraction("fraction", {"name": "cosine", "start": 0.3}) == cosine(0.3)
         True
     """
-    if isinstance(value, Mapping):
-        parameters = dict(value)
-        schedule = SCHEDULES[parameters.pop("name", None)]
-        check_parameters(f"{name}: schedule {value['name']!r}", schedule, parameters)
-        try:
-            value = schedule(**parameters)
-        except TypeError as error:  # a parameter is missing
-            raise ConfigError(f"{name}: schedule {error}") from None
-    if not isinstance(value, Schedule):
-        return constant(check_real(name, value, lambda number: 0 < number < 1, "in (0, 1), or a schedule", ConfigError))
-    if value.largest >= 1:
-        raise ConfigError(f"{name} is {value!r}, which reaches 1; a fraction must stay below")
-    return value
+    schedule = _schedule(name, value)
+    if not isinstance(schedule, Schedule):
+        return constant(check_real(name, schedule, lambda number: 0 < number < 1, "in (0, 1), or a schedule", ConfigError))
+    if schedule.largest >= 1:
+        raise ConfigError(f"{name} is {schedule!r}, which reaches 1; a fraction must stay below")
+    return schedule
+
+
+def as_density(name: str, value: Any) -> Schedule:
+    """Return the schedule of a density, in [0, 1]: a schedule, a number in (0, 1], or name and parameters of a schedule.
+
+    Raises:
+        ConfigError: if it is none of these.
+
+    Example:
+        >>> as_density("density", 0.5), as_density("density", {"name": "cubic", "start": 1.0, "end": 0.1})(1.0)
+        (constant(start=0.5), 0.1)
+    """
+    schedule = _schedule(name, value)
+    if isinstance(schedule, Schedule):
+        return schedule
+    return constant(check_real(name, schedule, lambda number: 0 < number <= 1, "in (0, 1], or a schedule", ConfigError))
+
+
+def _schedule(name: str, value: Any) -> Any:
+    """Return a schedule that is given by its name and parameters; other values as they are."""
+    if not isinstance(value, Mapping):
+        return value
+    parameters = dict(value)
+    factory = SCHEDULES[parameters.pop("name", None)]
+    check_parameters(f"{name}: schedule {value['name']!r}", factory, parameters)
+    try:
+        return factory(**parameters)
+    except TypeError as error:  # a parameter is missing
+        raise ConfigError(f"{name}: schedule {error}") from None
 
 
 def _from_to(name: str, start: float, end: float, **others: float) -> Schedule:

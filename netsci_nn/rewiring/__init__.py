@@ -11,8 +11,13 @@ from netsci_nn.rewiring.deep_r import DeepR
 from netsci_nn.rewiring.delta import EdgeDelta
 from netsci_nn.rewiring.dense_gradient import DenseGradient
 from netsci_nn.rewiring.driver import Rewiring
+from netsci_nn.rewiring.drop import DROPS, Drop
+from netsci_nn.rewiring.drop_and_grow import DropAndGrow
+from netsci_nn.rewiring.gmp import gmp
+from netsci_nn.rewiring.growth import GROWTHS, Growth
 from netsci_nn.rewiring.live_layer import LiveLayer, ModuleLayer
 from netsci_nn.rewiring.merge import MergedEdges, merge_edges
+from netsci_nn.rewiring.mest import mest
 from netsci_nn.rewiring.rigl import RigL
 from netsci_nn.rewiring.rule import NEEDS, REWIRERS, Rewirer, seen_by
 from netsci_nn.rewiring.soft_deep_r import SoftDeepR
@@ -21,12 +26,17 @@ from netsci_nn.rewiring.view import EdgeView, Memory, edge_view
 from netsci_nn.rewiring.weight_change import WeightChange
 
 __all__ = [
+    "DROPS",
+    "GROWTHS",
     "NEEDS",
     "REWIRERS",
     "DeepR",
     "DenseGradient",
+    "Drop",
+    "DropAndGrow",
     "EdgeDelta",
     "EdgeView",
+    "Growth",
     "LiveLayer",
     "Memory",
     "MergedEdges",
@@ -40,7 +50,9 @@ __all__ = [
     "WeightChange",
     "apply_delta",
     "edge_view",
+    "gmp",
     "merge_edges",
+    "mest",
     "parameter_group",
     "seen_by",
 ]

@@ -34,9 +34,15 @@ def needs(rule: Rewirer) -> tuple[str, ...]:
     return tuple(getattr(rule, "needs", ()))
 
 
+def needs_a_step(rule: Rewirer) -> bool:
+    """Return whether a rule needs something of the step at which it acts."""
+    return not {"gradient", "dense_gradient"}.isdisjoint(needs(rule))
+
+
 def name_of(rule: Rewirer) -> str:
-    """Return the registered name of a rule, or that of its class."""
-    return next((name for name in REWIRERS if REWIRERS[name] is type(rule)), type(rule).__name__)
+    """Return the name of a rule: its own, the registered one, or that of its class."""
+    own = getattr(rule, "name", None)
+    return own if isinstance(own, str) else next((n for n in REWIRERS if REWIRERS[n] is type(rule)), type(rule).__name__)
 
 
 def check_rule(rule: Rewirer, layers: Sequence[SparseLayer], optimizer: torch.optim.Optimizer, every_steps: int | None) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
@@ -24,6 +25,7 @@ from netsci_nn.rewiring.arguments import (
     chosen_layers,
     name_of,
     needs,
+    needs_a_step,
     numbers_of,
 )
 from netsci_nn.rewiring.delta import EdgeDelta
@@ -199,7 +201,7 @@ class Rewiring:
                 parameter_group(layer, optimizer)
             except ConfigError as error:
                 raise ConfigError(f"sparse layer {number}: {error}") from None
-            if self.collects:
+            if "dense_gradient" in needs(rule):
                 check_linear(name_of(rule), number, layer)
         check_followers(model, self.followers)
         self.live: Mapping[int, LiveLayer] = {n: ModuleLayer(layer, optimizer) for n, layer in self.modules.items()}
@@ -216,7 +218,7 @@ class Rewiring:
     @property
     def collects(self) -> bool:
         """Whether the rule needs something of the backward pass."""
-        return "dense_gradient" in needs(self.rule)
+        return needs_a_step(self.rule)
 
     @property
     def replaces_step(self) -> bool:
@@ -364,8 +366,10 @@ class Rewiring:
         """Return the change of a layer, on every rank that of rank 0."""
         layer, memory = self.modules[number], self.memory[number]
         context: dict[str, Any] = {}
-        if self.collects:
+        if number in self._watches:
             context["dense_gradient"] = self._watches[number].gradient()
+        if "gradient" in needs(self.rule):
+            context["gradient"] = self._gradient_of_weight(number)
         view: EdgeView = self.live[number].view(
             step=self.steps,
             total_steps=self.total_steps,
@@ -375,6 +379,16 @@ class Rewiring:
             **context,
         )
         return of_first_rank(layer, self.rule.propose(view, rng=generator_of_first_rank(layer, self.rng)))
+
+    def _gradient_of_weight(self, number: int) -> npt.NDArray[np.floating]:
+        gradient = self.modules[number].weight.grad
+        if gradient is None:
+            raise ConfigError(
+                f"rule {name_of(self.rule)!r} needs the gradient of sparse layer {number}, which took no part in the backward "
+                "pass"
+            )
+        array: npt.NDArray[np.floating] = gradient.detach().float().cpu().numpy()
+        return array
 
     def _is_time(self, step: int) -> bool:
         """Whether edges change at the optimiser's step of this number, counted from 1."""
@@ -401,7 +415,7 @@ class Rewiring:
         for watch in self._watches.values():
             watch.end()
         self._watches = {}
-        if is_due and self.collects:
+        if is_due and "dense_gradient" in needs(self.rule):
             self._watches = {number: GradientWatch(number, layer) for number, layer in self.modules.items()}
 
     def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:

@@ -1,20 +1,15 @@
 """RigL, "rigging the lottery": drop the smallest weights, grow where the gradient of the loss is largest."""
 
 import numpy as np
-import numpy.typing as npt
 
-from netsci_nn.checks import check_real
 from netsci_nn.compiling import njit
-from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer
 from netsci_nn.rewiring.delta import EdgeDelta
+from netsci_nn.rewiring.drop import Magnitude
 from netsci_nn.rewiring.rule import REWIRERS, fraction_now, needs_of, no_change, seen_by
-from netsci_nn.rewiring.view import EdgeView, check_finite, keys_without, strength
+from netsci_nn.rewiring.view import EdgeView, keys_without
 from netsci_nn.sampling import Rng, as_generator
 from netsci_nn.schedules import Schedule, as_fraction
-from netsci_nn.topology import Int64Array
-
-LARGEST_NOISE = 1e30
 
 
 @REWIRERS.register("rigl")
@@ -55,9 +50,8 @@ class RigL:
     def __init__(self, fraction: float | Schedule = 0.3, tie_noise: float = 1e-5) -> None:
         self.fraction = as_fraction("fraction", fraction)
         self.needs = ("dense_gradient", *needs_of(self.fraction))
-        self.tie_noise = check_real(
-            "tie_noise", tie_noise, lambda value: 0 <= value <= LARGEST_NOISE, "from 0 to 1e30", ConfigError
-        )
+        self.drop = Magnitude(tie_noise)
+        self.tie_noise = self.drop.tie_noise
 
     def propose(self, edges: EdgeView | SparseLayer, *, rng: Rng) -> EdgeDelta:
         """Return the change in O(n_in * n_out * rows) operations; `rng` is an int seed or numpy Generator."""
@@ -66,26 +60,12 @@ class RigL:
         count = int(fraction_now(self.fraction, view) * view.n_edges)
         if count == 0 or view.is_last:
             return no_change(view)
-        weakest = self._weakest(strength(view.weight), count, random)
+        weakest = self.drop.of_count(view, count, random)
         grown = view.dense_gradient.largest(count, keys_without(view, weakest))
         was_dropped = view.dst[weakest].astype(np.int64) * view.n_in + view.src[weakest]
         goes, comes = without_common(was_dropped, grown)
         dst, src = np.divmod(grown[comes], view.n_in)
         return EdgeDelta(weakest[goes], src, dst, view.zeros(len(src)))
-
-    def _weakest(self, size: npt.NDArray[np.floating], count: int, rng: np.random.Generator) -> Int64Array:
-        """Return the positions of the `count` smallest after noise, increasing.
-
-        Noise is drawn only for those to which eight standard deviations could make a difference.
-        """
-        check_finite("RigL", size)
-        last = np.partition(size, count - 1)[count - 1]
-        reach = 2 * 8 * self.tie_noise
-        near = np.flatnonzero((size >= last - reach) & (size <= last + reach))
-        below = np.flatnonzero(size < last - reach)
-        noisy = size[near] + self.tie_noise * rng.standard_normal(len(near)) if self.tie_noise else size[near]
-        chosen = near[np.argsort(noisy, kind="stable")[: count - len(below)]]
-        return np.sort(np.concatenate([below, chosen]))
 
 
 @njit(cache=True, nogil=True)

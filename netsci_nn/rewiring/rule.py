@@ -26,6 +26,7 @@ from netsci_nn.schedules import Schedule
 
 NEEDS = {
     "previous": "the weights after its last action, before the gradient steps since",
+    "gradient": "the gradient with respect to the weights",
     "dense_gradient": "the gradient with respect to every pair of neurons",
     "learning_rate": "the learning rate",
     "memory": "what it remembers of the layer",

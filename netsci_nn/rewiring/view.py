@@ -34,6 +34,7 @@ class EdgeView:
         learning_rate: of the layer's weights, or None without an optimiser.
         previous: `[n_edges, *kernel]`, the weights after the rule's last action on the layer (at first: when training began),
             for rules that need "previous"; else None.
+        gradient: `[n_edges, *kernel]`, the gradient with respect to the weights, for rules that need "gradient"; else None.
         dense_gradient: the gradient with respect to every pair of neurons, for rules that need "dense_gradient"; else None.
         memory: what the rule keeps for the layer, by name, for rules with `remember`; else None. It may be changed in place.
     """
@@ -49,6 +50,7 @@ class EdgeView:
     is_last: bool = False
     learning_rate: float | None = None
     previous: npt.NDArray[np.floating] | None = None
+    gradient: npt.NDArray[np.floating] | None = None
     dense_gradient: DenseGradient | None = None
     memory: Memory | None = None
 

@@ -9,7 +9,7 @@ from netsci_nn.checks import check_choice, check_count
 from netsci_nn.errors import ConfigError
 from netsci_nn.layers import SparseLayer
 from netsci_nn.rewiring import Memory, Rewirer, Rewiring
-from netsci_nn.rewiring.arguments import check_rule, chosen_layers, name_of, needs, numbers_of
+from netsci_nn.rewiring.arguments import check_rule, chosen_layers, name_of, needs, needs_a_step, numbers_of
 from netsci_nn.rewiring.newborn import DEFAULT, POLICIES
 from netsci_nn.training.state import Event, TrainingState
 
@@ -67,7 +67,7 @@ class Rewire:
                 check_count(name, value, 1, error=ConfigError)
         if every_epochs is not None and every_steps is not None:
             raise ConfigError(f"every_epochs is {every_epochs} and every_steps is {every_steps}; only one of them may be given")
-        if every_epochs is not None and "dense_gradient" in needs(rewirer):
+        if every_epochs is not None and needs_a_step(rewirer):
             raise ConfigError(
                 f"every_epochs is {every_epochs}, and rule {name_of(rewirer)!r} needs the gradient of a step; give every_steps"
             )
@@ -79,7 +79,7 @@ class Rewire:
         self.followers = tuple(followers)
         if every_epochs is None and every_steps is None and getattr(rewirer, "acts_every_step", False):
             every_steps = 1
-        if every_epochs is None and every_steps is None and "dense_gradient" in needs(rewirer):
+        if every_epochs is None and every_steps is None and needs_a_step(rewirer):
             every_steps = EVERY_STEPS
         self.every_steps = every_steps
         self.every_epochs = every_epochs or 1
@@ -99,7 +99,7 @@ class Rewire:
     @property
     def gradient_interval(self) -> int | None:
         """Number of mini-batches at every multiple of which the callback needs the gradient; None: never."""
-        return self.every_steps if "dense_gradient" in needs(self.rewirer) else None
+        return self.every_steps if needs_a_step(self.rewirer) else None
 
     @property
     def needs_every_step(self) -> bool:

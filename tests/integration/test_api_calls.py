@@ -35,7 +35,7 @@ UNCALLED = {
     "Cost Mixing WeightedTopology WiredLayer Wiring MergedEdges SparsifySummary Intake Metric Quantity Modules": RESULT,
     "SmallWorld Verdict SeedComparison TopologyReport Measure TrainingState Progress Event": RESULT,
     "Schedule": "made by the functions of `schedules`, and called with their results",
-    "ArrayLike CheckpointError ConfigError DataError TopologyError AnalysisError Rewirer LiveLayer": PROTOCOL,
+    "ArrayLike CheckpointError ConfigError DataError TopologyError AnalysisError Rewirer LiveLayer Drop Growth": PROTOCOL,
     "Layer Network": "plain values without checks; `analysis` checks what they hold",
     "Backend EdgeIndex": "made by `BACKENDS` and `edge_index`",
     "measure_crossover": "measures for seconds and writes to the user's cache",

@@ -14,6 +14,7 @@ from netsci_nn import BipartiteTopology, Rewiring, SparseLinear, generators
 from netsci_nn.errors import ConfigError
 from netsci_nn.rewiring import DenseGradient, dense_gradient, edge_view, rigl
 from netsci_nn.rewiring.dense_gradient import GradientWatch
+from netsci_nn.rewiring.drop import lowest
 
 
 def dense(x: torch.Tensor, of_y: torch.Tensor) -> np.ndarray:
@@ -241,8 +242,8 @@ def test_common_entries_of_sorted_arrays(seed: int, size: int, share: float) -> 
 
 def test_noise_decides_between_equal_weights_only() -> None:
     """Of 40 weights, 10 are smaller and 20 are equal; 20 go. Chance 1e-9 that fewer than 15 of the equal ones ever do."""
-    rule, size = rigl.RigL(0.5), np.repeat([0.1, 0.2, 0.3], [10, 20, 10]).astype(np.float32)
-    chosen = [rule._weakest(size, 20, np.random.default_rng(seed)) for seed in range(40)]
+    size = np.repeat([0.1, 0.2, 0.3], [10, 20, 10]).astype(np.float32)
+    chosen = [lowest(size, 20, 1e-5, np.random.default_rng(seed)) for seed in range(40)]
     assert all(set(range(10)) <= set(weakest) <= set(range(30)) and len(weakest) == 20 for weakest in chosen)
     assert len(set(np.concatenate(chosen))) == 30
-    np.testing.assert_array_equal(rigl.RigL(0.5, tie_noise=0)._weakest(size, 20, np.random.default_rng(0)), np.arange(20))
+    np.testing.assert_array_equal(lowest(size, 20, 0.0, np.random.default_rng(0)), np.arange(20))

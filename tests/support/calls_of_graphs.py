@@ -1046,3 +1046,15 @@ def _as_fraction(draw: Draw) -> Call:
 
     values = start, {"name": "cosine", "start": start}, schedules.linear(start, start / 2)
     return Call({"name": "fraction", "value": draw.choice(values)}, check, fixed=("name",))
+
+
+@calls("graphs", "netsci_nn.schedules.as_density", weight=0.3)
+def _as_density(draw: Draw) -> Call:
+    start = draw.uniform(0.01, 1)
+
+    def check(result: Any, *, name: Any, value: Any) -> None:
+        assert isinstance(result, schedules.Schedule)
+        assert 0 <= result(0.5) <= result.largest <= 1
+
+    values = start, 1.0, {"name": "cubic", "start": 1.0, "end": start}, schedules.linear(start, start / 2)
+    return Call({"name": "density", "value": draw.choice(values)}, check, fixed=("name",))

@@ -140,8 +140,25 @@ RULES = {
         "noise_scaling": "published",
         "fraction": 0.3,
     },
+    "DropAndGrow": lambda draw: {
+        "drop": draw.choice(("magnitude", "random", "magnitude_and_gradient")),
+        "grow": draw.choice(("random", "gradient")),
+        "fraction": draw.choice((0, draw.uniform(0.01, 0.99))),
+        "density": draw.choice((None, draw.uniform(0.01, 1))),
+        "keep": draw.choice((None, draw.uniform(0.01, 1))),
+        "name": "own",
+    },
+    "gmp": lambda draw: {"end": draw.uniform(0.01, 1), "start": draw.choice((1.0, 0.5))},
+    "mest": lambda draw: {
+        "fraction": draw.uniform(0.01, 0.99),
+        "gradient_weight": draw.choice((0.0, 0.01, 1.0)),
+        "density": draw.choice((None, draw.uniform(0.01, 0.8))),
+        "surplus": draw.uniform(0, 0.1),
+    },
     "WeightChange": lambda draw: {"criterion": draw.choice(("abs_delta", "rel_delta")), "fraction": draw.uniform(0.01, 0.99)},
 }
+KEEPING = RULES.keys() - {"SoftDeepR", "DropAndGrow", "gmp", "mest"}
+"""Rules that keep the number of edges, whatever their arguments."""
 
 
 def _view(draw: Draw, of: SparseLayer, rule: Any) -> EdgeView:
@@ -152,7 +169,8 @@ def _view(draw: Draw, of: SparseLayer, rule: Any) -> EdgeView:
     is_last = draw.random() < 0.1
     factors = [torch.from_numpy(draw.numpy.normal(size=(n, 3)).astype(np.float32)) for n in (of.n_in, of.n_out)]
     gradient = rewiring.DenseGradient(*factors)
-    known = {"previous": previous, "memory": memory, "dense_gradient": gradient, "learning_rate": 0.1}
+    of_weight = draw.numpy.normal(size=view.weight.shape).astype(view.weight.dtype)
+    known = {"previous": previous, "memory": memory, "gradient": of_weight, "dense_gradient": gradient, "learning_rate": 0.1}
     return rewiring.edge_view(of, **known, step=3, total_steps=9, is_last=is_last)
 
 
@@ -175,9 +193,12 @@ def _rules() -> None:
             def check(result: Any, **_: Any) -> None:
                 view = _view(draw, own, result)
                 delta = result.propose(view, rng=0)
-                _check_proposal(delta, own, keeps_number=name != "SoftDeepR" and not view.is_last)
+                _check_proposal(delta, own, keeps_number=name in KEEPING and not view.is_last)
 
             return Call(parameters(draw), check)
+
+        if not isinstance(getattr(rewiring, name), type):
+            continue
 
         @calls("models", f"{REWIRING}.{name}.propose")
         def propose(draw: Draw, name: str = name, parameters: Any = parameters) -> Call:
@@ -186,7 +207,7 @@ def _rules() -> None:
             view = _view(draw, own, rule)
 
             def check(result: EdgeDelta, **_: Any) -> None:
-                _check_proposal(result, own, keeps_number=name != "SoftDeepR" and not view.is_last)
+                _check_proposal(result, own, keeps_number=name in KEEPING and not view.is_last)
 
             return Call({"self": rule, "edges": view, "rng": draw.seed()}, check, fixed=("self",), changes=name == "SoftDeepR")
 
