@@ -368,7 +368,7 @@ def grouped_weight(conv: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
     weight, groups = conv.weight.detach(), int(conv.groups)  # type: ignore[operator, arg-type]
     n_out, per_group = weight.shape[:2]
     whole = weight.new_zeros(n_out, per_group * groups, *weight.shape[2:])
-    allowed = torch.zeros(n_out, per_group * groups, dtype=torch.bool)
+    allowed = torch.zeros(n_out, per_group * groups, dtype=torch.bool, device="cpu")  # known, whatever the device
     for group in range(groups):
         rows = slice(group * n_out // groups, (group + 1) * n_out // groups)
         columns = slice(group * per_group, (group + 1) * per_group)

@@ -88,6 +88,8 @@ def test_a_device_of_the_context_is_obeyed() -> None:
         model = SparseMLP([20, 10, 5], density=0.3, rng=0)
         dense = nn.Sequential(nn.Linear(20, 10), nn.ReLU(), nn.Linear(10, 5))
         ns.sparsify(dense, density=0.3, rng=0)
+        conv = nn.Sequential(nn.Conv2d(8, 6, 3))
+        ns.sparsify(conv, density=0.3, rng=0)
         # What is real stays real.
         real, other = SparseLinear(topology(), device="cpu"), SparseLinear(topology(40, 1), device="cpu")
         real.active = torch.ones(50, dtype=torch.bool, device="cpu")
@@ -95,6 +97,8 @@ def test_a_device_of_the_context_is_obeyed() -> None:
         assert not any(tensor.is_meta for tensor in real.state_dict().values())
     assert is_on_meta(model)
     assert is_on_meta(dense)
+    assert is_on_meta(conv)
+    assert conv[0].n_edges == 14
     assert isinstance(dense[0], SparseLayer)
     assert model(torch.empty(4, 20, device="meta")).shape == dense(torch.empty(4, 20, device="meta")).shape == (4, 5)
     expected = SparseMLP([20, 10, 5], density=0.3, rng=0)

@@ -1,6 +1,7 @@
 """`network_graph`: all layers in one igraph graph, edge ids and attributes, and how layers are joined."""
 
 import copy
+import re
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import nn
 import analysis
 from netsci_nn import ConfigError, SparseLinear, SparseMLP, TopologyError, dense_mlp, generators, network_graph
 from netsci_nn.models import sparse_layers
+from netsci_nn.models.wiring import wiring_of
 
 
 def test_edge_ids_and_attributes_layer_by_layer() -> None:
@@ -316,3 +318,35 @@ def test_groups_are_the_ends_that_pairs_connect(wiring: list[tuple[str, str]]) -
     assert all(a < b for a, b in steps)
     assert steps == sorted(steps)
     assert nx.is_isomorphic(nx.MultiDiGraph(steps[::4]), flow)
+
+
+def test_more_edges_than_igraph_can_take_are_refused_before_anything_is_read() -> None:
+    """VGG-16 has 103 million edges in one layer; on the meta device nothing is allocated for it."""
+    with torch.device("meta"):
+        model = nn.Sequential(nn.Conv2d(3, 512, 3), nn.AdaptiveAvgPool2d(7), nn.Flatten(), nn.Linear(25_088, 4096))
+    message = (
+        "model has 102,761,984 edges, 102,760,448 of them in layer '3'; a graph may have at most 67,108,864; `sparsify` or "
+        "`pruning` takes edges away"
+    )
+    with pytest.raises(TopologyError, match=f"^{re.escape(message)}$"):
+        network_graph(model)
+    with pytest.raises(TopologyError, match=re.escape(message)):
+        network_graph(model, wiring=[("0", "3")])
+
+
+@pytest.mark.parametrize(
+    ("layer", "n_edges"),
+    [
+        (nn.Linear(3, 2), 6),
+        (nn.Conv2d(4, 6, 3, groups=2), 12),
+        (nn.Conv1d(4, 4, 3, groups=4), 4),
+        (SparseLinear(generators.erdos_renyi(5, 4, n_edges=7, rng=0)), 7),
+        (nn.MultiheadAttention(4, 2), 4 * 16),
+    ],
+)
+def test_the_number_of_edges_is_known_without_a_graph(layer: nn.Module, n_edges: int) -> None:
+    wiring = wiring_of(layer, pairs=[], most_edges=n_edges)
+    assert sum(part.topology.n_edges for part in wiring.layers) == n_edges
+    with pytest.raises(TopologyError, match=f"model has {n_edges} edges, .* at most {n_edges - 1};"):
+        wiring_of(layer, pairs=[], most_edges=n_edges - 1)
+    assert len(wiring_of(layer, pairs=[]).layers) == len(wiring.layers)  # a wiring by itself may be of any size

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +34,7 @@ DENSE_CONVOLUTIONS = nn.Conv1d, nn.Conv2d, nn.Conv3d
 MAP_SIZES = 32, 28, 64, 16, 8, 96, 128, 224, 227, 231, 299  # tried for maps where there is no example
 MOST_TRIED = 4  # layers whose inputs are tried
 MAX_LISTED = 8
+MAX_EDGES = 2**26  # of a graph of igraph with weights, which then takes about 14 GB
 
 Pair = tuple[str, str]
 Layers = Mapping[str, nn.Module]
@@ -73,9 +75,10 @@ def network_graph(model: nn.Module, example: Any = None, wiring: Iterable[Pair] 
         The graph, which `analysis` takes.
 
     Raises:
-        TopologyError: when there is no layer; when the model cannot be run, does what is not understood, or uses a layer twice
-            or never, and there is no `wiring`; when a pair occurs twice or names no layer; when layers that are joined differ
-            in size; when there is a cycle.
+        TopologyError: when there is no layer; when the layers have more than 2^26 edges, for which igraph would take more than
+            14 GB; when the model cannot be run, does what is not understood, or uses a layer twice or never, and there is no
+            `wiring`; when a pair occurs twice or names no layer; when layers that are joined differ in size; when there is a
+            cycle.
         ConfigError: when `example` is given together with `wiring`.
 
     Example:
@@ -87,11 +90,13 @@ def network_graph(model: nn.Module, example: Any = None, wiring: Iterable[Pair] 
     """
     if example is not None and wiring is not None:
         raise ConfigError("example and wiring are both given; the wiring is either read or stated")
-    return network_to_igraph(wiring_of(model, example, wiring))
+    return network_to_igraph(wiring_of(model, example, wiring, most_edges=MAX_EDGES))
 
 
-def wiring_of(model: nn.Module, example: Any = None, pairs: Iterable[Pair] | None = None) -> Wiring:
-    """Return how the layers of a model are joined; see `network_graph`."""
+def wiring_of(
+    model: nn.Module, example: Any = None, pairs: Iterable[Pair] | None = None, most_edges: int | None = None
+) -> Wiring:
+    """Return how the layers of a model, which may have so many edges, are joined; see `network_graph`."""
     if not isinstance(model, nn.Module):
         raise ConfigError(f"model is a {type(model).__name__}; it must be a module")
     attention = [module for module in model.modules() if type(module) is nn.MultiheadAttention]
@@ -99,6 +104,8 @@ def wiring_of(model: nn.Module, example: Any = None, pairs: Iterable[Pair] | Non
         layers = _layers(whole)
         if not layers:
             raise TopologyError(f"model is a {type(model).__name__} without linear layers; it must have at least one")
+        if most_edges is not None:
+            _check_number_of_edges(layers, most_edges)
         neurons, ends = _read(whole, layers, example) if pairs is None else _joined(layers, _stated(pairs, layers))
         return _wiring(layers, neurons, ends)
 
@@ -120,6 +127,19 @@ def _size(layer: nn.Module) -> tuple[int, int]:
         return layer.n_in, layer.n_out
     n_out, n_in = weight_matrix(layer).shape
     return n_in, n_out
+
+
+def _check_number_of_edges(layers: Layers, most: int) -> None:
+    counts = {
+        name: layer.n_edges if isinstance(layer, SparseLayer) else prod(_size(layer)) // getattr(layer, "groups", 1)
+        for name, layer in layers.items()
+    }
+    total, largest = sum(counts.values()), max(counts, key=lambda name: counts[name])
+    if total > most:
+        raise TopologyError(
+            f"model has {total:,} edges, {counts[largest]:,} of them in layer {largest!r}; a graph may have at most {most:,}; "
+            "`sparsify` or `pruning` takes edges away"
+        )
 
 
 # Reading a model
