@@ -7,12 +7,15 @@ together; *when* is the business of `Rewiring`, the driver. A new rule is one fi
 
 from netsci_nn.rewiring.apply import apply_delta, parameter_group
 from netsci_nn.rewiring.ba_deep_r import PreferentialDeepR
+from netsci_nn.rewiring.chain_removal import ChainRemoval, chain_removal
 from netsci_nn.rewiring.deep_r import DeepR
 from netsci_nn.rewiring.delta import EdgeDelta
 from netsci_nn.rewiring.dense_gradient import DenseGradient
 from netsci_nn.rewiring.driver import Rewiring
+from netsci_nn.rewiring.link_prediction import LinkScores, ch2_l3n, ch2_l3p, ch3_l3n, ch3_l3p
 from netsci_nn.rewiring.live_layer import LiveLayer, ModuleLayer
 from netsci_nn.rewiring.merge import MergedEdges, merge_edges
+from netsci_nn.rewiring.relative_importance import relative_importance
 from netsci_nn.rewiring.rigl import RigL
 from netsci_nn.rewiring.rule import NEEDS, REWIRERS, Rewirer, seen_by
 from netsci_nn.rewiring.soft_deep_r import SoftDeepR
@@ -23,10 +26,12 @@ from netsci_nn.rewiring.weight_change import WeightChange
 __all__ = [
     "NEEDS",
     "REWIRERS",
+    "ChainRemoval",
     "DeepR",
     "DenseGradient",
     "EdgeDelta",
     "EdgeView",
+    "LinkScores",
     "LiveLayer",
     "Memory",
     "MergedEdges",
@@ -39,8 +44,14 @@ __all__ = [
     "SparseEvolution",
     "WeightChange",
     "apply_delta",
+    "ch2_l3n",
+    "ch2_l3p",
+    "ch3_l3n",
+    "ch3_l3p",
+    "chain_removal",
     "edge_view",
     "merge_edges",
     "parameter_group",
+    "relative_importance",
     "seen_by",
 ]
