@@ -7,6 +7,7 @@ together; *when* is the business of `Rewiring`, the driver. A new rule is one fi
 
 from netsci_nn.rewiring.apply import apply_delta, parameter_group
 from netsci_nn.rewiring.ba_deep_r import PreferentialDeepR
+from netsci_nn.rewiring.chain_removal import ChainRemoval, chain_removal
 from netsci_nn.rewiring.deep_r import DeepR
 from netsci_nn.rewiring.delta import EdgeDelta
 from netsci_nn.rewiring.dense_gradient import DenseGradient
@@ -15,9 +16,11 @@ from netsci_nn.rewiring.drop import DROPS, Drop
 from netsci_nn.rewiring.drop_and_grow import DropAndGrow
 from netsci_nn.rewiring.gmp import gmp
 from netsci_nn.rewiring.growth import GROWTHS, Growth
+from netsci_nn.rewiring.link_prediction import LinkScores, ch2_l3n, ch2_l3p, ch3_l3n, ch3_l3p
 from netsci_nn.rewiring.live_layer import LiveLayer, ModuleLayer
 from netsci_nn.rewiring.merge import MergedEdges, merge_edges
 from netsci_nn.rewiring.mest import mest
+from netsci_nn.rewiring.relative_importance import relative_importance
 from netsci_nn.rewiring.rigl import RigL
 from netsci_nn.rewiring.rule import NEEDS, REWIRERS, Rewirer, seen_by
 from netsci_nn.rewiring.soft_deep_r import SoftDeepR
@@ -30,6 +33,7 @@ __all__ = [
     "GROWTHS",
     "NEEDS",
     "REWIRERS",
+    "ChainRemoval",
     "DeepR",
     "DenseGradient",
     "Drop",
@@ -37,6 +41,7 @@ __all__ = [
     "EdgeDelta",
     "EdgeView",
     "Growth",
+    "LinkScores",
     "LiveLayer",
     "Memory",
     "MergedEdges",
@@ -49,10 +54,16 @@ __all__ = [
     "SparseEvolution",
     "WeightChange",
     "apply_delta",
+    "ch2_l3n",
+    "ch2_l3p",
+    "ch3_l3n",
+    "ch3_l3p",
+    "chain_removal",
     "edge_view",
     "gmp",
     "merge_edges",
     "mest",
     "parameter_group",
+    "relative_importance",
     "seen_by",
 ]

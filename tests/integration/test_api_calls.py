@@ -33,7 +33,7 @@ UNCALLED = {
     "take_in load_pretrained load_dataset export_onnx": FILES,
     "load_checkpoint save_checkpoint read_edges model_tensors Checkpoint JsonlLog RecordTopology log_digest": FILES,
     "Cost Mixing WeightedTopology WiredLayer Wiring MergedEdges SparsifySummary Intake Metric Quantity Modules": RESULT,
-    "SmallWorld Verdict SeedComparison TopologyReport Measure TrainingState Progress Event": RESULT,
+    "ChainRemoval SmallWorld Verdict SeedComparison TopologyReport Measure TrainingState Progress Event": RESULT,
     "Schedule": "made by the functions of `schedules`, and called with their results",
     "ArrayLike CheckpointError ConfigError DataError TopologyError AnalysisError Rewirer LiveLayer Drop Growth": PROTOCOL,
     "Layer Network": "plain values without checks; `analysis` checks what they hold",

@@ -248,6 +248,80 @@ def _largest(draw: Draw) -> Call:
     return Call(call, check, fixed=("self",))
 
 
+def _link_predictors() -> None:
+    for name in ("ch2_l3n", "ch2_l3p", "ch3_l3n", "ch3_l3p"):
+
+        @calls("models", f"{REWIRING}.{name}")
+        def make(draw: Draw, name: str = name) -> Call:
+            def check(result: rewiring.LinkScores, *, topology: ns.BipartiteTopology) -> None:
+                assert (result.by_paths, result.rewards_inner) == (name.endswith("p"), name.startswith("ch2"))
+                _check_scores(result, topology)
+
+            return Call({"topology": topology(draw)}, check)
+
+
+def _check_scores(result: rewiring.LinkScores, of: ns.BipartiteTopology) -> None:
+    """Raise an error unless exactly those absent edges have a score above 0 that close a path of length 3."""
+    mask = dense(of).astype(np.int64)
+    scores = result.matrix()
+    assert (np.isnan(scores) == (mask > 0)).all()
+    assert ((scores > 0) == ((mask @ mask.T @ mask > 0) & (mask == 0))).all()
+
+
+_link_predictors()
+
+
+@calls("models", f"{REWIRING}.LinkScores")
+def _link_scores(draw: Draw) -> Call:
+    def check(result: rewiring.LinkScores, *, topology: ns.BipartiteTopology, **_: Any) -> None:
+        _check_scores(result, topology)
+
+    return Call({"topology": topology(draw), "by_paths": draw.random() < 0.5, "rewards_inner": draw.random() < 0.5}, check)
+
+
+@calls("models", f"{REWIRING}.LinkScores.largest", f"{REWIRING}.LinkScores.sample")
+def _chosen_edges(draw: Draw) -> Call:
+    of = topology(draw)
+    scores = rewiring.LinkScores(of, by_paths=draw.random() < 0.5, rewards_inner=draw.random() < 0.5)
+    count = draw.randint(0, of.n_in * of.n_out - of.n_edges)
+
+    def check(result: Any, *, count: Any, **_: Any) -> None:
+        assert len(np.union1d(result, of.keys())) == int(count) + of.n_edges
+        assert (np.diff(result) > 0).all()
+
+    return Call({"self": scores, "count": count, "rng": draw.seed()}, check, fixed=("self",))
+
+
+@calls("models", f"{REWIRING}.relative_importance")
+def _relative_importance(draw: Draw) -> Call:
+    of = topology(draw)
+
+    def check(result: Any, *, topology: ns.BipartiteTopology, weights: Any) -> None:
+        size = np.zeros((topology.n_out, topology.n_in))
+        size[topology.dst, topology.src] = np.abs(np.asarray(weights, dtype=np.float64))
+        with np.errstate(invalid="ignore"):
+            shares = np.nan_to_num(size / size.sum(1, keepdims=True)) + np.nan_to_num(size / size.sum(0))
+        np.testing.assert_allclose(result, shares[topology.dst, topology.src], rtol=1e-6, atol=1e-12)
+
+    return Call({"topology": of, "weights": draw.numpy.normal(size=of.n_edges).astype(np.float32)}, check)
+
+
+@calls("models", f"{REWIRING}.chain_removal")
+def _chain_removal(draw: Draw) -> Call:
+    sizes = [draw.randint(1, 12) for _ in range(draw.randint(2, 5))]
+    layers = [topology(draw, a, b) for a, b in itertools.pairwise(sizes)]
+
+    def check(result: rewiring.ChainRemoval, *, topologies: list[ns.BipartiteTopology]) -> None:
+        left = [dense(of) for of in topologies]
+        for mask, of, positions in zip(left, topologies, result.removed, strict=True):
+            mask[of.dst[positions], of.src[positions]] = 0
+        for one, two in itertools.pairwise(left):
+            assert (one.any(1) == two.any(0)).all()
+        assert result.active_after == sum(int(one.any(1).sum()) for one in left[:-1])
+
+    return Call({"topologies": layers}, check)
+
+
 @calls("models", f"{REWIRING}.Rewiring", weight=3)
 def _driver(draw: Draw) -> Call:
     own, optimizer = trained(draw)
