@@ -16,6 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import netsci_nn as ns
 from netsci_nn import network_graph
+from netsci_nn.errors import TopologyError
 from netsci_nn.generators import erdos_renyi
 from netsci_nn.layers import SparseConv2d
 from netsci_nn.models import GPT
@@ -208,6 +209,40 @@ def test_a_patch_graph_reads_every_channel_at_several_places() -> None:
     assert groups_of(graph) == [2, 3]
     assert graph.get_edgelist() == [(source // 9, 2 + target) for source, target in topology.to_edges().tolist()]
     assert graph.es["weight"] == layer.weight.tolist()
+
+
+def test_transposed_convolutions() -> None:
+    """Their weights are [sources, targets per group, *kernel]."""
+    model = nn.Sequential(nn.ConvTranspose2d(4, 6, 2, 2, groups=2), nn.Conv2d(6, 2, 1))
+    graph = network_graph(model)
+    n = neurons(x=4, h=6, o=2)
+    halves = full(n["x"][:2], n["h"][:3]) | full(n["x"][2:], n["h"][3:])
+    assert drawn(graph, n) == halves | full(n["h"], n["o"])
+    assert [(part["kind"], part["kernel"]) for part in graph["layers"]] == [("convolution", (2, 2)), ("convolution", (1, 1))]
+    for edge in graph.es.select(layer=0):
+        source, target = edge.source, edge.target - 4
+        assert edge["weight"] == pytest.approx(model[0].weight[source, target % 3].norm().item())
+
+
+def test_what_hooks_do_to_a_result_comes_after_the_layer() -> None:
+    model = nn.Sequential(ns.SparseLinear(erdos_renyi(6, 4, n_edges=7, rng=0)), nn.Linear(3, 2))
+    model[0].register_forward_hook(lambda module, args, result: result[:, 1:].sigmoid())
+    graph = network_graph(model)
+    assert graph["layers"][1]["sources"].tolist() == graph["layers"][0]["targets"].tolist()[1:]
+
+
+@pytest.mark.parametrize("leave", [lambda h: torch.from_numpy(h.numpy()), lambda h: torch.tensor(h.tolist())])
+def test_numbers_that_leave_torch_cannot_be_followed(leave: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    class Leaves(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.parts[1](leave(self.parts[0](x)))
+
+    with pytest.raises(TopologyError, match=r"the model itself takes numbers out of torch \((numpy|tolist)\); pass wiring="):
+        network_graph(Leaves())
 
 
 def test_embeddings_are_inputs_and_positions_join_them() -> None:

@@ -154,6 +154,8 @@ class Reading:
 
     def _function(self, step: Step, read: list[torch.Tensor]) -> list[list[Carried]]:
         name, n_given = step.function, len(_given(step))
+        if name in functions.LEAVES:
+            raise self._unreadable(step, f"takes numbers out of torch ({name})")
         result = _given(step)[0]
         if name == "setitem":
             return [[self._assigned(step)]]

@@ -12,12 +12,15 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
+from netsci_nn.models.wiring.functions import LEAVES
+
+NOTED = LEAVES | {"setitem"}  # beside functions that make tensors
 IN_PLACE_OPERATORS = frozenset({"iadd", "isub", "imul", "itruediv", "idiv", "ipow", "iand", "ior", "ixor", "imatmul"})
 
 
 @dataclass(eq=False)
 class Step:
-    """A call of a function of torch, or of a layer, that took tensors and gave tensors.
+    """A call of a function of torch, or of a layer, that took tensors and gave tensors, or took numbers out of torch.
 
     Attributes:
         function: its name without what marks operators and changes in place: "add" of +, += and `add_`.
@@ -88,10 +91,10 @@ class _Recorder(TorchFunctionMode):
         self.at_work: list[nn.Module] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Call the function, and write it down if it made tensors of tensors."""
+        """Call the function, and write it down if it made tensors of tensors, changed one, or took numbers out of one."""
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        if not any(map(self.is_whole, self.at_work)) and (tensors_in(result) or _name(func) == "setitem"):
+        if not any(map(self.is_whole, self.at_work)) and (tensors_in(result) or _name(func) in NOTED):
             module = self.names[self.at_work[-1]] if self.at_work else ""
             step = Step(_name(func), func, args, kwargs, result, module)
             if step.reads:
@@ -117,7 +120,8 @@ class _Recorder(TorchFunctionMode):
                 self.steps.append(Step(kind, None, args, kwargs, result, self.names[module], layer))
 
         handles = [module.register_forward_pre_hook(begin, with_kwargs=True) for module in self.names]
-        handles += [module.register_forward_hook(end, with_kwargs=True) for module in self.names]
+        # Before hooks of others: what those do to a result is no part of the layer.
+        handles += [module.register_forward_hook(end, with_kwargs=True, prepend=True) for module in self.names]
         try:
             yield
         finally:
