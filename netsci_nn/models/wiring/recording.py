@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,7 +66,9 @@ def record(
     generators are left as they were.
     """
     recorder = _Recorder(layers, {module: name for name, module in model.named_modules()})
-    with torch.random.fork_rng(), torch.no_grad(), _evaluating(model), recorder.listening(model), recorder:
+    # Compiled code calls none of torch's functions; where nothing is compiled yet, its long import is spared.
+    eager = torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
+    with torch.random.fork_rng(), torch.no_grad(), eager, _evaluating(model), recorder.listening(model), recorder:
         output = model(*args, **kwargs)
     return recorder.steps, tensors_in(output)
 
