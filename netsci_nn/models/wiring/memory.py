@@ -62,5 +62,5 @@ def overwritten(changed: torch.Tensor, numbers: torch.Tensor, other: torch.Tenso
 def _places(*tensors: torch.Tensor) -> list[torch.Tensor]:
     """Return where in memory the numbers of tensors lie, each in the shape of its tensor."""
     ends = [t.storage_offset() + sum((n - 1) * s for n, s in zip(t.shape, t.stride(), strict=True)) for t in tensors]
-    memory = torch.arange(max(ends) + 1)
+    memory = torch.arange(int(max(ends)) + 1)
     return [memory.as_strided(t.shape, t.stride(), t.storage_offset()) for t in tensors]
