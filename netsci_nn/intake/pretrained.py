@@ -1,7 +1,8 @@
 """`load_pretrained`: a saved model, sparse layers and all, into a model that was built anew; for Hugging Face's files, too."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from netsci_nn.intake.shards import WHOLE_FILES, weights_in
 from netsci_nn.intake.state_dict import listed, read_tensors
 from netsci_nn.intake.tensors import is_of_sparse_layer, stored_topology
 from netsci_nn.layers import SparseLayer
+from netsci_nn.models.attention import PROJECTIONS, UnpackedAttention
 from netsci_nn.models.surgery import check_replaceable, replace_layers, sparse_twin
 from netsci_nn.models.walk import conv_kind, linear_layers, size_of
 from netsci_nn.topology import BipartiteTopology
@@ -27,7 +29,9 @@ OPTIONAL = "active"
 def load_pretrained(model: nn.Module, path: str | PathLike[str]) -> nn.Module:
     """Load all weights of a file or folder into `model`; layers that are sparse there become sparse here, with their edges.
 
-    Layers are linear ones and convolutions, whose graphs are those of the file: of channels, or of the positions of a patch.
+    Layers are linear ones and convolutions, whose graphs are those of the file: of channels, or of the positions of a patch. An
+    `nn.MultiheadAttention` whose projections the file holds one by one, as `sparsify` leaves them, becomes an
+    `UnpackedAttention`.
 
     The way back for models that `save_pretrained` of Hugging Face has written, whose `from_pretrained` knows no sparse layers
     and refuses them; `save_original_format=False` keeps it from writing other names than the model has. As in
@@ -66,9 +70,36 @@ def load_pretrained(model: nn.Module, path: str | PathLike[str]) -> nn.Module:
         raise ConfigError(f"model is a {type(model).__name__}; it must be a module")
     file = _file(Path(path))
     tensors, notes = read_tensors(file)
+    if notes:
+        raise CheckpointError(
+            f"file {str(file)!r} does not fit the model: it does not hold the state dict of one model alone ({notes[0]})"
+        )
+    with _unpacked(model, tensors):
+        _load(model, tensors, file)
+    return model
+
+
+@contextmanager
+def _unpacked(model: nn.Module, tensors: Tensors) -> Iterator[None]:
+    """Unpack attention whose projections are layers of their own in the file; pack it again if loading fails."""
+    found: dict[str, nn.MultiheadAttention] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        if type(module) is nn.MultiheadAttention and module is not model and f"{name}.{PROJECTIONS[0]}.weight" in tensors:
+            found[name] = module
+    if found:
+        check_replaceable(model, found)
+    unpacked: dict[nn.Module, nn.Module] = {packed: UnpackedAttention(packed) for packed in found.values()}
+    replace_layers(model, unpacked)
     try:
-        if notes:
-            raise CheckpointError(f"it does not hold the state dict of one model alone ({notes[0]})")
+        yield
+    except BaseException:
+        replace_layers(model, {separate: packed for packed, separate in unpacked.items()})
+        raise
+
+
+def _load(model: nn.Module, tensors: Tensors, file: Path) -> None:
+    """Put the tensors of a file into a model after checking that all fit."""
+    try:
         tensors |= _tied(model, tensors)
         topologies = _topologies(model, tensors)
         _check(model, tensors, topologies)
@@ -89,7 +120,6 @@ def load_pretrained(model: nn.Module, path: str | PathLike[str]) -> nn.Module:
             raise CheckpointError(f"file {str(file)!r} does not fit the model: {error}") from error
         replace_layers(model, twins)
     model.load_state_dict(tensors)
-    return model
 
 
 def _file(path: Path) -> Path:
