@@ -78,6 +78,7 @@ class SparseConv(SparseLayer):
         images = x if x.dim() == self.n_dims + 2 else x[None]
         window, padded = self._window(), images
         if self.padding_mode != "zeros" and any(window.before + window.after):
+            self._check_reach(x.shape[-self.n_dims :])
             pads = [number for pair in reversed(self._padding_pairs()) for number in pair]  # the last dimension first
             padded = nn.functional.pad(images, pads, mode=self.padding_mode)
             window = window._replace(before=(0, 0), after=(0, 0))
@@ -108,7 +109,10 @@ class SparseConv(SparseLayer):
         values = (self.weight if self._mask is None or is_traced() else self.masked_weight()).reshape(-1)
         backend = self._chosen_backend(values)
         if backend == "dense" or (is_traced() and torch.onnx.is_in_onnx_export()):  # ONNX has no sparse product
-            return self._by_torch(x, window)
+            if x.is_meta or not torch.is_autocast_enabled(x.device.type):
+                return self._by_torch(x, window)
+            with torch.autocast(x.device.type, enabled=False):  # every backend computes in the layer's own precision
+                return self._by_torch(x, window)
         if backend != "compiled" or is_seen or x.is_meta or 0 in (len(x), len(values)):
             return by_patches(values, x, self.bias)
         index = self._patch_edition.index(x.device)
@@ -205,6 +209,14 @@ class SparseConv(SparseLayer):
         if x.device != self.weight.device:
             raise DataError(f"x is on {x.device}; it must be on the layer's device, {self.weight.device}")
         return x
+
+    def _check_reach(self, size: Sequence[int]) -> None:
+        """Raise a DataError if maps of a size do not have what is to be padded beside them."""
+        farthest = {"reflect": [n - 1 for n in size], "circular": size}.get(self.padding_mode)
+        pads = [max(pair) for pair in self._padding_pairs()]
+        if farthest is not None and any(pad > most for pad, most in zip(pads, farthest, strict=True)):
+            what = "smaller than" if self.padding_mode == "reflect" else "at most"
+            raise DataError(f"x has maps of {_shown(size)}; {self.padding_mode} padding of {_shown(pads)} must be {what} them")
 
     def to_dense(self) -> nn.Module:
         """Return a dense convolution of torch that computes the same; its weight is zero where there is no active edge."""

@@ -243,6 +243,17 @@ def test_compilers_take_the_whole_graph(graph: str, density: float) -> None:
     torch.testing.assert_close(torch.export.export(layer, (x,)).module()(x), expected[0])
 
 
+@pytest.mark.parametrize("backend", ["compiled", "csr", "dense"])
+def test_autocast_computes_in_the_layers_own_precision(backend: str) -> None:
+    layer, x = layer_of((6, 4), 0.5, 3, backend=backend).float(), torch.randn(2, 6, 5, 5).bfloat16()
+    expected = layer(x.float())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = layer(x)
+        y.sum().backward()
+    assert y.dtype == torch.float32
+    torch.testing.assert_close(y, expected)
+
+
 def test_patch_graph_by_hand() -> None:
     graph = patch_graph(BipartiteTopology(3, 2, [0, 2, 1], [0, 0, 1]), (1, 2))
     assert (graph.n_in, graph.n_out) == (6, 2)
@@ -261,6 +272,7 @@ def test_bad_arguments_get_one_sentence_each() -> None:
     def convert(conv: nn.Module, *arguments: Any) -> Any:
         return lambda: SparseConv2d.from_dense(conv, *arguments)
 
+    reflect, circular = ({"padding": n, "padding_mode": mode} for n, mode in ((8, "reflect"), (9, "circular")))
     cases: list[tuple[type[Exception], str, Any]] = [
         (ConfigError, "kernel_size is 0; it must be a whole number, or 2 of them, from 1", make(0)),
         (ConfigError, r"kernel_size is \(3, 3, 3\); it must be", make((3, 3, 3))),
@@ -276,6 +288,8 @@ def test_bad_arguments_get_one_sentence_each() -> None:
         (DataError, r"x has shape \(8,\); it must be \[n, 6, width\]", call(torch.zeros(8), SparseConv1d)),
         (DataError, "x has maps of 2 x 8; .* must not be smaller than the kernel 3 x 3", call(torch.zeros(2, 6, 2, 8))),
         (DataError, "smaller than the kernel 3 at dilation 4", call(torch.zeros(2, 6, 8), SparseConv1d, dilation=4)),
+        (DataError, "x has maps of 8 x 8; reflect padding of 8 x 8 must be smaller than them", call(maps, **reflect)),
+        (DataError, "x has maps of 8; circular padding of 9 must be at", call(maps[:, :, 0], SparseConv1d, **circular)),
         (DataError, "x has dtype torch.float64; it must be the layer's", call(maps.double())),
         (DataError, "x is a list; it must be a dense tensor", call([1])),
         (ConfigError, "conv is a Linear; it must be an nn.Conv2d", convert(nn.Linear(3, 3))),

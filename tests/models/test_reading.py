@@ -16,6 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import netsci_nn as ns
 from netsci_nn import network_graph
+from netsci_nn.errors import TopologyError
 from netsci_nn.generators import erdos_renyi
 from netsci_nn.layers import SparseConv2d
 from netsci_nn.models import GPT
@@ -185,6 +186,82 @@ def test_a_patch_graph_reads_every_channel_at_several_places() -> None:
     assert graph.es["weight"] == layer.weight.tolist()
 
 
+def test_transposed_convolutions() -> None:
+    """Their weights are [sources, targets per group, *kernel]."""
+    model = nn.Sequential(nn.ConvTranspose2d(4, 6, 2, 2, groups=2), nn.Conv2d(6, 2, 1))
+    graph = network_graph(model)
+    n = neurons(x=4, h=6, o=2)
+    halves = full(n["x"][:2], n["h"][:3]) | full(n["x"][2:], n["h"][3:])
+    assert drawn(graph, n) == halves | full(n["h"], n["o"])
+    assert [(part["kind"], part["kernel"]) for part in graph["layers"]] == [("convolution", (2, 2)), ("convolution", (1, 1))]
+    for edge in graph.es.select(layer=0):
+        source, target = edge.source, edge.target - 4
+        assert edge["weight"] == pytest.approx(model[0].weight[source, target % 3].norm().item())
+
+
+def test_what_hooks_do_to_a_result_comes_after_the_layer() -> None:
+    model = nn.Sequential(ns.SparseLinear(erdos_renyi(6, 4, n_edges=7, rng=0)), nn.Linear(3, 2))
+    model[0].register_forward_hook(lambda module, args, result: result[:, 1:].sigmoid())
+    graph = network_graph(model)
+    assert graph["layers"][1]["sources"].tolist() == graph["layers"][0]["targets"].tolist()[1:]
+
+
+class Between(nn.Module):
+    """Two layers, and what a test does between them."""
+
+    def __init__(self, between: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.between, self.first, self.second = between, nn.Linear(4, 4), nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(self.between(self.first(x)))
+
+
+@pytest.mark.parametrize(
+    ("between", "reason"),
+    [
+        (lambda h: torch.from_numpy(h.numpy()), r"takes numbers out of torch \(numpy\)"),
+        (lambda h: torch.from_numpy(np.asarray(h)), r"takes numbers out of torch \(array\)"),
+        (lambda h: torch.tensor(h.tolist()), r"takes numbers out of torch \(tolist\)"),
+        (lambda h: h * h.mean().item(), r"takes numbers out of torch \(item\)"),
+        (lambda h: h * float(h.mean()), r"takes numbers out of torch \(float\)"),
+        (lambda h: torch.vmap(torch.relu)(h), "computes within a transform of torch.func"),
+    ],
+)
+def test_numbers_that_get_out_of_sight_are_an_error(between: Callable[[torch.Tensor], torch.Tensor], reason: str) -> None:
+    with pytest.raises(TopologyError, match=f"the model itself {reason}.*; pass wiring="):
+        network_graph(Between(between))
+
+
+def test_an_example_without_numbers_tells_nothing() -> None:
+    with pytest.raises(TopologyError, match=r"module 'first' reads a tensor of shape \(0, 4\), in which there is no number"):
+        network_graph(Between(torch.relu), torch.zeros(0, 4))
+
+
+def test_compiled_and_parametrized_models() -> None:
+    plain = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Conv2d(3, 2, 1))
+    n = neurons(x=2, h=3, o=2)
+    expected = full(n["x"], n["h"]) | full(n["h"], n["o"])
+    compiled = torch.compile(plain, backend="eager")
+    assert isinstance(compiled, nn.Module)
+    assert drawn(network_graph(compiled), n) == expected
+    nn.utils.parametrizations.weight_norm(plain[0])
+    graph = network_graph(plain)
+    assert drawn(graph, n) == expected
+    assert graph.es[0]["weight"] == pytest.approx(plain[0].weight[0, 0].norm().item())
+
+
+def test_scripts_and_lazy_layers_are_refused() -> None:
+    mixed = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+    with pytest.warns(DeprecationWarning, match="jit"):
+        mixed[0] = torch.jit.script(mixed[0])
+    with pytest.raises(TopologyError, match=r"module .0. is a program of torch\.jit, which cannot be recorded; pass wiring="):
+        network_graph(mixed)
+    lazy = nn.Sequential(nn.LazyLinear(4), nn.Linear(4, 2))
+    with pytest.raises(TopologyError, match=r"parameter '0.weight' has no shape yet; the model must be called once"):
+        network_graph(lazy, torch.zeros(1, 3))
+
+
 def test_embeddings_are_inputs_and_positions_join_them() -> None:
     class Tokens(nn.Module):
         def __init__(self) -> None:
@@ -248,6 +325,32 @@ def either(x: torch.Tensor, a: Any, b: Any, c: Any) -> torch.Tensor:
     return c(chosen + 0 * (left + right))  # taint must not depend on the choice
 
 
+def view_changed(x: torch.Tensor, a: Any, b: Any, c: Any) -> torch.Tensor:
+    h = a(x)
+    h[:, 1:3].mul_(b(x))
+    return c(h)
+
+
+def base_changed(x: torch.Tensor, a: Any, b: Any, c: Any) -> torch.Tensor:
+    h = a(x)
+    part = h[:, 1:4]
+    h.add_(b(x))
+    return c(part)
+
+
+def part_added_to(x: torch.Tensor, a: Any, b: Any, c: Any) -> torch.Tensor:
+    h = a(x)
+    h[:, 3:] += b(x)
+    return c(h)
+
+
+def base_assigned(x: torch.Tensor, a: Any, b: Any) -> torch.Tensor:
+    buffer = torch.zeros_like(x)
+    part = buffer[:, :]
+    buffer[:, 1:] = a(x)
+    return b(part + x[:, :1])
+
+
 MEETINGS: dict[str, tuple[Callable[..., torch.Tensor], list[tuple[int, int]]]] = {
     "chain": (lambda x, a, b: b(a(x).relu()), [(6, 5), (5, 4)]),
     "residual": (lambda x, a, b: b(x + a(x)), [(6, 6), (6, 4)]),
@@ -268,6 +371,12 @@ MEETINGS: dict[str, tuple[Callable[..., torch.Tensor], list[tuple[int, int]]]] =
     "normalised": (lambda x, a, b: b(nn.functional.batch_norm(a(x), torch.zeros(5), torch.ones(5))), [(6, 5), (5, 4)]),
     "constant beside": (lambda x, a, b: b(torch.cat([a(x), torch.ones_like(x[:, :2])], 1)), [(6, 5), (7, 4)]),
     "in place": (lambda x, a, b: b(a(x).add_(x).mul_(2).relu_()), [(6, 6), (6, 4)]),
+    "copied": (lambda x, a, b: b(torch.empty(len(x), 5, *x.shape[2:]).copy_(a(x))), [(6, 5), (5, 4)]),
+    "view changed": (view_changed, [(6, 5), (6, 2), (5, 4)]),
+    "base changed": (base_changed, [(6, 5), (6, 5), (3, 4)]),
+    "part added to": (part_added_to, [(6, 5), (6, 2), (5, 4)]),
+    "base assigned": (base_assigned, [(6, 5), (6, 4)]),
+    "other part changed": (lambda x, a, b: b((p := a(x).chunk(2, 1))[1] + 0 * p[0].mul_(x[:, :3])), [(6, 6), (3, 4)]),
     "glu": (lambda x, a, b: b(nn.functional.glu(a(x), 1)), [(6, 6), (3, 4)]),
 }
 

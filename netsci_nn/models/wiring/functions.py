@@ -70,3 +70,6 @@ REDUCES = _names("mean sum amax amin max min logsumexp std var prod norm nanmean
 """They put together what lies along a dimension."""
 
 MATRIX_PRODUCTS = _names("matmul rmatmul mm bmm")
+
+LEAVES = _names("numpy array tolist item float int complex")
+"""They hand numbers to what is not torch, which may do anything to them, unless they give a tensor, as `x.float()` does."""

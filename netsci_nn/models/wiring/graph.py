@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 from netsci_nn.checks import is_iterable
 from netsci_nn.errors import ConfigError, TopologyError, shown
@@ -30,7 +31,7 @@ from netsci_nn.topology.arrays import Int64Array, as_array
 if TYPE_CHECKING:
     import igraph
 
-DENSE_CONVOLUTIONS = nn.Conv1d, nn.Conv2d, nn.Conv3d
+DENSE_CONVOLUTIONS = nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d
 MAP_SIZES = 32, 28, 64, 16, 8, 96, 128, 224, 227, 231, 299  # tried for maps where there is no example
 MOST_TRIED = 4  # layers whose inputs are tried
 MAX_LISTED = 8
@@ -45,9 +46,10 @@ def network_graph(model: nn.Module, example: Any = None, wiring: Iterable[Pair] 
 
     The model is run once, without gradients and in evaluation mode, and what it does to every neuron is followed: residual
     sums, concatenations, slices, reshapes, flattening and pooling of maps, normalisations, attention, gates. Layers are
-    `nn.Linear`, Hugging Face's `Conv1D`, convolutions of torch and sparse layers; those of `nn.MultiheadAttention` are called
-    `q_proj`, `k_proj`, `v_proj` and `out_proj`. Neurons of a convolution are its channels, those of an embedding its features,
-    which count as inputs. A dense layer is a complete graph; of a kernel the weight is its L2 norm.
+    `nn.Linear`, Hugging Face's `Conv1D`, convolutions of torch, transposed ones too, and sparse layers; those of
+    `nn.MultiheadAttention` are called `q_proj`, `k_proj`, `v_proj` and `out_proj`. Neurons of a convolution are its channels,
+    those of an embedding its features, which count as inputs. A dense layer is a complete graph; of a kernel the weight is its
+    L2 norm.
 
     Vertices carry `layer`, the number of the group of neurons that they belong to, counted from the inputs on. Edges carry
     `layer`, the number of their layer, counted in the order of the groups that layers start from, and `weight`. Edges come
@@ -112,10 +114,13 @@ def wiring_of(
 
 def _layers(model: nn.Module) -> dict[str, nn.Module]:
     linear = linear_layers(model)
+    lazy = next((name for name, p in model.named_parameters() if isinstance(p, nn.UninitializedParameter)), None)
+    if lazy is not None:
+        raise TopologyError(f"parameter {lazy!r} has no shape yet; the model must be called once before its graph can be read")
     return {
         name: module
         for name, module in model.named_modules()
-        if name in linear or (type(module) in DENSE_CONVOLUTIONS and not isinstance(module, SparseLayer))
+        if name in linear or type_before_parametrizations(module) in DENSE_CONVOLUTIONS
     }
 
 
@@ -149,6 +154,9 @@ def _read(model: nn.Module, layers: Layers, example: Any) -> tuple[Neurons, dict
     """Return the neurons of a model and the ends of its layers, as a run on the example shows them."""
     embeddings = {name: module for name, module in model.named_modules() if isinstance(module, nn.Embedding)}
     known = {module: name for name, module in (*layers.items(), *embeddings.items())}
+    scripted = next((name for name, module in model.named_modules() if isinstance(module, torch.jit.ScriptModule)), None)
+    if scripted is not None:
+        raise _not_known(model, layers, f"module {scripted!r} is a program of torch.jit, which cannot be recorded")
     failure = None
     for args, kwargs in _inputs(model, {**embeddings, **layers}, example):
         try:
@@ -316,6 +324,8 @@ def _wired(name: str, layer: nn.Module, sources: Int64Array, targets: Int64Array
         return WiredLayer(name, kernel_of(layer), layer.topology, layer.edge_weights(), sources, targets)
     if isinstance(layer, DENSE_CONVOLUTIONS):
         weight, allowed = grouped_weight(layer)
+        if layer.transposed:  # of which the weight begins with the sources
+            weight, allowed = weight.transpose(0, 1), allowed.T
         norms = torch.linalg.vector_norm(weight.detach().flatten(2), dim=2)
         topology = from_mask(allowed.cpu().numpy())
         return WiredLayer(name, kernel_of(layer), topology, as_array(norms[allowed]), sources, targets)

@@ -23,6 +23,7 @@ from netsci_nn.errors import TopologyError
 from netsci_nn.layers import SparseLayer
 from netsci_nn.models.walk import kernel_of
 from netsci_nn.models.wiring import functions
+from netsci_nn.models.wiring.memory import Memory, is_transformed, overwritten
 from netsci_nn.models.wiring.neurons import NONE, Neurons
 from netsci_nn.models.wiring.recording import Step, tensors_in
 from netsci_nn.topology.arrays import Int64Array
@@ -66,14 +67,15 @@ def read_wiring(
     Raises:
         UnreadableError: naming the module with a step that is not understood.
     """
-    reading = Reading(layers)
+    reading = Reading(layers, Memory(steps, outputs))
     reading.count_uses(steps)
     for tensor in inputs:
         if tensor.is_floating_point():
             numbers = reading.neurons.new(tensor.numel(), are_inputs=True)
             reading.carried[id(tensor)] = [Carried(torch.from_numpy(numbers).reshape(tensor.shape), is_open=False)]
-    for step in steps:
+    for number, step in enumerate(steps):
         reading.take(step)
+        reading.show_changes(step, number)
     for tensor in outputs:
         reading.settled(tensor)
     return reading
@@ -82,8 +84,8 @@ def read_wiring(
 class Reading:
     """The neurons of a network, and the ends of its layers, as far as the steps so far tell."""
 
-    def __init__(self, layers: Mapping[str, nn.Module]) -> None:
-        self.layers, self.neurons = layers, Neurons()
+    def __init__(self, layers: Mapping[str, nn.Module], memory: Memory) -> None:
+        self.layers, self.neurons, self._memory = layers, Neurons(), memory
         self.ends: dict[str, Ends] = {}
         self.carried: dict[
             int, list[Carried]
@@ -100,6 +102,8 @@ class Reading:
 
     def take(self, step: Step) -> None:
         """Work out what the result of one step carries."""
+        if any(map(is_transformed, step.reads)):
+            raise self._unreadable(step, "computes within a transform of torch.func, of which the outcome is not seen")
         read = [tensor for tensor in step.reads if id(tensor) in self.carried]
         if step.layer is not None:
             carried = self._layer(step, step.layer)
@@ -112,6 +116,19 @@ class Reading:
             self.carried.pop(id(tensor), None)
             if each:
                 self.carried[id(tensor)] = each
+
+    def show_changes(self, step: Step, number: int) -> None:
+        """Let what a step changed in place show in other tensors that lie in the same memory."""
+        if step.function in functions.KEEPS:
+            return
+        for changed in _given(step):
+            if not any(changed is tensor for tensor in step.reads):
+                continue
+            for other in self._memory.others(changed, number):
+                numbers, before = self.settled(changed).numbers, self.settled(other).numbers
+                if changed.dtype != other.dtype or (numbers.shape, before.shape) != (changed.shape, other.shape):
+                    raise self._unreadable(step, "changes a tensor in place that another shows in another form")
+                self.carried[id(other)] = [Carried(overwritten(changed, numbers, other, before), is_open=False)]
 
     def _layer(self, step: Step, name: str) -> list[list[Carried]]:
         if name in self.ends:
@@ -131,6 +148,8 @@ class Reading:
 
     def _along(self, step: Step, x: torch.Tensor, axis: int) -> Int64Array:
         """Return the neuron at every place of an axis; input neurons are what is read as one."""
+        if not x.numel():
+            raise self._unreadable(step, f"reads a tensor of shape {tuple(x.shape)}, in which there is no number")
         if id(x) not in self.carried:
             return self.neurons.new(x.shape[axis], are_inputs=True)  # constants
         numbers = self.settled(x).numbers.movedim(axis, 0).reshape(x.shape[axis], -1).numpy()
@@ -154,9 +173,13 @@ class Reading:
 
     def _function(self, step: Step, read: list[torch.Tensor]) -> list[list[Carried]]:
         name, n_given = step.function, len(_given(step))
+        if name in functions.LEAVES and not n_given:
+            raise self._unreadable(step, f"takes numbers out of torch ({name})")
         result = _given(step)[0]
         if name == "setitem":
             return [[self._assigned(step)]]
+        if name == "copy":
+            return [[Carried(self.settled(step.args[1]).numbers.expand(result.shape), is_open=False)]]
         if name in functions.MOVES:
             return [[carried] for carried in self._moved(step)]
         if name in functions.KEEPS:
@@ -276,8 +299,6 @@ class Reading:
 
     def _assigned(self, step: Step) -> Carried:
         target, place, value = step.args
-        if target._is_view():
-            raise self._unreadable(step, "assigns to a part of a part of a tensor")
         numbers = self.settled(target).numbers.clone()
         numbers[place] = self.settled(value).numbers if isinstance(value, torch.Tensor) else NONE
         return Carried(numbers, is_open=False)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +13,15 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
+from netsci_nn.models.wiring.functions import LEAVES
+
+NOTED = LEAVES | {"setitem"}  # beside functions that make tensors
 IN_PLACE_OPERATORS = frozenset({"iadd", "isub", "imul", "itruediv", "idiv", "ipow", "iand", "ior", "ixor", "imatmul"})
 
 
 @dataclass(eq=False)
 class Step:
-    """A call of a function of torch, or of a layer, that took tensors and gave tensors.
+    """A call of a function of torch, or of a layer, that took tensors and gave tensors, or took numbers out of torch.
 
     Attributes:
         function: its name without what marks operators and changes in place: "add" of +, += and `add_`.
@@ -62,7 +66,9 @@ def record(
     generators are left as they were.
     """
     recorder = _Recorder(layers, {module: name for name, module in model.named_modules()})
-    with torch.random.fork_rng(), torch.no_grad(), _evaluating(model), recorder.listening(model), recorder:
+    # Compiled code calls none of torch's functions; where nothing is compiled yet, its long import is spared.
+    eager = torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
+    with torch.random.fork_rng(), torch.no_grad(), eager, _evaluating(model), recorder.listening(model), recorder:
         output = model(*args, **kwargs)
     return recorder.steps, tensors_in(output)
 
@@ -88,10 +94,10 @@ class _Recorder(TorchFunctionMode):
         self.at_work: list[nn.Module] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Call the function, and write it down if it made tensors of tensors."""
+        """Call the function, and write it down if it made tensors of tensors, changed one, or took numbers out of one."""
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        if not any(map(self.is_whole, self.at_work)) and (tensors_in(result) or _name(func) == "setitem"):
+        if not any(map(self.is_whole, self.at_work)) and (tensors_in(result) or _name(func) in NOTED):
             module = self.names[self.at_work[-1]] if self.at_work else ""
             step = Step(_name(func), func, args, kwargs, result, module)
             if step.reads:
@@ -117,7 +123,8 @@ class _Recorder(TorchFunctionMode):
                 self.steps.append(Step(kind, None, args, kwargs, result, self.names[module], layer))
 
         handles = [module.register_forward_pre_hook(begin, with_kwargs=True) for module in self.names]
-        handles += [module.register_forward_hook(end, with_kwargs=True) for module in self.names]
+        # Before hooks of others: what those do to a result is no part of the layer.
+        handles += [module.register_forward_hook(end, with_kwargs=True, prepend=True) for module in self.names]
         try:
             yield
         finally:
