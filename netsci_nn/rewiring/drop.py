@@ -1,5 +1,6 @@
 """Which edges a rule lets go: criteria by name. A new one is a class here, or in a file that is imported below."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -8,9 +9,10 @@ import numpy.typing as npt
 from netsci_nn.checks import check_real
 from netsci_nn.errors import ConfigError
 from netsci_nn.registry import Registry
+from netsci_nn.rewiring.relative_importance import relative_importance
 from netsci_nn.rewiring.sparse_evolution import dropped_by_sign
 from netsci_nn.rewiring.view import EdgeView, check_finite, strength
-from netsci_nn.topology import Int64Array
+from netsci_nn.topology import BipartiteTopology, Int64Array
 
 LARGEST_NOISE = 1e30
 STANDARD_DEVIATIONS = 8  # beyond which noise is taken to make no difference
@@ -30,7 +32,7 @@ class Drop(Protocol):
         ...
 
 
-DROPS: Registry[type] = Registry("drop criterion")
+DROPS: Registry[Callable[..., Drop]] = Registry("drop criterion")
 
 
 class _Lowest:
@@ -131,6 +133,21 @@ class MagnitudeAndGradient(_Lowest):
         score: npt.NDArray[np.floating] = strength(view.weight) + self.gradient_weight * strength(view.gradient)
         check_finite("dropping by magnitude and gradient", score)
         return score
+
+
+@DROPS.register("relative_importance")
+class RelativeImportance(_Lowest):
+    """The smallest |w| / sum over the target's edges + |w| / sum over the source's edges (see `relative_importance`).
+
+    Source: Zhang et al. 2024, "Plug-and-play: an efficient post-training pruning method for large language models" (RIA), which
+    Cannistraci-Hebb training uses for removal.
+    """
+
+    def score(self, view: EdgeView) -> npt.NDArray[np.floating]:
+        """Return the relative importance of every edge."""
+        size = strength(view.weight)
+        check_finite("dropping by relative importance", size)
+        return relative_importance(BipartiteTopology(view.n_in, view.n_out, view.src, view.dst), size)
 
 
 def lowest(score: npt.NDArray[np.floating], count: int, noise: float, rng: np.random.Generator) -> Int64Array:

@@ -28,9 +28,9 @@ class DropAndGrow:
     step nothing is changed.
 
     Args:
-        drop: a name in `DROPS` ("magnitude", "sign", "magnitude_and_gradient", "random"), the name with parameters as a
-            mapping, or a criterion.
-        grow: likewise of `GROWTHS` ("random", "gradient", "none").
+        drop: a name in `DROPS` ("magnitude", "sign", "magnitude_and_gradient", "relative_importance", "random"), the name with
+            parameters as a mapping, or a criterion.
+        grow: likewise of `GROWTHS` ("random", "gradient", "ch3_l3p", "ch2_l3p", "ch3_l3n", "ch2_l3n", "none").
         fraction: in (0, 1), the share of a layer's edges that is dropped; a schedule of it; or 0 for none.
         density: of every layer, in (0, 1]; a number or a schedule; or None.
         keep: density down to which edges are dropped at least, before others grow, in (0, 1]; or None.
@@ -88,7 +88,7 @@ class DropAndGrow:
         return EdgeDelta(dropped[goes], src, dst, view.zeros(len(src)))
 
 
-def _chosen(what: str, registry: Registry[type], choice: Any) -> Any:
+def _chosen(what: str, registry: Registry[Any], choice: Any) -> Any:
     """Return a criterion, by its name, its name and parameters, or as it is."""
     parameters = {"name": choice} if isinstance(choice, str) else choice
     if not isinstance(parameters, Mapping):

@@ -144,6 +144,20 @@ def test_a_loop_of_ones_own_gives_mest_the_gradient_of_the_step() -> None:
     assert driver.state_dict()["rule"] == "mest"
 
 
+@pytest.mark.parametrize("name", ["ch3_l3p", "ch2_l3p", "ch3_l3n", "ch2_l3n"])
+def test_links_grow_where_they_are_likely_by_the_edges_that_are_left(name: str) -> None:
+    of = layer()
+    delta = DropAndGrow("relative_importance", name, 0.3).propose(view(of), rng=0)
+    importance = rewiring.relative_importance(of.topology, view(of).weight)
+    np.testing.assert_array_equal(delta.dropped, np.sort(np.argsort(importance, kind="stable")[:12]))
+    left = ns.BipartiteTopology.from_keys(np.delete(of.topology.keys(), delta.dropped), 12, 9)
+    likely = getattr(rewiring, name)(left).largest(12, rng=0)
+    np.testing.assert_array_equal(delta.grown_dst * 12 + delta.grown_src, likely)
+    drawn = DropAndGrow("magnitude", {"name": name, "soft": True}, 0.3).propose(view(of), rng=1)
+    assert len(drawn.grown_src) == 12
+    assert not same(drawn, DropAndGrow("magnitude", {"name": name, "soft": True}, 0.3).propose(view(of), rng=2))
+
+
 def test_after_the_last_step_nothing_changes() -> None:
     assert not DropAndGrow("magnitude", "random", 0.3, 0.1).propose(view(layer(), is_last=True), rng=0).moves_edges
 
@@ -151,8 +165,14 @@ def test_after_the_last_step_nothing_changes() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"drop": "weight"}, "unknown drop criterion 'weight'; allowed are: magnitude, magnitude_and_gradient, random, sign"),
-        ({"grow": 3}, "grow is 3; it must be one of random, gradient, none, or a criterion"),
+        (
+            {"drop": "weight"},
+            "unknown drop criterion 'weight'; allowed are: magnitude, magnitude_and_gradient, random, relative_importance, s",
+        ),
+        (
+            {"grow": 3},
+            "grow is 3; it must be one of random, gradient, ch3_l3p, ch2_l3p, ch3_l3n, ch2_l3n, none, or a criterion",
+        ),
         ({"drop": {"name": "magnitude", "noise": 1}}, "drop 'magnitude': unknown key 'noise' = 1; allowed are: tie_noise"),
         ({"fraction": 1.0}, r"fraction is 1\.0; it must be a number in \(0, 1\), or a schedule"),
         ({"density": 0}, r"density is 0; it must be a number in \(0, 1\], or a schedule"),
