@@ -88,6 +88,13 @@ class MaskedNetwork:
         weight = self.weights[number]
         return self.masks[number] & ~((weight < low) | (weight > high))
 
+    def smallest(self, number: int, score: Matrix, count: int) -> Mask:
+        """Which entries have the lowest scores, so many; of equal ones those that come first."""
+        order = np.argsort(np.where(self.masks[number], score, np.inf), axis=None, kind="stable")
+        chosen = np.zeros(score.size, bool)
+        chosen[order[:count]] = True
+        return chosen.reshape(score.shape)
+
     def replace(self, number: int, dropped: Mask, grown: Mask) -> None:
         """Take entries out and put others in, at 0 and without momentum."""
         stays = self.masks[number] & ~dropped

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from netsci_nn import Rewiring, SparseMLP, schedules
-from netsci_nn.rewiring import EdgeDelta, EdgeView, RigL, SparseEvolution
+from netsci_nn.rewiring import EdgeDelta, EdgeView, Rewirer, RigL, SparseEvolution, gmp, mest
 from netsci_nn.training import Rewire, train
 from tests.reference.masked_training import MaskedNetwork, of_model
 
@@ -36,8 +36,8 @@ def batches(epochs: int, seed: int) -> Iterator[np.ndarray]:
 class Noted:
     """A rule with a generator of its own, so that the order of rows is not disturbed; it notes what it proposes."""
 
-    def __init__(self, rule: RigL | SparseEvolution) -> None:
-        self.rule, self.own, self.needs = rule, np.random.default_rng(7), rule.needs
+    def __init__(self, rule: Rewirer) -> None:
+        self.rule, self.own, self.needs = rule, np.random.default_rng(7), getattr(rule, "needs", ())
         self.replaces_step = getattr(rule, "replaces_step", False)
         self.noted: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # masks before, dropped, grown
 
@@ -65,7 +65,8 @@ def train_in_own_loop(network: SparseMLP, rule: Noted, epochs: int, until: int) 
         rewiring.step()
         optimizer.step()
         optimizer.zero_grad()
-        assert [layer.n_edges for layer in network.layers] == counts
+        if isinstance(rule.rule, RigL | SparseEvolution):
+            assert [layer.n_edges for layer in network.layers] == counts
 
 
 def train_by(engine: str, network: SparseMLP, rule: Noted, epochs: int, until: int) -> None:
@@ -133,6 +134,66 @@ def test_set_is_that_of_dense_masks(engine: str) -> None:
         n_rewirings += 1
     assert n_rewirings == 25
     assert len(rule.noted) == 75
+    check_end(network, reference)
+
+
+@pytest.mark.parametrize("engine", ["own loop", "eager", "compiled"])
+@pytest.mark.parametrize("trap", [None, "gradient of the step before", "weights before the step"])
+def test_mest_is_that_of_dense_masks(engine: str, trap: str | None) -> None:
+    """|w| after the step + 2 |gradient| of the step; with density, down to it and beyond it again until 0.6 and the end."""
+    epochs, until, weight = 8, 120, 2.0
+    rule = mest(gradient_weight=weight, density=0.2, surplus=0.1)
+    network, noted = model(), Noted(rule)
+    reference = of_model(network.layers, RATE, MOMENTUM)
+    train_by(engine, network, noted, epochs, until)
+    (x, y), n_rewirings, differ = data(), 0, 0
+    last = [np.zeros_like(each) for each in reference.weights]
+    for step, rows in enumerate(batches(epochs, 3), start=1):
+        before_step = [each.copy() for each in reference.weights]
+        of_weights, of_biases = reference.gradients(x[rows].numpy(), y[rows].numpy())
+        reference.descend(of_weights, of_biases)
+        gradients, last = (last if trap == "gradient of the step before" else of_weights), of_weights
+        if step % EVERY or step > until:
+            continue
+        level = 0.3 if step / until < 0.6 else 0.25 if step < until else 0.2
+        for number in range(3):
+            before, dropped, grown = noted.noted[n_rewirings * 3 + number]
+            np.testing.assert_array_equal(before, reference.masks[number])
+            pairs = before.size
+            own = before_step[number] if trap == "weights before the step" else reference.weights[number]
+            score = np.abs(own) + weight * np.abs(gradients[number])
+            expected = reference.smallest(number, score, int(before.sum()) - round(0.2 * pairs))
+            differ += not np.array_equal(dropped, expected)
+            assert before.sum() - dropped.sum() + grown.sum() == round(level * pairs)
+            assert not (grown & before & ~dropped).any()
+            reference.replace(number, dropped, grown)
+        n_rewirings += 1
+    assert n_rewirings == 30
+    assert (differ > 0) == (trap is not None)
+    check_end(network, reference)
+
+
+@pytest.mark.parametrize("engine", ["own loop", "eager", "compiled"])
+def test_gmp_is_that_of_dense_masks(engine: str) -> None:
+    epochs, until = 8, 120
+    network, noted = model(), Noted(gmp(end=0.05, start=0.25))
+    reference = of_model(network.layers, RATE, MOMENTUM)
+    train_by(engine, network, noted, epochs, until)
+    (x, y), n_rewirings = data(), 0
+    for step, rows in enumerate(batches(epochs, 3), start=1):
+        reference.descend(*reference.gradients(x[rows].numpy(), y[rows].numpy()))
+        if step % EVERY or step > until:
+            continue
+        for number in range(3):
+            before, dropped, grown = noted.noted[n_rewirings * 3 + number]
+            left = round((0.05 + 0.2 * (1 - step / until) ** 3) * before.size)
+            expected = reference.smallest(number, np.abs(reference.weights[number]), int(before.sum()) - left)
+            np.testing.assert_array_equal(dropped, expected)
+            assert not grown.any()
+            reference.replace(number, dropped, grown)
+        n_rewirings += 1
+    assert n_rewirings == 30
+    assert [layer.n_edges for layer in network.layers] == [36, 19, 4]
     check_end(network, reference)
 
 
