@@ -53,6 +53,14 @@ class LinkScores:
     Raises:
         TopologyError: if `topology` is none.
         ConfigError: if one of the others is not True or False.
+
+    Source: at the top of this file.
+
+    Example:
+        >>> scores = LinkScores(BipartiteTopology(2, 2, src=[0, 0, 1], dst=[0, 1, 1]), by_paths=False, rewards_inner=True)
+        >>> scores.matrix()  # the one path has two inner neurons, with i = 1 and e = 0 each
+        array([[nan,  4.],
+               [nan, nan]], dtype=float32)
     """
 
     def __init__(self, topology: BipartiteTopology, *, by_paths: bool, rewards_inner: bool) -> None:
@@ -103,7 +111,7 @@ class LinkScores:
             rng: an int seed or numpy Generator; used only where there are too few scores above 0.
 
         Raises:
-            ConfigError: if fewer than `count` are absent.
+            ConfigError: if fewer than `count` are absent, or `rng` is neither.
 
         Example:
             >>> topology = BipartiteTopology(3, 3, src=[0, 1, 1, 2], dst=[0, 0, 1, 1])
@@ -132,7 +140,7 @@ class LinkScores:
             dst * n_in + src of the drawn ones, int64 `[count]`, increasing.
 
         Raises:
-            ConfigError: if fewer than `count` are absent.
+            ConfigError: if fewer than `count` are absent, or `rng` is neither.
 
         Example:
             >>> topology = BipartiteTopology(3, 3, src=[0, 1, 1, 2], dst=[0, 0, 1, 1])
