@@ -15,6 +15,7 @@ from netsci_nn.rewiring.driver import Rewiring
 from netsci_nn.rewiring.drop import DROPS, Drop
 from netsci_nn.rewiring.drop_and_grow import DropAndGrow
 from netsci_nn.rewiring.gmp import gmp
+from netsci_nn.rewiring.granet import GraNet
 from netsci_nn.rewiring.growth import GROWTHS, Growth
 from netsci_nn.rewiring.link_prediction import LinkScores, ch2_l3n, ch2_l3p, ch3_l3n, ch3_l3p
 from netsci_nn.rewiring.live_layer import LiveLayer, ModuleLayer
@@ -40,6 +41,7 @@ __all__ = [
     "DropAndGrow",
     "EdgeDelta",
     "EdgeView",
+    "GraNet",
     "Growth",
     "LinkScores",
     "LiveLayer",

@@ -259,7 +259,7 @@ class Rewiring:
                 "called between backward() and optimizer.step()"
             )
         check_edges_of_followers(self.modules, self.followers)
-        deltas = {number: self._proposal(number, is_last) for number in self.modules}
+        deltas = self._proposals(is_last)
         twins = [sparse_layers(follower) for follower in self.followers]
         for number, delta in deltas.items():
             if is_last and len(delta.dropped) != len(delta.grown_src):
@@ -362,15 +362,32 @@ class Rewiring:
         if not self._newborn:
             self.remove()
 
-    def _proposal(self, number: int, is_last: bool) -> EdgeDelta:
-        """Return the change of a layer, on every rank that of rank 0."""
-        layer, memory = self.modules[number], self.memory[number]
+    def _proposals(self, is_last: bool) -> dict[int, EdgeDelta]:
+        """Return the change of every layer, on every rank that of rank 0."""
+        if not hasattr(self.rule, "propose_all"):
+            return {
+                number: of_first_rank(layer, self.rule.propose(self._view(number, is_last), rng=self._generator_for(layer)))
+                for number, layer in self.modules.items()
+            }
+        first = next(iter(self.modules.values()))
+        views = [self._view(number, is_last) for number in self.modules]
+        deltas = self.rule.propose_all(views, rng=self._generator_for(first))
+        return {
+            number: of_first_rank(layer, delta) for (number, layer), delta in zip(self.modules.items(), deltas, strict=True)
+        }
+
+    def _generator_for(self, layer: SparseLayer) -> np.random.Generator:
+        return generator_of_first_rank(layer, self.rng)
+
+    def _view(self, number: int, is_last: bool) -> EdgeView:
+        """Return what the rule sees of a layer."""
+        memory = self.memory[number]
         context: dict[str, Any] = {}
         if number in self._watches:
             context["dense_gradient"] = self._watches[number].gradient()
         if "gradient" in needs(self.rule):
             context["gradient"] = self._gradient_of_weight(number)
-        view: EdgeView = self.live[number].view(
+        return self.live[number].view(
             step=self.steps,
             total_steps=self.total_steps,
             is_last=is_last,
@@ -378,7 +395,6 @@ class Rewiring:
             memory=memory,
             **context,
         )
-        return of_first_rank(layer, self.rule.propose(view, rng=generator_of_first_rank(layer, self.rng)))
 
     def _gradient_of_weight(self, number: int) -> npt.NDArray[np.floating]:
         gradient = self.modules[number].weight.grad

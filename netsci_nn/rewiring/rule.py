@@ -6,6 +6,8 @@ A rule is an object with `propose`. Beside it, a rule may declare:
 - `replaces_step = True`: it acts in the place of an optimiser step, which then changes no weight (RigL).
 - `acts_every_step = True`: it acts after every mini-batch unless told otherwise; rules without it act after every epoch.
 - `sets_active = True`: its deltas set the forward mask of a layer, which whole-step compiled training does not know.
+- `propose_all(edges, rng)`: takes the views of all layers and returns their changes, for a rule that shares edges among layers;
+  training calls it instead of `propose`.
 - `remember(edges, rng)`: returns arrays by name that the rule keeps for a layer; training hands them back at every call
   (`EdgeView.memory`), and saves them with its checkpoints. The rule may change them in place.
 - `check(optimizer, every_steps)`: raises a ConfigError if the rule cannot work beside this optimiser, or at this interval

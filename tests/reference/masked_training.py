@@ -88,6 +88,25 @@ class MaskedNetwork:
         weight = self.weights[number]
         return self.masks[number] & ~((weight < low) | (weight > high))
 
+    def granet(self, gradients: list[Matrix], density: float, fraction: float) -> None:
+        """Keep the largest weights of all layers together, then let a fraction of every layer regenerate by the gradient."""
+        sizes = np.concatenate([np.where(m, np.abs(w), -1.0).ravel() for m, w in zip(self.masks, self.weights, strict=True)])
+        stays = np.zeros(len(sizes), bool)
+        stays[np.argsort(-sizes, kind="stable")[: int(density * len(sizes))]] = True
+        places = np.cumsum([mask.size for mask in self.masks])[:-1]
+        for number, kept in enumerate(np.split(stays, places)):
+            self.replace(
+                number, self.masks[number] & ~kept.reshape(self.masks[number].shape), np.zeros_like(self.masks[number])
+            )
+        for number, gradient in enumerate(gradients):
+            mask = self.masks[number]
+            dies = self.smallest(number, np.abs(self.weights[number]), int(np.ceil(fraction * mask.sum())))
+            free = np.where(mask & ~dies, -1.0, np.abs(gradient)).ravel()
+            grows = np.zeros(mask.size, bool)
+            grows[np.argsort(-free, kind="stable")[: int(dies.sum())]] = True
+            grows = grows.reshape(mask.shape)
+            self.replace(number, dies & ~grows, grows & ~mask)
+
     def smallest(self, number: int, score: Matrix, count: int) -> Mask:
         """Which entries have the lowest scores, so many; of equal ones those that come first."""
         order = np.argsort(np.where(self.masks[number], score, np.inf), axis=None, kind="stable")

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from netsci_nn import Rewiring, SparseMLP, schedules
-from netsci_nn.rewiring import EdgeDelta, EdgeView, Rewirer, RigL, SparseEvolution, gmp, mest
+from netsci_nn.rewiring import EdgeDelta, EdgeView, GraNet, Rewirer, RigL, SparseEvolution, gmp, mest
 from netsci_nn.training import Rewire, train
 from tests.reference.masked_training import MaskedNetwork, of_model
 
@@ -40,9 +40,13 @@ class Noted:
         self.rule, self.own, self.needs = rule, np.random.default_rng(7), getattr(rule, "needs", ())
         self.replaces_step = getattr(rule, "replaces_step", False)
         self.noted: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # masks before, dropped, grown
+        if isinstance(rule, GraNet):
+            self.propose_all = lambda edges, rng: list(map(self.noted_of, edges, rule.propose_all(edges, rng=self.own)))
 
     def propose(self, edges: EdgeView, *, rng: np.random.Generator) -> EdgeDelta:
-        delta = self.rule.propose(edges, rng=self.own)
+        return self.noted_of(edges, self.rule.propose(edges, rng=self.own))
+
+    def noted_of(self, edges: EdgeView, delta: EdgeDelta) -> EdgeDelta:
         before, dropped, grown = (np.zeros((edges.n_out, edges.n_in), bool) for _ in range(3))
         before[edges.dst, edges.src] = True
         dropped[edges.dst[delta.dropped], edges.src[delta.dropped]] = True
@@ -171,6 +175,58 @@ def test_mest_is_that_of_dense_masks(engine: str, trap: str | None) -> None:
     assert n_rewirings == 30
     assert (differ > 0) == (trap is not None)
     check_end(network, reference)
+
+
+@pytest.mark.parametrize("engine", ["own loop", "eager", "compiled"])
+@pytest.mark.parametrize("name", ["constant", "cosine"])
+def test_granet_is_that_of_dense_masks(name: str, engine: str) -> None:
+    """One ranking of all layers, then regeneration layer by layer, after the step."""
+    epochs, until = 8, 120
+    fraction = schedules.constant(0.3) if name == "constant" else schedules.cosine(0.5, 0.005)
+    network, noted = model(), Noted(GraNet(end=0.08, start=0.25, fraction=fraction))
+    reference = of_model(network.layers, RATE, MOMENTUM)
+    train_by(engine, network, noted, epochs, until)
+    (x, y), n_rewirings, shares = data(), 0, []
+    n_pairs = sum(mask.size for mask in reference.masks)
+    for step, rows in enumerate(batches(epochs, 3), start=1):
+        of_weights, of_biases = reference.gradients(x[rows].numpy(), y[rows].numpy())
+        reference.descend(of_weights, of_biases)
+        if step % EVERY or step > until:
+            continue
+        density = 0.08 + 0.17 * (1 - step / until) ** 3
+        reference.granet(of_weights, density, fraction(step / until))
+        for number in range(3):
+            before, dropped, grown = noted.noted[n_rewirings * 3 + number]
+            np.testing.assert_array_equal((before & ~dropped) | grown, reference.masks[number])
+        assert sum(mask.sum() for mask in reference.masks) == int(density * n_pairs)
+        shares.append([mask.mean() for mask in reference.masks])
+        n_rewirings += 1
+    assert n_rewirings == 30
+    assert max(shares[-1]) > 1.5 * min(shares[-1])  # the ranking of all layers gives them other densities
+    check_end(network, reference)
+
+
+@pytest.mark.parametrize("trap", ["a ranking per layer", "masked gradients", "edges that come back start anew"])
+def test_a_wrong_granet_is_found_out(trap: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = MaskedNetwork.granet
+
+    def wrong(self: MaskedNetwork, gradients: list[np.ndarray], density: float, fraction: float) -> None:
+        if trap == "a ranking per layer":
+            for number, mask in enumerate(self.masks):
+                gone = self.smallest(number, np.abs(self.weights[number]), int(mask.sum()) - int(density * mask.size))
+                self.replace(number, gone, np.zeros_like(gone))
+            right(self, gradients, 1.0, fraction)
+        elif trap == "masked gradients":
+            right(self, [np.where(m, g, 0) for m, g in zip(self.masks, gradients, strict=True)], density, fraction)
+        else:
+            before = [weight.copy() for weight in self.weights]
+            right(self, gradients, density, fraction)
+            weak = [np.abs(w) < np.quantile(np.abs(w[m]), 0.3) for w, m in zip(before, self.masks, strict=True)]
+            self.weights = [np.where(few, 0, weight) for few, weight in zip(weak, self.weights, strict=True)]
+
+    monkeypatch.setattr(MaskedNetwork, "granet", wrong)
+    with pytest.raises((AssertionError, ValueError)):
+        test_granet_is_that_of_dense_masks("constant", "own loop")
 
 
 @pytest.mark.parametrize("engine", ["own loop", "eager", "compiled"])

@@ -148,6 +148,11 @@ RULES = {
         "keep": draw.choice((None, draw.uniform(0.01, 1))),
         "name": "own",
     },
+    "GraNet": lambda draw: {
+        "end": draw.uniform(0.01, 1),
+        "start": draw.uniform(0.01, 1),
+        "fraction": draw.choice((None, draw.uniform(0.01, 0.99))),
+    },
     "gmp": lambda draw: {"end": draw.uniform(0.01, 1), "start": draw.choice((1.0, 0.5))},
     "mest": lambda draw: {
         "fraction": draw.uniform(0.01, 0.99),
@@ -157,7 +162,7 @@ RULES = {
     },
     "WeightChange": lambda draw: {"criterion": draw.choice(("abs_delta", "rel_delta")), "fraction": draw.uniform(0.01, 0.99)},
 }
-KEEPING = RULES.keys() - {"SoftDeepR", "DropAndGrow", "gmp", "mest"}
+KEEPING = RULES.keys() - {"SoftDeepR", "DropAndGrow", "GraNet", "gmp", "mest"}
 """Rules that keep the number of edges, whatever their arguments."""
 
 
