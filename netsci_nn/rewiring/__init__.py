@@ -14,6 +14,7 @@ from netsci_nn.rewiring.dense_gradient import DenseGradient
 from netsci_nn.rewiring.driver import Rewiring
 from netsci_nn.rewiring.drop import DROPS, Drop
 from netsci_nn.rewiring.drop_and_grow import DropAndGrow
+from netsci_nn.rewiring.dsr import DynamicSparseReparameterization
 from netsci_nn.rewiring.gmp import gmp
 from netsci_nn.rewiring.granet import GraNet
 from netsci_nn.rewiring.growth import GROWTHS, Growth
@@ -39,6 +40,7 @@ __all__ = [
     "DenseGradient",
     "Drop",
     "DropAndGrow",
+    "DynamicSparseReparameterization",
     "EdgeDelta",
     "EdgeView",
     "GraNet",

@@ -148,6 +148,11 @@ RULES = {
         "keep": draw.choice((None, draw.uniform(0.01, 1))),
         "name": "own",
     },
+    "DynamicSparseReparameterization": lambda draw: {
+        "fraction": draw.uniform(0.01, 0.99),
+        "threshold": draw.choice((1e-3, 0.1, 10.0)),
+        "tolerance": draw.choice((0.0, 0.1)),
+    },
     "GraNet": lambda draw: {
         "end": draw.uniform(0.01, 1),
         "start": draw.uniform(0.01, 1),
@@ -162,6 +167,9 @@ RULES = {
     },
     "WeightChange": lambda draw: {"criterion": draw.choice(("abs_delta", "rel_delta")), "fraction": draw.uniform(0.01, 0.99)},
 }
+CHANGING = "SoftDeepR", "DynamicSparseReparameterization"
+"""Rules that change what they remember."""
+
 KEEPING = RULES.keys() - {"SoftDeepR", "DropAndGrow", "GraNet", "gmp", "mest"}
 """Rules that keep the number of edges, whatever their arguments."""
 
@@ -214,7 +222,7 @@ def _rules() -> None:
             def check(result: EdgeDelta, **_: Any) -> None:
                 _check_proposal(result, own, keeps_number=name in KEEPING and not view.is_last)
 
-            return Call({"self": rule, "edges": view, "rng": draw.seed()}, check, fixed=("self",), changes=name == "SoftDeepR")
+            return Call({"self": rule, "edges": view, "rng": draw.seed()}, check, fixed=("self",), changes=name in CHANGING)
 
 
 _rules()
