@@ -87,9 +87,8 @@ class Reading:
     def __init__(self, layers: Mapping[str, nn.Module], memory: Memory) -> None:
         self.layers, self.neurons, self._memory = layers, Neurons(), memory
         self.ends: dict[str, Ends] = {}
-        self.carried: dict[
-            int, list[Carried]
-        ] = {}  # by the ids of tensors, which are all alive; several if a sum is not yet made
+        # By the ids of tensors, all of which are alive; several of what has met and is not yet one neuron.
+        self.carried: dict[int, list[Carried]] = {}
         self._version: Counter[int] = Counter()
         self._uses: Counter[Key] = Counter()
 
