@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from torch import nn
 
-from netsci_nn.checks import as_list, check_count
+from netsci_nn.checks import as_list, as_whole_number, check_count
 from netsci_nn.errors import ConfigError, shown
 from netsci_nn.models.blocks import Residual, residual
 from netsci_nn.models.mlp import seeded_torch
@@ -73,12 +73,12 @@ def residual_cnn(n_in: int, n_out: int, *, shape: Sequence[int], widths: Sequenc
         torch.Size([2, 10])
     """
     n_out = check_count("n_out", n_out, 1, MOST_CHANNELS, error=ConfigError)
-    sizes, channels = as_list(shape) or [], as_list(widths) or []
-    if len(sizes) not in (2, 3) or not all(isinstance(size, int) and size > 0 for size in sizes) or math.prod(sizes) != n_in:
+    sizes, channels = ([as_whole_number(size) or 0 for size in as_list(value) or []] for value in (shape, widths))
+    if len(sizes) not in (2, 3) or min(sizes) < 1 or math.prod(sizes) != n_in:
         raise ConfigError(
             f"shape is {shown(shape)}; it must be (height, width) or (channels, height, width) of n_in = {n_in} numbers"
         )
-    if not channels or not all(isinstance(width, int) and 1 <= width <= MOST_CHANNELS for width in channels):
+    if not channels or not all(1 <= width <= MOST_CHANNELS for width in channels):
         raise ConfigError(f"widths is {shown(widths)}; it must be whole numbers from 1 to {MOST_CHANNELS}, one per block")
     maps = (1, *sizes)[-3:]
     with seeded_torch(as_generator(rng)):

@@ -89,6 +89,8 @@ def test_methods_that_prune_are_for_perceptrons() -> None:
     [
         ("residual_cnn", {"shape": [3, 5]}, r"shape is \[3, 5\]; it must be \(height, width\) or .* of n_in = 12 numbers"),
         ("residual_cnn", {"shape": [3, 4], "widths": []}, r"widths is \[\]; it must be whole numbers from 1 to 65536"),
+        ("residual_cnn", {"shape": [True, 12]}, r"shape is \[True, 12\]; it must be"),
+        ("residual_cnn", {"shape": [3, 4], "widths": [True]}, r"widths is \[True\]; it must be whole numbers"),
         ("residual_mlp", {"width": 0}, "width is 0; it must be"),
     ],
 )
