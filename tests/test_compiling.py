@@ -27,9 +27,9 @@ from netsci_nn.topology.edge_order import is_sorted
 from analysis.measures.reachability import _spread
 topology = BipartiteTopology.from_ends([0, 2, 1], [1, 0, 0], n_in=3, n_out=2)
 assert topology.to_edges().tolist() == [[1, 0], [2, 0], [0, 1]]
-after = np.zeros((2, 1), np.uint64)
-_spread(topology.src, topology.dst, np.array([[1], [2], [4]], np.uint64), after)
-assert after.tolist() == [[6], [1]]
+bits = np.array([[1], [2], [4], [0], [0]], np.uint64)
+_spread(topology.src.astype(np.int64), topology.dst + np.int64(3), bits)
+assert bits[3:].tolist() == [[6], [1]]
 print(*(sum(function.stats.cache_hits.values()) for function in (is_sorted, _spread)), is_sorted.stats.cache_path)
 """
 WARNING = "RuntimeWarning: "
