@@ -199,7 +199,7 @@ import numpy as np
 from analysis.measures.reachability import _spread
 ends, seen = np.array([7]), np.zeros((1, 1), np.uint64)
 try:
-    _spread(ends, ends, seen, seen)
+    _spread(ends, ends, seen)
 except IndexError as error:
     print(error)
 """
