@@ -134,6 +134,33 @@ def test_the_gpt() -> None:
     assert graph.es[0]["weight"] == model.blocks[0].attention.query_key_value.weight[0, 0].item()
 
 
+def test_attention_written_in_several_ways_is_the_same_graph() -> None:
+    class Attention(nn.Module):
+        def __init__(self, way: str) -> None:
+            super().__init__()
+            self.way, self.q, self.k, self.v = way, *(nn.Linear(4, 4) for _ in range(3))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            q, k, v = self.q(x), self.k(x), self.v(x)
+            if self.way == "matmul":
+                return (q @ k.transpose(1, 2) / 2).softmax(-1) @ v
+            if self.way == "baddbmm":
+                mask = torch.zeros(1, x.shape[1], x.shape[1])
+                return torch.bmm(torch.baddbmm(mask, q, k.mT).softmax(-1), v)
+            return nn.functional.scaled_dot_product_attention(q, k, v)
+
+    n = neurons(x=4, q=4, k=4, v=4, s=1, a=4)
+    expected = full(n["x"], n["q"]) | full(n["x"], n["k"]) | full(n["x"], n["v"])
+    expected |= attention_edges(n["q"], n["k"], n["v"], n["s"], n["a"])
+    for way in ("matmul", "baddbmm", "attention"):
+        assert drawn(network_graph(Attention(way), torch.randn(2, 3, 4)), n) == expected
+
+
+def test_maps_that_come_as_rows_are_tried() -> None:
+    model = nn.Sequential(nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 3, 3), nn.Flatten(), nn.Linear(3 * 36, 2))
+    assert groups_of(network_graph(model)) == [1, 3, 2]
+
+
 class Highway(nn.Module):
     """y = t h + (1 - t) x."""
 

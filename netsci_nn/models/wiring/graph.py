@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
@@ -202,7 +203,8 @@ def _shapes(layer: nn.Module) -> list[tuple[int, ...]]:
         return [(1, 2)]
     n_in = _size(layer)[0]
     if kernel_of(layer):
-        return [(1, n_in, *[size] * len(kernel_of(layer))) for size in MAP_SIZES]
+        maps = [(n_in, *[size] * len(kernel_of(layer))) for size in MAP_SIZES]
+        return [(1, *shape) for shape in maps] + [(1, math.prod(shape)) for shape in maps]  # the latter for nn.Unflatten
     return [(1, n_in), (1, 2, n_in)]
 
 

@@ -195,6 +195,8 @@ class Reading:
         if name in functions.MATRIX_PRODUCTS:
             a, b = (self.settled(tensor).numbers for tensor in (step.reads if name != "rmatmul" else step.reads[::-1])[:2])
             return [[self._product(step, a, b)]]
+        if name == "baddbmm" and id(step.args[0]) not in self.carried:  # a mask, added to the product
+            return [[self._product(step, *(self.settled(tensor).numbers for tensor in step.args[1:3]))]]
         if name == "scaled_dot_product_attention":
             return [[self._attention(step, result)]]
         if name == "glu":
