@@ -150,6 +150,39 @@ class RelativeImportance(_Lowest):
         return relative_importance(BipartiteTopology(view.n_in, view.n_out, view.src, view.dst), size)
 
 
+@DROPS.register("soft_magnitude")
+class SoftMagnitude(_Lowest):
+    """Drawn: the edges that stay are a sample without replacement in proportion to |w|^T, where T goes from start to end.
+
+    Args:
+        start: exponent at the beginning of the rule's time, 0 to 100; 0 keeps any edge with equal probability.
+        end: at its end, likewise; in between on a straight line.
+
+    Raises:
+        ConfigError: when an exponent is out of range.
+
+    Source: Zhang et al. 2025, "Brain network science modelling of sparse neural networks" (CHTs), with 1 and 3 of their code
+    for perceptrons. One exponential number per edge, divided by |w|^T, is such a sample (Efraimidis & Spirakis 2006).
+    """
+
+    def __init__(self, start: float = 1.0, end: float = 3.0) -> None:
+        self.start, self.end = (
+            check_real(name, value, lambda number: 0 <= number <= 100, "from 0 to 100", ConfigError)
+            for name, value in (("start", start), ("end", end))
+        )
+        self.needs = () if self.start == self.end else ("step", "total_steps")
+
+    def of_count(self, view: EdgeView, count: int, rng: np.random.Generator) -> Int64Array:
+        """Return the positions of `count` edges, increasing; those of weight 0 go first."""
+        size = strength(view.weight)
+        check_finite("dropping by soft magnitude", size)
+        share = 0.0 if view.step is None or view.total_steps is None else min(view.step / max(view.total_steps, 1), 1.0)
+        exponent = self.start + share * (self.end - self.start)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            score = exponent * np.log(size.astype(np.float64)) - np.log(rng.standard_exponential(len(size)))
+        return lowest(np.where((size == 0) & (exponent > 0), -np.inf, score), count, 0.0, rng)
+
+
 def lowest(score: npt.NDArray[np.floating], count: int, noise: float, rng: np.random.Generator) -> Int64Array:
     """Return the positions of the `count` lowest after normal noise, increasing; of equal ones those that come first.
 

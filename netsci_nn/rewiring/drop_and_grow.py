@@ -28,7 +28,8 @@ class DropAndGrow:
     step nothing is changed.
 
     Args:
-        drop: a name in `DROPS` ("magnitude", "sign", "magnitude_and_gradient", "relative_importance", "random"), the name with
+        drop: a name in `DROPS` ("magnitude", "sign", "magnitude_and_gradient", "soft_magnitude", "relative_importance",
+            "random"), the name with
             parameters as a mapping, or a criterion.
         grow: likewise of `GROWTHS` ("random", "gradient", "ch3_l3p", "ch2_l3p", "ch3_l3n", "ch2_l3n", "none").
         fraction: in (0, 1), the share of a layer's edges that is dropped; a schedule of it; or 0 for none.

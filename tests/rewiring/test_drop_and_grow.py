@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from netsci_nn import rewiring
 from netsci_nn.errors import ConfigError
 from netsci_nn.models import sparse_layers
 from netsci_nn.rewiring import DenseGradient, DropAndGrow, EdgeDelta, EdgeView, RigL, SparseEvolution, edge_view, gmp, mest
+from netsci_nn.rewiring.drop import SoftMagnitude
 from netsci_nn.schedules import cosine, cubic, steps
 
 
@@ -158,6 +160,30 @@ def test_links_grow_where_they_are_likely_by_the_edges_that_are_left(name: str) 
     assert not same(drawn, DropAndGrow("magnitude", {"name": name, "soft": True}, 0.3).propose(view(of), rng=2))
 
 
+@pytest.mark.parametrize(("step", "exponent"), [(0, 1.0), (50, 2.0), (100, 3.0)])
+def test_soft_removal_keeps_edges_in_proportion_to_a_power(step: int, exponent: float) -> None:
+    """Of 3 edges one stays: 6,000 draws against w^T by a chi-squared test, which errs once in a million."""
+    weights = np.array([0.2, -0.5, 1.0])
+    of = layer(3, 2, 3)
+    with torch.no_grad():
+        of.weight.copy_(torch.from_numpy(weights))
+    rng, kept = np.random.default_rng(1), np.zeros(3)
+    for _ in range(6000):
+        dropped = SoftMagnitude().of_count(view(of, step=step), 2, rng)
+        kept[np.setdiff1d(np.arange(3), dropped)] += 1
+    expected = np.abs(weights) ** exponent / (np.abs(weights) ** exponent).sum()
+    assert scipy.stats.chisquare(kept, 6000 * expected).pvalue > 1e-6
+
+
+def test_soft_removal_lets_zeros_go_first() -> None:
+    of = layer()
+    with torch.no_grad():
+        of.weight[::2] = 0
+    for seed in range(5):
+        assert SoftMagnitude().of_count(view(of), 20, np.random.default_rng(seed)).tolist() == list(range(0, 40, 2))
+    assert SoftMagnitude(2, 2).needs == ()
+
+
 def test_after_the_last_step_nothing_changes() -> None:
     assert not DropAndGrow("magnitude", "random", 0.3, 0.1).propose(view(layer(), is_last=True), rng=0).moves_edges
 
@@ -177,6 +203,7 @@ def test_after_the_last_step_nothing_changes() -> None:
         ({"fraction": 1.0}, r"fraction is 1\.0; it must be a number in \(0, 1\), or a schedule"),
         ({"density": 0}, r"density is 0; it must be a number in \(0, 1\], or a schedule"),
         ({"density": {"name": "cubic", "start": 1.0}}, "density: schedule .*missing"),
+        ({"drop": {"name": "soft_magnitude", "end": -1}}, r"end is -1; it must be a number from 0 to 100"),
         ({"keep": 2}, r"keep is 2; it must be a number in \(0, 1\]"),
     ],
 )

@@ -141,7 +141,7 @@ RULES = {
         "fraction": 0.3,
     },
     "DropAndGrow": lambda draw: {
-        "drop": draw.choice(("magnitude", "random", "magnitude_and_gradient")),
+        "drop": draw.choice(("magnitude", "random", "magnitude_and_gradient", "soft_magnitude", "relative_importance")),
         "grow": draw.choice(("random", "gradient")),
         "fraction": draw.choice((0, draw.uniform(0.01, 0.99))),
         "density": draw.choice((None, draw.uniform(0.01, 1))),
