@@ -93,8 +93,10 @@ class GPT(nn.Module):
     ) -> None:
         super().__init__()
         sizes = {"vocabulary_size": vocabulary_size, "context": context, "width": width}
-        for name, value in (sizes | {"n_layers": n_layers, "n_heads": n_heads}).items():
+        vocabulary_size, context, width, n_layers, n_heads = (
             check_count(name, value, 1, MOST_LAYERS if name == "n_layers" else LARGEST_SIZE, error=ConfigError)
+            for name, value in (sizes | {"n_layers": n_layers, "n_heads": n_heads}).items()
+        )
         if width % n_heads:
             raise ConfigError(f"width is {width} and n_heads is {n_heads}; the width must be a multiple of the heads")
         dropout = check_real("dropout", dropout, lambda value: 0 <= value < 1, "in [0, 1)", ConfigError)
