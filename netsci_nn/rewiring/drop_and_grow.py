@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 
 from netsci_nn.checks import check_density
+from netsci_nn.compiling import njit
 from netsci_nn.errors import ConfigError, shown
 from netsci_nn.layers import SparseLayer
 from netsci_nn.registry import Registry, check_parameters
 from netsci_nn.rewiring.delta import EdgeDelta
 from netsci_nn.rewiring.drop import DROPS, Drop
 from netsci_nn.rewiring.growth import GROWTHS, Growth
-from netsci_nn.rewiring.rigl import without_common
 from netsci_nn.rewiring.rule import REWIRERS, fraction_now, needs_of, no_change, seen_by
 from netsci_nn.rewiring.view import EdgeView, keys_without
 from netsci_nn.sampling import Rng, as_generator
@@ -25,7 +25,7 @@ class DropAndGrow:
 
     Without `density` as many edges come as go. With it a layer has round(density * n_in * n_out) edges after every action: if
     fewer must be left than the fraction leaves, more are dropped by the same criterion. New edges start at 0. After the last
-    step nothing is changed.
+    step nothing grows, and only what is beyond `density` is dropped.
 
     Args:
         drop: a name in `DROPS` ("magnitude", "sign", "magnitude_and_gradient", "soft_magnitude", "relative_importance",
@@ -69,17 +69,17 @@ class DropAndGrow:
     def propose(self, edges: EdgeView | SparseLayer, *, rng: Rng) -> EdgeDelta:
         """Return the change; `rng` is an int seed or numpy Generator."""
         view, random = seen_by(self.name, edges, *self.needs), as_generator(rng)
-        if view.is_last:
-            return no_change(view)
         n_pairs = view.n_in * view.n_out
-        fraction = 0.0 if self.fraction is None else fraction_now(self.fraction, view)
+        fraction = 0.0 if self.fraction is None or view.is_last else fraction_now(self.fraction, view)
         dropped = self.drop.of_fraction(view, fraction, random) if fraction else np.empty(0, np.int64)
         target = view.n_edges if self.density is None else round(fraction_now(self.density, view) * n_pairs)
         most = target if self.keep is None else min(target, round(self.keep * n_pairs))
-        if view.n_edges - len(dropped) > most and (self.density is not None or self.keep is not None):
+        has_bound = self.density is not None or (self.keep is not None and not view.is_last)
+        if view.n_edges - len(dropped) > most and has_bound:
             dropped = self.drop.of_count(view, view.n_edges - most, random)
         remaining = keys_without(view, dropped)
-        grown = self.grow.keys(view, max(target - len(remaining), 0), remaining, random)
+        n_grown = 0 if view.is_last else max(target - len(remaining), 0)
+        grown = self.grow.keys(view, n_grown, remaining, random)
         if not len(dropped) and not len(grown):
             return no_change(view)
         goes, comes = np.arange(len(dropped)), np.arange(len(grown))
@@ -100,3 +100,20 @@ def _chosen(what: str, registry: Registry[Any], choice: Any) -> Any:
     factory = registry[given.pop("name", None)]
     check_parameters(f"{what} {parameters['name']!r}", factory, given)
     return factory(**given)
+
+
+@njit(cache=True, nogil=True)
+def without_common(a, b):  # type: ignore[no-untyped-def]
+    """Return the positions in each of two increasing arrays of what the other does not have."""
+    only_a, only_b = np.empty(len(a) + 1, np.int64), np.empty(len(b) + 1, np.int64)
+    i, j, n_a, n_b = 0, 0, 0, 0
+    while i < len(a) or j < len(b):
+        if j == len(b) or (i < len(a) and a[i] < b[j]):
+            only_a[n_a] = i
+            n_a, i = n_a + 1, i + 1
+        elif i == len(a) or b[j] < a[i]:
+            only_b[n_b] = j
+            n_b, j = n_b + 1, j + 1
+        else:
+            i, j = i + 1, j + 1
+    return only_a[:n_a], only_b[:n_b]

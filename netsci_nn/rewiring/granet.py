@@ -7,8 +7,8 @@ import numpy as np
 from netsci_nn.layers import SparseLayer
 from netsci_nn.rewiring.delta import EdgeDelta
 from netsci_nn.rewiring.drop import lowest
-from netsci_nn.rewiring.rigl import without_common
-from netsci_nn.rewiring.rule import REWIRERS, fraction_now, needs_of, no_change, seen_by
+from netsci_nn.rewiring.drop_and_grow import without_common
+from netsci_nn.rewiring.rule import REWIRERS, fraction_now, needs_of, seen_by
 from netsci_nn.rewiring.view import EdgeView, check_finite, keys_without, strength
 from netsci_nn.sampling import Rng, as_generator
 from netsci_nn.schedules import Schedule, as_fraction, cosine, cubic
@@ -22,7 +22,7 @@ class GraNet:
     layer ceil(fraction * edges) of the smallest go, and as many grow where the gradient is largest, "zero-cost
     neuroregeneration". Of these an edge that comes back at once has never gone. It acts after the optimiser's step, by the
     gradient of that step.
-    After the last step nothing is changed.
+    After the last step edges are pruned to the density, and none regenerate.
 
     Args:
         end: density of all layers at the end of the rule's time, in (0, 1].
@@ -53,8 +53,6 @@ class GraNet:
     def propose_all(self, edges: Sequence[EdgeView | SparseLayer], *, rng: Rng) -> list[EdgeDelta]:
         """Return the changes of all layers; `rng` is an int seed or numpy Generator."""
         views, random = [seen_by("granet", each, *self.needs) for each in edges], as_generator(rng)
-        if views[0].is_last:
-            return [no_change(view) for view in views]
         sizes = [strength(view.weight) for view in views]
         for size in sizes:
             check_finite("GraNet", size)
@@ -71,6 +69,8 @@ class GraNet:
     def _regenerated(self, view: EdgeView, size: np.ndarray, pruned: np.ndarray, rng: np.random.Generator) -> EdgeDelta:
         """Return the change of a layer of which the edges at `pruned` go for good."""
         assert view.dense_gradient is not None
+        if view.is_last:
+            return EdgeDelta(pruned, pruned[:0], pruned[:0], view.zeros(0))
         count = int(np.ceil(fraction_now(self.fraction, view) * (view.n_edges - len(pruned))))
         ranked = size.astype(np.float64)
         ranked[pruned] = np.inf

@@ -1,14 +1,12 @@
 """RigL, "rigging the lottery": drop the smallest weights, grow where the gradient of the loss is largest."""
 
-import numpy as np
-
-from netsci_nn.compiling import njit
 from netsci_nn.layers import SparseLayer
 from netsci_nn.rewiring.delta import EdgeDelta
 from netsci_nn.rewiring.drop import Magnitude
-from netsci_nn.rewiring.rule import REWIRERS, fraction_now, needs_of, no_change, seen_by
-from netsci_nn.rewiring.view import EdgeView, keys_without
-from netsci_nn.sampling import Rng, as_generator
+from netsci_nn.rewiring.drop_and_grow import DropAndGrow
+from netsci_nn.rewiring.rule import REWIRERS
+from netsci_nn.rewiring.view import EdgeView
+from netsci_nn.sampling import Rng
 from netsci_nn.schedules import Schedule, as_fraction
 
 
@@ -48,38 +46,11 @@ class RigL:
     replaces_step = True
 
     def __init__(self, fraction: float | Schedule = 0.3, tie_noise: float = 1e-5) -> None:
-        self.fraction = as_fraction("fraction", fraction)
-        self.needs = ("dense_gradient", *needs_of(self.fraction))
-        self.drop = Magnitude(tie_noise)
-        self.tie_noise = self.drop.tie_noise
+        self.fraction, drop = as_fraction("fraction", fraction), Magnitude(tie_noise)
+        self.tie_noise = drop.tie_noise
+        self._rule = DropAndGrow(drop, "gradient", self.fraction, name="rigl")
+        self.needs = self._rule.needs
 
     def propose(self, edges: EdgeView | SparseLayer, *, rng: Rng) -> EdgeDelta:
         """Return the change in O(n_in * n_out * rows) operations; `rng` is an int seed or numpy Generator."""
-        view, random = seen_by("rigl", edges, *self.needs), as_generator(rng)
-        assert view.dense_gradient is not None
-        count = int(fraction_now(self.fraction, view) * view.n_edges)
-        if count == 0 or view.is_last:
-            return no_change(view)
-        weakest = self.drop.of_count(view, count, random)
-        grown = view.dense_gradient.largest(count, keys_without(view, weakest))
-        was_dropped = view.dst[weakest].astype(np.int64) * view.n_in + view.src[weakest]
-        goes, comes = without_common(was_dropped, grown)
-        dst, src = np.divmod(grown[comes], view.n_in)
-        return EdgeDelta(weakest[goes], src, dst, view.zeros(len(src)))
-
-
-@njit(cache=True, nogil=True)
-def without_common(a, b):  # type: ignore[no-untyped-def]
-    """Return the positions in each of two increasing arrays of what the other does not have."""
-    only_a, only_b = np.empty(len(a) + 1, np.int64), np.empty(len(b) + 1, np.int64)
-    i, j, n_a, n_b = 0, 0, 0, 0
-    while i < len(a) or j < len(b):
-        if j == len(b) or (i < len(a) and a[i] < b[j]):
-            only_a[n_a] = i
-            n_a, i = n_a + 1, i + 1
-        elif i == len(a) or b[j] < a[i]:
-            only_b[n_b] = j
-            n_b, j = n_b + 1, j + 1
-        else:
-            i, j = i + 1, j + 1
-    return only_a[:n_a], only_b[:n_b]
+        return self._rule.propose(edges, rng=rng)

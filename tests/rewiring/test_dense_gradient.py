@@ -15,6 +15,7 @@ from netsci_nn.errors import ConfigError
 from netsci_nn.rewiring import DenseGradient, dense_gradient, edge_view, rigl
 from netsci_nn.rewiring.dense_gradient import GradientWatch
 from netsci_nn.rewiring.drop import lowest
+from netsci_nn.rewiring.drop_and_grow import without_common
 
 
 def dense(x: torch.Tensor, of_y: torch.Tensor) -> np.ndarray:
@@ -235,7 +236,7 @@ def test_rigl_without_noise_by_hand() -> None:
 def test_common_entries_of_sorted_arrays(seed: int, size: int, share: float) -> None:
     rng = np.random.default_rng(seed)
     a, b = (np.flatnonzero(rng.random(size) < share) for _ in range(2))
-    only_a, only_b = rigl.without_common(a, b)
+    only_a, only_b = without_common(a, b)
     np.testing.assert_array_equal(a[only_a], np.setdiff1d(a, b))
     np.testing.assert_array_equal(b[only_b], np.setdiff1d(b, a))
 

@@ -17,6 +17,7 @@ from netsci_nn.models import sparse_layers
 from netsci_nn.rewiring import DenseGradient, DropAndGrow, EdgeDelta, EdgeView, RigL, SparseEvolution, edge_view, gmp, mest
 from netsci_nn.rewiring.drop import SoftMagnitude
 from netsci_nn.schedules import cosine, cubic, steps
+from netsci_nn.training import Rewire, train
 
 
 def layer(n_in: int = 12, n_out: int = 9, n_edges: int = 40, seed: int = 0) -> ns.SparseLinear:
@@ -184,8 +185,20 @@ def test_soft_removal_lets_zeros_go_first() -> None:
     assert SoftMagnitude(2, 2).needs == ()
 
 
-def test_after_the_last_step_nothing_changes() -> None:
-    assert not DropAndGrow("magnitude", "random", 0.3, 0.1).propose(view(layer(), is_last=True), rng=0).moves_edges
+def test_after_the_last_step_nothing_grows_and_only_what_is_beyond_the_density_goes() -> None:
+    assert not DropAndGrow("magnitude", "random", 0.3, keep=0.1).propose(view(layer(), is_last=True), rng=0).moves_edges
+    assert not DropAndGrow("magnitude", "random", 0.3, density=0.9).propose(view(layer(), is_last=True), rng=0).moves_edges
+    delta = DropAndGrow("magnitude", "random", 0.3, density=0.2).propose(view(layer(), is_last=True), rng=0)
+    assert (len(delta.dropped), len(delta.grown_src)) == (40 - 22, 0)
+
+
+@pytest.mark.parametrize("rule", [gmp(end=0.1, start=0.5), DropAndGrow("magnitude", "random", 0.3, cubic(0.5, 0.1))])
+def test_a_training_that_rewires_after_epochs_ends_with_the_last_density(rule: Any) -> None:
+    model = ns.SparseMLP([20, 10, 5], density=0.5, rng=0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x, y = torch.randn(40, 20), torch.arange(40) % 5
+    train(model, optimizer, x, y, epochs=4, batch_size=10, rng=0, callbacks=[Rewire(rule)])
+    assert [own.n_edges for own in model.layers] == [20, 5]
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,9 @@ def test_an_edge_that_comes_back_at_once_has_never_gone() -> None:
     assert not delta.moves_edges
 
 
-def test_after_the_last_step_nothing_changes() -> None:
-    assert not GraNet(end=0.25).propose(view([5, 4, 3], [0, 0, 0, 1], is_last=True), rng=0).moves_edges
+def test_after_the_last_step_nothing_regenerates() -> None:
+    delta = GraNet(end=0.25).propose(view([5, 4, 3], [0, 0, 0, 1], is_last=True), rng=0)
+    assert (delta.dropped.tolist(), delta.grown_src.tolist()) == ([1, 2], [])
 
 
 def test_in_a_loop_of_ones_own_the_density_of_all_layers_falls() -> None:
