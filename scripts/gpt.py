@@ -39,7 +39,10 @@ TIMED_ROUNDS = 100
 @cache
 def text() -> tuple[torch.Tensor, torch.Tensor, int]:
     """Return the characters for training, those held out, both as numbers, and how many different ones there are."""
-    characters = (Path(os.environ["NETSCI_NN_DATA"]) / TEXT).read_text(encoding="utf-8")
+    path = Path(os.environ.get("NETSCI_NN_DATA", "")) / TEXT
+    if not path.is_file():
+        raise SystemExit(f"there is no file {str(path)!r}; NETSCI_NN_DATA must name a folder that holds {TEXT}")
+    characters = path.read_text(encoding="utf-8")
     vocabulary = sorted(set(characters))
     numbers = torch.tensor([vocabulary.index(character) for character in characters])
     n_train = int(0.9 * len(numbers))

@@ -77,7 +77,7 @@ def _chain(joined: _Joined) -> LayeredGraph:
 
 
 def _joined_layers(joined: _Joined, numbers: LongArray | None) -> LayeredGraph:
-    """A layer for every number, or for every pair of groups; its sides are all neurons of the groups that its edges join."""
+    """A layer per number, or per pair of groups; its sides are all neurons of the groups that its edges join."""
     low_groups, high_groups = joined.groups[joined.low], joined.groups[joined.high]
     if numbers is None:
         numbers = np.unique(low_groups * (int(joined.groups[-1]) + 1) + high_groups, return_inverse=True)[1]

@@ -40,7 +40,7 @@ def from_stated_layers(
     """The network of a graph whose attribute `layers` says what its layers are.
 
     Args:
-        stated: for every layer a dict with "name"; "kind", one of `KINDS`; "kernel", the size of a convolution's kernel, or
+        stated: one dict per layer, with "name"; "kind", one of `KINDS`; "kernel", the size of a convolution's kernel, or
             None; "sources" and "targets", the vertices that they are; "edges", the first of its edges and the one after its
             last; and "src" and "dst", for each of these the positions of its ends in "sources" and "targets".
         ends: the vertices of every edge, int64 of shape [n_edges, 2].
@@ -56,7 +56,7 @@ def from_stated_layers(
             to two.
     """
     if not isinstance(stated, list | tuple):
-        raise AnalysisError(f"graph attribute 'layers' is {shown(stated)}; a list with a dict for every layer is needed")
+        raise AnalysisError(f"graph attribute 'layers' is {shown(stated)}; a list with one dict per layer is needed")
     layers = [_checked(number, entry, groups.size, len(ends)) for number, entry in enumerate(stated)]
     for number, layer in enumerate(layers):
         _check_vertices(number, layer, ends[layer.edges], is_directed)

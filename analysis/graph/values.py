@@ -58,12 +58,12 @@ class LayeredGraph:
 
     Attributes:
         layers: at least one layer; in a chain, consecutive ones agree on the number of neurons that they share.
-        sources: for every layer the neurons that its sources are, int64 of shape [n_in]; None for a chain.
-        targets: for every layer the neurons that its targets are, int64 of shape [n_out]; None for a chain.
+        sources: per layer, the neurons that its sources are, int64 of shape [n_in]; None for a chain.
+        targets: per layer, the neurons that its targets are, int64 of shape [n_out]; None for a chain.
         group_sizes: number of neurons of every group; () for a chain.
         links: int64 of shape [n_links, 2], from neuron to neuron.
-        names: for every layer a name, or ""; () for none.
-        kinds: for every layer what it is if it is not linear, such as "convolution 3 x 3", else ""; () if all are linear.
+        names: one per layer, or ""; () for none.
+        kinds: per layer, what it is if it is not linear, such as "convolution 3 x 3", else ""; () if all are linear.
 
     Raises:
         AnalysisError: no layer; consecutive layers of a chain that do not fit; a shape that does not fit, or a neuron that does

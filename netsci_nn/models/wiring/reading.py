@@ -198,9 +198,9 @@ class Reading:
         if name == "baddbmm" and id(step.args[0]) not in self.carried:  # a mask, added to the product
             return [[self._product(step, *(self.settled(tensor).numbers for tensor in step.args[1:3]))]]
         if name == "scaled_dot_product_attention":
-            return [[self._attention(step, result)]]
+            return [[self._attention(step)]]
         if name == "glu":
-            return [self._gated(step, read[0], result)]
+            return [self._gated(step, read[0])]
         raise self._unreadable(step, f"calls torch's {name}, which is not known here")
 
     @staticmethod
@@ -345,14 +345,14 @@ class Reading:
             self.neurons.link(sources, np.full(len(sources), number))
         return Carried(torch.from_numpy(own[inverse.reshape(-1)]).reshape(pairs.shape), is_open=False)
 
-    def _attention(self, step: Step, result: torch.Tensor) -> Carried:
+    def _attention(self, step: Step) -> Carried:
         query, key, value = (self.settled(tensor).numbers for tensor in step.reads[:3])
         if query.shape[-3:-2] != key.shape[-3:-2]:  # groups of queries share keys
             key, value = (x.repeat_interleave(query.shape[-3] // x.shape[-3], -3) for x in (key, value))
         scores = self._product(step, query, key.transpose(-2, -1))
         return self._product(step, scores.numbers, value)
 
-    def _gated(self, step: Step, x: torch.Tensor, result: torch.Tensor) -> list[Carried]:
+    def _gated(self, step: Step, x: torch.Tensor) -> list[Carried]:
         dim = step.kwargs.get("dim", step.args[1] if len(step.args) > 1 else -1)
         return [Carried(half, is_open=False) for half in self.settled(x).numbers.chunk(2, dim)]
 

@@ -106,7 +106,7 @@ def without(number: int, key: str) -> Callable[[igraph.Graph], None]:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (set_layers(3), "'layers' is 3; a list with a dict for every layer"),
+        (set_layers(3), "'layers' is 3; a list with one dict per layer"),
         (set_layers([3]), "layer 0 has 3; a dict with name, kind, kernel, sources, targets, edges, src, dst is needed"),
         (set_layers([]), "edge 0 is in 0 layers; every edge must be in one"),
         (without(2, "src"), "layer 2 has name, kind, kernel, sources, targets, edges, dst; a dict with"),
